@@ -1,0 +1,40 @@
+# Each target sets up what it needs in .venv; Python 3.11, pip and make are enough to start with.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(abspath $(VENV))/bin
+export MPLBACKEND = agg
+
+.PHONY: help setup demo test bench export clean
+
+help:      ; @sed -n 's/^## //p' Makefile
+
+## make demo       simulate galaxies, train, predict others: the main job in a few minutes
+demo: setup
+	rm -rf demo
+	$(BIN)/galfast demo --out demo
+
+## make test       everything that is tested: no drift, ruff, notebooks, pytest
+test: setup
+	$(BIN)/python tests/no_drift.py
+	$(BIN)/ruff check galfast tests benchmarks
+	PATH="$(BIN):$$PATH" PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+## make bench      the figures of README, on the real galaxies of ../shared/data
+bench: setup
+	$(BIN)/python benchmarks/real_galaxies.py
+
+## make export     notebooks -> modules, and clean the notebooks
+export: setup
+	$(BIN)/nbdev-export
+	$(BIN)/nbdev-clean
+
+## make setup      the environment alone
+setup: $(VENV)/.done
+$(VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch torchvision
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:     ; rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,20 @@
+"Everything galfast has, on top of all of `fastai.vision.all`, for `from galfast.all import *`"
+from fastai.vision.all import *
+
+from .imports import *
+from .core import *
+from .sim import *
+from .image import *
+from .augment import *
+from .pack import *
+from .data import *
+from .photometry import *
+from .models import *
+from .gp import *
+from .losses import *
+from .metrics import *
+from .learner import *
+from .run import *
+from .predict import *
+from .plot import *
+from .train import *
