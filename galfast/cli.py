@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/90_cli.ipynb #31d6ce2f
-import os,sys
+# %% ../nbs/90_cli.ipynb #8fc3c527
+import sys
 from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #5089ceab
+# %% ../nbs/90_cli.ipynb #880bcf5b
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
@@ -40,12 +40,11 @@ def _console():
 
 def _table(title, rows, *cols):
     "Print `rows` of text under `cols`; all but the first column to the right"
-    from rich import box
     from rich.table import Table
-    t = Table(*[c if i==0 else {'c': c} and c for i,c in enumerate(cols)], title=title, title_justify='left', title_style='bold', box=box.SIMPLE_HEAD, pad_edge=False)
-    for c in t.columns[1:]: c.justify = 'right'
+    t = Table(title=title, title_justify='left', title_style='bold', box=None, pad_edge=False, padding=(0,3,0,0))
+    for i,c in enumerate(cols): t.add_column(c, justify='right' if i else 'left', no_wrap=True)
     for r in rows: t.add_row(*map(str, r))
-    _console().print(t)
+    _console().print(t, '')
 
 def _num(v): return 'nan' if v!=v else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
 def _pm(v, e): return f'{_num(v)} ± {_num(e)}'
@@ -111,7 +110,7 @@ def _summary(run, catalog, images):
                      f"figures   {run.path}/{kind}, losses.png, examples.png, worst.png\n"
                      f"next      galfast predict {run.path} {catalog} --images {images} --out predictions.csv")
 
-# %% ../nbs/90_cli.ipynb #8c243d83
+# %% ../nbs/90_cli.ipynb #1ec0cbce
 @_command
 def predict(
     run:Annotated[Path, typer.Argument(help='Run folder.')],
@@ -123,14 +122,14 @@ def predict(
     device:Device='auto',
 ):
     "Predict a catalogue: a row for each of its rows, in the same order."
-    from galfast.core import write_table,_table_type
-    _table_type(out)
+    from galfast.core import write_table,table_type
+    table_type(out)
     from galfast.predict import predict_catalog
     df = predict_catalog(run, catalog, images, tta, id, device)
     write_table(df, out)
     bad = df.status[df.status!='ok']
     _console().print(f"{len(df)-len(bad):,} of {len(df):,} galaxies predicted: {out}")
-    for why,n in bad.str.replace(r'^.*/', '', regex=True).value_counts().head(5).items(): _console().print(f'  {n:,} not: {why}')
+    for why,n in bad.str.rsplit(': ', n=1).str[-1].value_counts().head(5).items(): _console().print(f'  {n:,} not: {why}')
 
 # %% ../nbs/90_cli.ipynb #a4dcf25d
 @_command
@@ -150,7 +149,7 @@ def evaluate(
     for t,o in res.groupby('target', sort=False): _table(f'{t}: {o.n.iloc[0]:,} galaxies', [(r.metric, _pm(r.value, r.err), _num(r.baseline)) for r in o.itertuples()], '', 'value', base)
     if out: write_table(res, out)
 
-# %% ../nbs/90_cli.ipynb #1fe04473
+# %% ../nbs/90_cli.ipynb #dd93d09f
 @_command
 def demo(
     out:Annotated[Path, typer.Option(help='Folder to write.')]=Path('demo'),
@@ -158,7 +157,7 @@ def demo(
     seed:int=0, device:Device='auto',
 ):
     "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
-    from galfast.core import read_catalog,write_table
+    from galfast.core import write_table
     from galfast.predict import predict_catalog,evaluate_predictions
     from galfast.sim import sim_survey,irreducible_rmse
     from galfast.train import train_galaxies

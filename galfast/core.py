@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['table_types', 'image_types', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg',
-           'galfast_path', 'atomic_path', 'write_json', 'track', 'read_catalog', 'check_columns', 'write_table',
-           'list_images', 'split_image_name', 'find_images']
+           'galfast_path', 'atomic_path', 'write_json', 'track', 'table_type', 'read_catalog', 'check_columns',
+           'write_table', 'list_images', 'split_image_name', 'find_images']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 from .imports import *
@@ -79,8 +79,8 @@ def track(
         show.send(i)
     show.close()
 
-# %% ../nbs/00_core.ipynb #a183f665
-def _lines(desc, total, file, first=2., every=10.):
+# %% ../nbs/00_core.ipynb #3449d297
+def _lines(desc, total, file, first=2., every=30.):
     t0,last = time.monotonic(),-math.inf
     i = yield
     while True:
@@ -108,20 +108,23 @@ def _bar(desc, total, file, first=2.):
     finally:
         if bar: bar.stop()
 
-# %% ../nbs/00_core.ipynb #d507ac81
+# %% ../nbs/00_core.ipynb #0600b7e3
 table_types = ('.csv', '.tsv', '.parquet', '.fits', '.fit', '.ecsv')
 
-# %% ../nbs/00_core.ipynb #4317e4f6
-def _table_type(path):
+def table_type(
+    path, # Name of a table
+)->str: # One of `table_types`
+    "The type of a table, by its name; raises `CatalogError`"
     suf = [s for s in Path(path).suffixes if s!='.gz']
     suf = suf[-1].lower() if suf else ''
     if suf not in table_types: raise CatalogError(f"{path}: a table of type '{suf}' is not known; use one of {', '.join(table_types)}")
     return suf
 
+# %% ../nbs/00_core.ipynb #12c15316
 def _from_astropy(t):
     "A pandas table from an astropy one: byte strings decoded, byte order native, columns of arrays left out"
     df = t[[c for c in t.colnames if t[c].ndim==1]].to_pandas()
-    for c in df.columns[df.dtypes==object]: df[c] = [o.decode().strip() if isinstance(o, bytes) else o for o in df[c]]
+    for c in df.select_dtypes(object).columns: df[c] = [o.decode().strip() if isinstance(o, bytes) else o for o in df[c]]
     return df
 
 def _read_csv(path, sep, id_col):
@@ -131,7 +134,7 @@ def _read_csv(path, sep, id_col):
     return pd.read_csv(path, sep=sep, dtype={id_col: str}, skiprows=skip)
 
 def _read_table(path, id_col):
-    path,suf = Path(path),_table_type(path)
+    path,suf = Path(path),table_type(path)
     if not path.is_file(): raise CatalogError(f"{path}: there is no such file")
     try:
         if suf in ('.csv', '.tsv'): return _read_csv(path, '\t' if suf=='.tsv' else ',', id_col)
@@ -173,13 +176,13 @@ def check_columns(
     miss = [c for c in cols if c not in df.columns]
     if miss: raise CatalogError(f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(df.columns, 12)}{hint}")
 
-# %% ../nbs/00_core.ipynb #48b01425
+# %% ../nbs/00_core.ipynb #1618f0d8
 def write_table(
     df:pd.DataFrame,
     path, # .csv, .tsv, .parquet, .fits or .ecsv
 )->Path:
     "Write `df` to `path`, whole or not at all"
-    suf = _table_type(path)
+    suf = table_type(path)
     with atomic_path(path) as p:
         if suf=='.csv': df.to_csv(p, index=False)
         elif suf=='.tsv': df.to_csv(p, index=False, sep='\t')

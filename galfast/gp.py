@@ -23,11 +23,11 @@ def matern52(
     r = (5*((a**2).sum(1)[:,None]+(b**2).sum(1)[None]-2*a@b.T).clamp(min=1e-12)).sqrt()
     return (1+r+r**2/3)*torch.exp(-r)
 
-# %% ../nbs/31_gp.ipynb #bcd34fe4
+# %% ../nbs/31_gp.ipynb #80dab349
 def fit_kernel(
     x, # Features (n, features), float64, standardised
     y, # Values (n,), float64, standardised
-    tau:float=1., # Prior width of the logarithm of each length about the common one; 0: one length for all
+    tau:float=.5, # Prior width of the logarithm of each length about the common one; 0: one length for all
     steps:int=40, # Iterations, at most
 )->Tensor: # Amplitude and noise (variances), then a length for each feature
     "The most probable hyperparameters"

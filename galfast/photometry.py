@@ -11,7 +11,7 @@ from fastai.vision.all import *
 
 from .core import *
 
-# %% ../nbs/28_photometry.ipynb #05f1de1e
+# %% ../nbs/28_photometry.ipynb #7f7e8478
 def pixel_grid(
     s:int, # Side, px
     device=None,
@@ -32,9 +32,9 @@ def adaptive_moments(
         dx,dy = X-_im(cx),Y-_im(cy)
         w = f*torch.exp(-.5*elliptical_radius(dx, dy, xx, yy, xy)**2)
         w = w/w.sum((1,2), keepdim=True)
-        mean = lambda v: (w*v).sum((1,2))
-        cx,cy = (cx+mean(dx)).clamp(-.25,.25),(cy+mean(dy)).clamp(-.25,.25)
-        a,b,c = (2*mean(v) for v in (dx*dx, dy*dy, dx*dy)) # the window halves the variance of a Gaussian
+        mx,my,a,b,c = ((w*v).sum((1,2)) for v in (dx, dy, 2*dx*dx, 2*dy*dy, 2*dx*dy))
+        cx,cy = (cx+mx).clamp(-.25,.25),(cy+my).clamp(-.25,.25)
+        # a, b, c: twice the moments, as the window halves the variance of a Gaussian
         xx,yy = a.clamp(3e-4,.12),b.clamp(3e-4,.12)
         k = .97*(xx*yy).sqrt()
         xy = torch.maximum(torch.minimum(c, k), -k)

@@ -61,7 +61,7 @@ def _predict_chunk(run, files, tta, bs):
         if e is not None: err[rows[ok]] = e
     return pred,err,status
 
-# %% ../nbs/40_predict.ipynb #5105943d
+# %% ../nbs/40_predict.ipynb #364ce106
 def evaluate_predictions(
     pred, # Table of predictions, or its file
     catalog, # Table with the true labels, or its file
@@ -78,7 +78,7 @@ def evaluate_predictions(
     both = pred.merge(cat[[id_col, *spec.targets]], on=id_col, how='inner', suffixes=('_of_pred',''))
     if not len(both): raise CatalogError(f"no {id_col} is in both tables")
     both = both[~spec.missing(both) & both[[f'{t}_pred' for t in spec.targets]].notna().all(axis=1)]
-    if not len(both): raise CatalogError(f"none of the galaxies in both tables has a prediction and a label")
+    if not len(both): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
     return pd.concat([_scores(spec, *o, n_boot) for o in _pairs(spec, both)], ignore_index=True)
 
 # %% ../nbs/40_predict.ipynb #e693587e

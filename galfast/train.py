@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['many_galaxies', 'Recipe', 'choose_recipe', 'central_field', 'train_galaxies', 'recipe_reader', 'open_run',
            'catalog_hash', 'provenance', 'HeldBack', 'fit_recipe', 'member_splits', 'member_learner', 'fit_member',
-           'fit_gp', 'held_back', 'write_run', 'run_figures', 'stack_rgb']
+           'best_weight', 'fit_gp', 'target_matrix', 'held_back', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #64435377
 import hashlib,platform,subprocess
@@ -29,14 +29,15 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #3f9c0773
+# %% ../nbs/48_train.ipynb #623cb1cf
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
 class Recipe:
     "Everything about training that is not data"
     arch:str = 'galnet' # A name in `galaxy_archs`
-    size:int = 64 # Side of the images that are kept, px
+    size:int = 64 # Side of the images that the networks see, px
+    keep:int = 128 # Side of the images that features are measured on, px; no image is enlarged
     window:int = None # Side of a random window of them in training (central otherwise); None: all
     epochs:int = 30
     lr:float = 4e-3 # Highest learning rate of one cycle
@@ -47,7 +48,7 @@ class Recipe:
     smooth:float = 0. # Label smoothing, for classes
     members:int = 5 # Networks whose predictions are averaged
     folds:bool = True # Each network holds back another part, so that every galaxy is predicted by one that never saw it
-    gp_weight:float = .5 # Share of the Gaussian process on measured features; 0: none
+    gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
     why:str = ''
 
 def choose_recipe(
@@ -57,15 +58,18 @@ def choose_recipe(
 )->Recipe:
     "The recipe for `n` galaxies"
     if n>=many_galaxies:
-        r = Recipe('xresnet34', 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
+        r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
         r = Recipe(epochs=_epochs(n, task), smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back a fifth, and a Gaussian process on measured features')
     asked = {k: v for k,v in changes.items() if v is not None}
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
-# %% ../nbs/48_train.ipynb #d4204d9a
-def _epochs(n, task): return int(np.clip((30 if task=='regression' else 15)*(400 if task=='regression' else 1800)/n, 8, 40))
+# %% ../nbs/48_train.ipynb #b5fa5330
+def _epochs(n, task):
+    "Fewer epochs for more galaxies, but more steps: 30 for 400 in a regression, 15 for 1,800 in a classification"
+    e,at = (30,400) if task=='regression' else (15,1800)
+    return int(round(np.clip(e*(at/n)**.5, 8, 30)))
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
@@ -91,7 +95,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #ece3fc2e
+# %% ../nbs/48_train.ipynb #96437629
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
@@ -130,11 +134,13 @@ def train_galaxies(
 
 def recipe_reader(df, images, id_col, recipe, reader_kw)->ImageReader:
     "How images are read: as asked, with the field that holds the galaxies where no crop is asked for"
-    reader = guess_reader(df, images, id_col, **merge(dict(size=recipe.size), reader_kw))
-    if 'crop' in reader_kw or reader.native=='any' or recipe.arch!='galnet': return reader
+    reader = guess_reader(df, images, id_col, **reader_kw)
     files = [o for o in find_images(df, images, id_col, reader.pattern, reader.bands) if o is not None]
     crop,native = central_field(files, reader)
-    return ImageReader(**merge(reader.config, dict(crop=crop, native=native)))
+    if reader.crop or reader.native=='any' or recipe.arch!='galnet': crop = reader.crop
+    side = ifnone(crop, min(native) if native else recipe.size)
+    size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
+    return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
 
 # %% ../nbs/48_train.ipynb #0f932ddb
 def open_run(
@@ -170,7 +176,7 @@ def provenance()->dict:
 # %% ../nbs/48_train.ipynb #4b88ecd7
 def _plain(kw): return {k: v.config if isinstance(v, Stretch) else v for k,v in kw.items()}
 
-# %% ../nbs/48_train.ipynb #36c3a7cf
+# %% ../nbs/48_train.ipynb #5f87de3f
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -193,16 +199,17 @@ def fit_recipe(
     splits = member_splits(data, spec, recipe, valid, valid_col, seed)
     train = np.unique(np.concatenate([t for t,_ in splits]))
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
-    spec,stats = fit_spec(spec, data.df.iloc[train]),data.stats(train)
+    small = GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
+    spec,stats = fit_spec(spec, data.df.iloc[train]),small.stats(train)
     steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
     meter = iter(track(range(steps), 'training'))
-    fits = [fit_member(i, data, spec, recipe, v, stats, seed, device, checkpoints, meter) for i,(_,v) in enumerate(splits)]
+    fits = [fit_member(i, small, spec, recipe, v, stats, seed, device, checkpoints, meter) for i,(_,v) in enumerate(splits)]
     for _ in meter: pass
-    gp,loo = fit_gp(data, spec, train, device, seed) if recipe.gp_weight and len(train)>=10 else (None, None)
-    model = GalaxyModel([f.model for f in fits], *stats, spec.task, spec.exclusive, gp, recipe.gp_weight if gp is not None else 0., recipe.window)
+    gp,loo = fit_gp(data, spec, train, device, seed) if recipe.gp_weight!=0 and len(train)>=10 else (None, None)
+    model = GalaxyModel([f.model for f in fits], *stats, spec.task, spec.exclusive, gp, 0., recipe.window, recipe.size)
     run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col)
-    held = held_back(model, fits, splits, data, loo)
-    run.info = dict(n_train=len(train), n_valid=len(held.rows), folds=len(splits) if recipe.folds else 0)
+    held = held_back(model, fits, splits, data, target_matrix(spec, data.df), loo, recipe.gp_weight)
+    run.info = dict(n_train=len(train), n_valid=len(held.rows), folds=len(splits) if recipe.folds else 0, gp_weight=model.gp_weight)
     if spec.task=='regression':
         resid = held.pred-spec.encode(data.df)[held.rows]
         run.err = [fit_err(resid[:,i], held.spread[:,i]) for i in range(spec.n_out)]
@@ -227,7 +234,7 @@ class _Meter(Callback):
     def after_batch(self):
         if self.training: next(self.meter, None)
 
-# %% ../nbs/48_train.ipynb #ee621006
+# %% ../nbs/48_train.ipynb #f898b77d
 def member_learner(
     data:GalaxyStack, spec:TargetSpec, recipe:Recipe,
     valid_idx, # Rows that are held back
@@ -259,6 +266,18 @@ def fit_member(i, data, spec, recipe, valid_idx, stats, seed, device, checkpoint
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
 
+def best_weight(
+    a, b, # Predictions of the networks and of the Gaussian process (n, outputs), each without the galaxy itself
+    y, # Truth (n, outputs); classes as zeros and ones
+    most_sure:float=.5, # What the weight is drawn to, half way: a few hundred galaxies do not fix it
+)->float:
+    "The share of `b` in the mean that has the least squared error, half way to `most_sure`"
+    s = a.std(0, correction=0).clamp(min=1e-9)
+    a,b,y = a/s,b/s,y/s
+    d = b-a
+    w = (((y-a)*d).sum()/(d**2).sum().clamp(min=1e-12)).clamp(0, 1).item()
+    return round((w+most_sure)/2, 3)
+
 def fit_gp(
     data:GalaxyStack, spec:TargetSpec,
     train, # Rows to fit
@@ -267,16 +286,20 @@ def fit_gp(
     "The Gaussian process on measured features; classes are zeros and ones"
     x = data.images[torch.as_tensor(train)]
     full = 1. if x.dtype==torch.uint8 else float(x.flatten()[::max(x.numel()//10**6, 1)].quantile(.999)) or 1.
-    size = min(x.shape[-1], 96)
+    size = x.shape[-1]
     measure = Photometry(size=size, full=full).to(device)
     f = torch.cat([measure(as_float(o.to(device))).cpu() for o in x.split(256)])
-    y = spec.encode(data.df)[train]
-    if spec.task=='classification': y = np.eye(spec.n_out)[y]
+    y = target_matrix(spec, data.df)[train]
     gp,loo = fit_photometry_gp(f, y, x.shape[1], size, full, seed=seed)
     return gp,dict(zip(train.tolist(), loo))
 
-def held_back(model, fits, splits, data, loo)->HeldBack:
-    "Predictions of each galaxy by networks that did not see it, with the Gaussian process's without it"
+def target_matrix(spec:TargetSpec, df)->np.ndarray: # (n, outputs)
+    "Labels as numbers, classes as zeros and ones"
+    y = spec.encode(df)
+    return np.eye(spec.n_out, dtype=np.float32)[y] if spec.task=='classification' else y
+
+def held_back(model, fits, splits, data, y, loo, gp_weight=None)->HeldBack:
+    "Predictions of each galaxy by networks that did not see it, with the Gaussian process's without it; sets the model's `gp_weight`"
     same = all(np.array_equal(splits[0][1], v) for _,v in splits)
     rows = splits[0][1] if same else np.concatenate([v for _,v in splits])
     pred,spread = (torch.stack(o).mean(0) if same else torch.cat(o) for o in ([f.pred for f in fits], [f.spread for f in fits]))
@@ -284,7 +307,9 @@ def held_back(model, fits, splits, data, loo)->HeldBack:
         out = [i for i in rows.tolist() if i not in loo]
         if out:
             with torch.inference_mode(): loo |= dict(zip(out, torch.cat([model.gp(as_float(x.to(model.mean.device)))[0].cpu() for x in data.images[torch.as_tensor(out)].split(256)]).numpy()))
-        pred = model.blend(pred, torch.as_tensor(np.stack([loo[i] for i in rows.tolist()])).float())
+        second = model.as_answer(torch.as_tensor(np.stack([loo[i] for i in rows.tolist()])).float())
+        model.gp_weight = ifnone(gp_weight, best_weight(pred, second, torch.as_tensor(y[rows])))
+        pred = torch.lerp(pred, second, model.gp_weight)
     order = np.argsort(rows)
     return HeldBack(rows[order], pred.double().numpy()[order], spread.double().numpy()[order], pd.DataFrame([h for f in fits for h in f.history]))
 

@@ -1,0 +1,154 @@
+"The command as a user types it: what goes right, what goes wrong, and what happens when it is killed"
+import json,os,pickle,shutil,signal,subprocess,sys,time
+from pathlib import Path
+
+import numpy as np, pandas as pd
+import pytest
+from PIL import Image
+
+from galfast.sim import sim_survey
+
+exe = Path(sys.executable).parent/'galfast'
+quick = ['--epochs', '2', '--members', '2', '--size', '32', '--device', 'cpu']
+
+def galfast(*args, **kw): return subprocess.run([exe, *map(str, args)], capture_output=True, text=True, **kw)
+
+@pytest.fixture(scope='module')
+def survey(tmp_path_factory):
+    d = tmp_path_factory.mktemp('survey')
+    return d,sim_survey(d, 40, size=48)
+
+@pytest.fixture(scope='module')
+def trained(survey):
+    d,_ = survey
+    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', d/'run', *quick)
+    assert r.returncode==0, r.stderr
+    return d/'run'
+
+def test_train_says_where_everything_is(survey, trained):
+    files = {o.name for o in trained.iterdir()}
+    assert files>={'model.safetensors', 'config.json', 'history.csv', 'metrics.json', 'predictions.csv', 'losses.png', 'predictions.png', 'examples.png', 'worst.png'}
+    cfg = json.loads((trained/'config.json').read_text())
+    assert cfg['info']['recipe']['why'] and cfg['info']['versions']['torch']
+    p = pd.read_csv(trained/'predictions.csv', dtype={'objID': str})
+    assert list(p.objID)==list(survey[1].objID) and p.metallicity_err.gt(0).all()
+
+@pytest.mark.parametrize('suffix', ['.csv', '.parquet', '.fits', '.ecsv'])
+def test_predict_keeps_rows_and_order(survey, trained, tmp_path, suffix):
+    from galfast.core import read_catalog
+    d,df = survey
+    todo = df[['objID']][::-1].copy()
+    todo.to_csv(tmp_path/'todo.csv', index=False)
+    r = galfast('predict', trained, tmp_path/'todo.csv', '--images', d/'images', '--out', tmp_path/f'p{suffix}', '--no-tta')
+    assert r.returncode==0, r.stderr
+    p = read_catalog(tmp_path/f'p{suffix}')
+    assert list(p.objID)==list(todo.objID) and p.metallicity_pred.notna().all()
+
+def test_a_run_can_be_moved(survey, trained, tmp_path):
+    d,_ = survey
+    moved = shutil.copytree(trained, tmp_path/'elsewhere'/'renamed')
+    a,b = tmp_path/'a.csv',tmp_path/'b.csv'
+    for run,out in ((trained, a), (moved, b)): assert galfast('predict', run, d/'catalog.csv', '--images', d/'images', '--out', out).returncode==0
+    assert a.read_bytes()==b.read_bytes()
+
+def test_one_seed_gives_one_answer(survey, trained, tmp_path):
+    d,_ = survey
+    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', tmp_path/'again', *quick)
+    assert r.returncode==0
+    assert (tmp_path/'again/predictions.csv').read_bytes()==(trained/'predictions.csv').read_bytes()
+
+def test_damaged_images_become_rows_with_a_status(survey, trained, tmp_path):
+    d,df = survey
+    images = shutil.copytree(d/'images', tmp_path/'images')
+    ids = list(df.objID[:5])
+    good = (images/f'{ids[4]}.jpg').read_bytes()
+    for i,data in enumerate((b'', b'<!DOCTYPE html><html>503</html>', good[:700], None)):
+        if data is None: Image.new('RGB', (60,60)).save(images/f'{ids[i]}.jpg')
+        else: (images/f'{ids[i]}.jpg').write_bytes(data)
+    r = galfast('predict', trained, d/'catalog.csv', '--images', images, '--out', tmp_path/'p.csv')
+    assert r.returncode==0, r.stderr
+    p = pd.read_csv(tmp_path/'p.csv', dtype={'objID': str})
+    assert len(p)==40 and list(p.metallicity_pred.isna())==[True]*4+[False]*36
+    for s,why in zip(p.status, ('empty', 'web page', 'damaged', '60 x 60 px')): assert why in s
+    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'r', *quick)
+    assert r.returncode==2 and '--on-error skip' in r.stderr and 'Traceback' not in r.stderr
+    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'s', '--on-error', 'skip', *quick)
+    assert r.returncode==0 and len(pd.read_csv(tmp_path/'s/skipped.csv'))==4
+
+def mistakes(d, run):
+    cat,images = d/'catalog.csv',d/'images'
+    train = lambda *a: ('train', *a, '--out', d/'never')
+    return [(train(d/'no.csv', '--images', images, '--target', 'metallicity'), 'no such file'),
+            (train(cat, '--images', d/'nothing', '--target', 'metallicity'), 'no such folder'),
+            (train(cat, '--images', images, '--target', 'mass'), "no column 'mass'"),
+            (train(cat, '--images', images, '--target', 'metallicity', '--id', 'specobjid'), "no column 'specobjid'"),
+            (train(cat, '--images', images, '--target', 'metallicity', '--arch', 'vgg16'), "called 'vgg16'"),
+            (train(cat, '--images', images, '--target', 'metallicity', '--task', 'ranking'), "'ranking'"),
+            (train(cat, '--images', images, '--target', 'metallicity', '--valid', '3'), 'between 0 and 1'),
+            (train(cat, '--images', images, '--target', 'metallicity', '--device', 'quantum'), 'not at hand'),
+            (train(cat, '--images', images, '--target', 'metallicity', '--crop', '500'), 'smaller than the crop'),
+            (('train', cat, '--images', images, '--target', 'metallicity', '--out', run), 'holds a run already'),
+            (('predict', d, cat, '--images', images, '--out', d/'p.csv'), 'config.json'),
+            (('evaluate', cat, cat, '--target', 'metallicity'), "no column 'metallicity_pred'"),
+            (('train',), 'Missing argument')]
+
+def test_mistakes_are_one_sentence_and_code_2(survey, trained):
+    from typer.testing import CliRunner
+    from galfast.cli import app
+    for args,msg in mistakes(survey[0], trained):
+        r = CliRunner().invoke(app, [str(o) for o in args])
+        assert r.exit_code==2 and msg in r.output and 'Traceback' not in r.output, (args, r.output)
+        assert msg=='Missing argument' or len(r.output.splitlines()[-1])<500
+
+def test_hostile_runs_are_refused(survey, trained, tmp_path):
+    d,_ = survey
+    class Evil:
+        def __reduce__(self): return (os.system, (f'touch {tmp_path}/owned',))
+    for name,data in (('model.safetensors', pickle.dumps(Evil())), ('config.json', pickle.dumps(Evil())),
+                      ('config.json', json.dumps(json.loads((trained/'config.json').read_text())|{'hook': 'os.system'}).encode())):
+        bad = shutil.copytree(trained, tmp_path/'bad', dirs_exist_ok=True)
+        (bad/name).write_bytes(data)
+        r = galfast('predict', bad, d/'catalog.csv', '--images', d/'images', '--out', tmp_path/'p.csv')
+        assert r.returncode==2 and 'Traceback' not in r.stderr and name in r.stderr
+    assert not (tmp_path/'owned').exists()
+
+def test_killed_training_goes_on_and_ends_alike(survey, tmp_path):
+    d,_ = survey
+    args = ['train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--size', 32, '--members', 2, '--epochs', 12, '--device', 'cpu']
+    whole,cut = tmp_path/'whole',tmp_path/'cut'
+    assert galfast(*args, '--out', whole).returncode==0
+    p = subprocess.Popen([exe, *map(str, args), '--out', cut], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    file,t = cut/'checkpoint'/'network0.safetensors',time.time()
+    while not file.exists() and p.poll() is None and time.time()-t<120: time.sleep(.002)
+    p.send_signal(signal.SIGKILL); p.wait()
+    assert file.exists() and not (cut/'config.json').exists()
+    r = galfast(*args, '--out', cut)
+    assert r.returncode==2 and '--resume' in r.stderr
+    r = galfast(*args[:-4], '--epochs', 9, '--device', 'cpu', '--out', cut, '--resume')
+    assert r.returncode==2 and 'begun with other recipe' in r.stderr
+    assert galfast(*args, '--out', cut, '--resume').returncode==0
+    a,b = (pd.read_csv(o/'predictions.csv').metallicity_pred for o in (whole, cut))
+    np.testing.assert_allclose(a, b, atol=1e-5)
+    assert len(pd.read_csv(cut/'history.csv'))==24
+    assert galfast(*args, '--out', cut, '--resume').returncode==0 # a finished run stays as it is
+
+@pytest.mark.parametrize('target,task,cols', [('morphology', 'auto', ['morphology_pred', 'morphology_prob_spiral']), ('a,b', 'auto', ['a_pred', 'b_pred']),
+                                              ('v,w', 'votes', ['v_pred']), ('metallicity,redshift', 'auto', ['redshift_err'])])
+def test_every_task(survey, tmp_path, target, task, cols):
+    from galfast.train import train_galaxies
+    d,df = survey
+    rng = np.random.default_rng(0)
+    df = df.assign(a=rng.integers(0, 2, 40), b=rng.integers(0, 2, 40), v=rng.random(40)).assign(w=lambda o: 1-o.v)
+    run = train_galaxies(df, d/'images', target, tmp_path/'run', task=task, size=32, epochs=1, members=2, device='cpu')
+    p = pd.read_csv(tmp_path/'run/predictions.csv')
+    assert set(cols)<=set(p.columns) and p[[c for c in p if c.endswith('_pred')]].notna().all().all()
+    if task=='votes': np.testing.assert_allclose(p.v_pred+p.w_pred, 1, atol=1e-5)
+    assert run.info['metrics']
+
+def test_fits_cubes_from_the_command_line(tmp_path):
+    sim_survey(tmp_path, 24, size=40, formats=('fits',), bands='griz')
+    images = next(o for o in tmp_path.iterdir() if o.is_dir())
+    r = galfast('train', tmp_path/'catalog.csv', '--images', images, '--target', 'redshift', '--bands', 'zg', '--asinh', '.05', '--out', tmp_path/'run', *quick)
+    assert r.returncode==0, r.stderr
+    r = galfast('predict', tmp_path/'run', tmp_path/'catalog.csv', '--images', images, '--out', tmp_path/'p.csv')
+    assert r.returncode==0 and '24 of 24' in r.stdout

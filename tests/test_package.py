@@ -1,0 +1,54 @@
+"What a notebook cannot see of its own package: lone imports, layers, stale exports, shadowed names, start-up"
+import ast,importlib,re,subprocess,sys
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).parent.parent
+pys = sorted(p for p in (root/'galfast').glob('*.py') if p.stem[0]!='_')
+nbs = {re.search(r'default_exp ([\w.]+)', p.read_text())[1]: p for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))}
+order = list(nbs) # notebooks are numbered in order of dependence
+light = {'imports', 'plot', 'metrics', 'cli'} | {m for m,p in nbs.items() if int(p.name[:2])<20} # must do without torch
+
+def deps(p): return {o.module for o in ast.walk(ast.parse(p.read_text())) if isinstance(o, ast.ImportFrom) and o.level==1 and o.module}
+def run(code): return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, cwd=root, capture_output=True, text=True).stdout.strip()
+
+def test_each_module_imports_alone():
+    code = "import sys,subprocess\nfor m in {}: subprocess.run([sys.executable,'-W','ignore','-c',f'import galfast.{{m}},sys; assert {{m in {!r}}}==False or \"torch\" not in sys.modules, m'], check=True)"
+    run(code.format([p.stem for p in pys], sorted(light)))
+
+@pytest.mark.parametrize('p', [p for p in pys if p.stem in nbs], ids=lambda p: p.stem)
+def test_imports_only_below(p):
+    if p.stem=='cli': return # it imports what a command needs when it runs
+    for d in deps(p)-{'imports'}: assert order.index(d)<order.index(p.stem), f'{p.stem} imports {d}, which comes after it'
+
+@pytest.mark.parametrize('p', pys, ids=lambda p: p.stem)
+def test_source_notebook_exists(p):
+    m = re.search(r'File to edit: (\S+\.ipynb)', p.read_text())
+    assert m is None or (p.parent/m[1]).exists()
+
+def test_all_imports_all(): assert deps(root/'galfast/all.py')==set(order)-{'cli'}|{'imports'}
+
+def test_no_name_of_fastai_is_shadowed():
+    import fastai.vision.all as fv
+    for m in order: assert not set(importlib.import_module(f'galfast.{m}').__all__) & set(vars(fv)), m
+
+def test_plain_import_is_light():
+    t = run("import time; t=time.perf_counter(); import galfast,sys; d=time.perf_counter()-t; assert 'torch' not in sys.modules and 'pandas' not in sys.modules; print(d)")
+    assert float(t)<.1
+
+def test_help_loads_nothing_heavy():
+    assert run("import sys; from galfast.cli import app; print({'torch','pandas','numpy','fastai'} & set(sys.modules))")=='set()'
+
+def test_star_gives_everything():
+    names = "galaxy_learner FITSImage FITSImageBlock GalaxyDataLoaders galaxy_datablock galaxy_xresnet rmse_loss root_mean_squared_error predict_catalog "\
+            "MishCuda xresnet34 ranger ImageBlock RegressionBlock ColReader DataBlock CropPad RandomCrop aug_transforms Normalize Learner ImageDataLoaders pd np torch nn F Path"
+    run(f"from galfast import *\nfor o in '{names}'.split(): assert o in globals(), o")
+
+def test_unknown_name_is_an_attribute_error():
+    import galfast
+    with pytest.raises(AttributeError): galfast.no_such_name # noqa: B018
+
+def test_project_needs_no_network_to_describe_itself():
+    text = (root/'pyproject.toml').read_text()
+    assert 'galfast.cli:main' in text and 'galfast._modidx:d' in text
