@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/90_cli.ipynb #8fc3c527
-import sys
+# %% ../nbs/90_cli.ipynb #d4cb96f8
+import sys,warnings
 from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #880bcf5b
+# %% ../nbs/90_cli.ipynb #baad49e2
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
@@ -22,6 +22,7 @@ def _command(f):
     @wraps(f)
     def _inner(*args, **kwargs):
         from galfast.core import GalfastError
+        warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
         try: return f(*args, **kwargs)
         except (GalfastError,PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
         except KeyboardInterrupt: _fail('stopped; `galfast train --resume` goes on where it was', 130)

@@ -111,7 +111,7 @@ def _check_range(ok, spec):
         raise CatalogError(f"{spec.task} needs labels between 0 and 1; they run from {v.min():.3g} to {v.max():.3g}")
     if spec.task=='votes': spec.exclusive = bool(len(spec.targets)>1 and np.abs(v.sum(1)-1).max()<.02)
 
-# %% ../nbs/26_data.ipynb #40ee6415
+# %% ../nbs/26_data.ipynb #d79a0141
 class ImageReader:
     "A callable: path (or path of each band, or array) -> tensor (band, y, x), uint8 for JPEG and PNG, float32 for FITS and arrays of floats"
     def __init__(self,
@@ -149,7 +149,7 @@ class ImageReader:
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern native'.split()}
-        return merge(res, dict(stretch=self.stretch.config if self.stretch else None))
+        return merge(res, dict(stretch=self.stretch.config() if self.stretch else None))
 
 def read_rgb(
     fn, # Path of a JPEG or PNG
@@ -357,7 +357,7 @@ def load_images(
     left = pd.DataFrame({id_col: df[id_col], 'reason': reason})[reason.notna()].reset_index(drop=True)
     return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x if len(keep)==len(x) else x[keep], Path(images), reader, id_col, left)
 
-# %% ../nbs/26_data.ipynb #749db1e9
+# %% ../nbs/26_data.ipynb #4e6aa960
 def _as_type(typ, o): return typ(o)
 
 def _complain(df, reason, id_col, images, on_error):
@@ -367,7 +367,7 @@ def _complain(df, reason, id_col, images, on_error):
     if on_error=='missing': bad = bad[~bad.isin(['no image', 'no label'])]
     if not len(bad): return
     kinds = bad.where(bad.isin(['no id','duplicate id','no label','no image']), 'unreadable image')
-    rows = '; '.join(f"{len(o):,} with {k}: {first_few(bad[o.index] if k=='unreadable image' else df[id_col][o.index])}" for k,o in kinds.groupby(kinds))
+    rows = '; '.join(f"{len(o):,} with {k}: {first_few(bad[o.index], 2) if k=='unreadable image' else first_few(df[id_col][o.index])}" for k,o in kinds.groupby(kinds))
     raise CatalogError(f"{len(bad):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}. on_error='skip' (--on-error skip) leaves them out")
 
 # %% ../nbs/26_data.ipynb #d34fb1d0

@@ -95,7 +95,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #96437629
+# %% ../nbs/48_train.ipynb #7bf0698e
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
@@ -124,6 +124,7 @@ def train_galaxies(
     if open_run(out, job, resume): return load_run(out, device)
     reader = recipe_reader(df, images, id_col, recipe, reader_kw or {})
     data = load_images(df, images, reader, id_col, spec, on_error)
+    write_json(out/'checkpoint'/'job.json', job)
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
     say(f"recipe: {recipe.why}; {recipe.members} x {recipe.arch} on {recipe.size} px{f' (of the central {reader.crop})' if reader.crop else ''}, {recipe.epochs} epochs")
     run,held = fit_recipe(data, spec, recipe, valid, valid_col, seed, device, out/'checkpoint')
@@ -142,24 +143,23 @@ def recipe_reader(df, images, id_col, recipe, reader_kw)->ImageReader:
     size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
     return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
 
-# %% ../nbs/48_train.ipynb #0f932ddb
+# %% ../nbs/48_train.ipynb #bfbec644
 def open_run(
     out, # Run folder
     job:dict, # What the run is of: everything that has to be the same to go on
     resume:bool=False, # Go on with it
 )->bool: # True if it is finished already
-    "Make the run folder, or check that the one there is for the same `job`"
+    "Check that `out` is free, or that the run in it can go on as `job`"
     out,f = Path(out),Path(out)/'checkpoint'/'job.json'
     if out.exists() and not out.is_dir(): raise RunError(f"{out} is a file; a run needs a folder")
-    done = (out/'config.json').exists()
-    if resume and f.exists():
+    done,begun = (out/'config.json').exists(),any(f.parent.glob('*.safetensors')) and f.exists()
+    if resume and begun:
         old = json.loads(f.read_text())
         diff = [k for k in job if old.get(k)!=json.loads(json.dumps(job[k]))]
         if diff: raise RunError(f"{out} was begun with other {first_few(diff)}; go on with the same, or take another folder")
         return False
     if resume and done: return True
-    if done or f.exists(): raise RunError(f"{out} holds a run already" + ('' if done else ' that was interrupted: go on with --resume') + "; or take another folder")
-    write_json(f, job)
+    if done or begun: raise RunError(f"{out} holds a run already" + ('' if done else ' that was interrupted: go on with --resume') + "; or take another folder")
     return False
 
 def catalog_hash(df)->str:
@@ -173,8 +173,8 @@ def provenance()->dict:
     import fastai
     return dict(versions=dict(galfast=galfast.__version__, torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__, python=platform.python_version()), git_commit=commit or None)
 
-# %% ../nbs/48_train.ipynb #4b88ecd7
-def _plain(kw): return {k: v.config if isinstance(v, Stretch) else v for k,v in kw.items()}
+# %% ../nbs/48_train.ipynb #5c31bc28
+def _plain(kw): return {k: v.config() if isinstance(v, Stretch) else v for k,v in kw.items()}
 
 # %% ../nbs/48_train.ipynb #5f87de3f
 @dataclass

@@ -13,9 +13,21 @@ light = {'imports', 'plot', 'metrics', 'cli'} | {m for m,p in nbs.items() if int
 def deps(p): return {o.module for o in ast.walk(ast.parse(p.read_text())) if isinstance(o, ast.ImportFrom) and o.level==1 and o.module}
 def run(code): return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, cwd=root, capture_output=True, text=True).stdout.strip()
 
-def test_each_module_imports_alone():
-    code = "import sys,subprocess\nfor m in {}: subprocess.run([sys.executable,'-W','ignore','-c',f'import galfast.{{m}},sys; assert {{m in {!r}}}==False or \"torch\" not in sys.modules, m'], check=True)"
-    run(code.format([p.stem for p in pys], sorted(light)))
+lone = """
+import importlib,os,sys,traceback
+{first}
+for m in {mods}:
+    if os.fork()==0: # each module in a process of its own, in which none of the others was imported
+        try: importlib.import_module(f'galfast.{{m}}'); assert {heavy} or 'torch' not in sys.modules, f'{{m}} imports torch'
+        except BaseException: traceback.print_exc(); os._exit(1)
+        os._exit(0)
+    if os.wait()[1]: sys.exit(m)
+"""
+
+@pytest.mark.parametrize('heavy', [False, True])
+def test_each_module_imports_alone(heavy):
+    mods = [p.stem for p in pys if (p.stem not in light)==heavy]
+    run(lone.format(first='import fastai.vision.all' if heavy else '', mods=mods, heavy=heavy))
 
 @pytest.mark.parametrize('p', [p for p in pys if p.stem in nbs], ids=lambda p: p.stem)
 def test_imports_only_below(p):
