@@ -6,12 +6,12 @@
 __all__ = ['adamw', 'has_fast_bf16', 'FastMath', 'SeedEpochs', 'KeepBest', 'Checkpoint', 'save_checkpoint', 'load_checkpoint',
            'galaxy_learner', 'n_bands', 'default_loss', 'galaxy_metrics', 'predict_views']
 
-# %% ../nbs/36_learner.ipynb #dfbea260
+# %% ../nbs/36_learner.ipynb #f0f4a96d
 from .imports import *
 from fastai.vision.all import *
 from fastai.metrics import ActivationType
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .core import *
 from .augment import *
@@ -93,7 +93,7 @@ class KeepBest(TrackerCallback):
     def after_fit(self):
         if self.weights: self.model.load_state_dict(self.weights)
 
-# %% ../nbs/36_learner.ipynb #3e141366
+# %% ../nbs/36_learner.ipynb #c0c3077f
 class Checkpoint(Callback):
     "Write all that training needs to go on to `path` after each epoch"
     order = 80
@@ -108,7 +108,7 @@ def save_checkpoint(learn, path, epoch, values=()):
     tensors = {f'model.{k}': v for k,v in learn.model.state_dict().items()}
     state = _flatten(learn.opt.state_dict(), 'opt', tensors)
     meta = json.dumps(dict(epoch=epoch, values=[[float(o) for o in v] for v in values], opt=state))
-    with atomic_path(path) as p: save_file({k: v.detach().contiguous().clone() for k,v in tensors.items()}, p, metadata=dict(galfast=meta))
+    with atomic_path(path) as p: p.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k,v in tensors.items()}, metadata=dict(galfast=meta)))
 
 def load_checkpoint(learn, path)->tuple: # Epochs done, and the history so far
     "Put `learn` where it was when `path` was written; raises `RunError` where it does not fit"

@@ -6,10 +6,10 @@
 __all__ = ['GalaxyModel', 'centre_window', 'shrink', 'as_float', 'fit_err', 'apply_err', 'GalaxyRun', 'prediction_table',
            'save_run', 'load_run', 'pick_device']
 
-# %% ../nbs/38_run.ipynb #ab70da32
+# %% ../nbs/38_run.ipynb #7ed610a3
 from .imports import *
 from fastai.vision.all import *
-from safetensors.torch import load_file,save_file
+from safetensors.torch import load_file,save
 
 import galfast
 from .core import *
@@ -163,7 +163,7 @@ def prediction_table(
 # %% ../nbs/38_run.ipynb #3e61d4a0
 _keys = {'galfast', 'format', 'spec', 'reader', 'nets', 'id_col', 'err', 'stats', 'gp', 'gp_weight', 'window', 'net_size', 'info'}
 
-# %% ../nbs/38_run.ipynb #142d5408
+# %% ../nbs/38_run.ipynb #ac0cd2f4
 def save_run(
     run, # A `GalaxyRun`, or a `Learner` from `galaxy_learner`
     path, # Folder; made if need be
@@ -173,7 +173,7 @@ def save_run(
     path,m = Path(path),run.model
     cfg = dict(galfast=galfast.__version__, format=1, spec=asdict(run.spec), reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
                stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, info=run.info or {})
-    with atomic_path(path/'model.safetensors') as p: save_file({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()}, p)
+    with atomic_path(path/'model.safetensors') as p: p.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()}))
     write_json(path/'config.json', cfg)
     return path
 
