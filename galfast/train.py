@@ -29,7 +29,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #623cb1cf
+# %% ../nbs/48_train.ipynb #4d2c6769
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -39,14 +39,14 @@ class Recipe:
     size:int = 64 # Side of the images that the networks see, px
     keep:int = 128 # Side of the images that features are measured on, px; no image is enlarged
     window:int = None # Side of a random window of them in training (central otherwise); None: all
-    epochs:int = 30
+    epochs:int = 25
     lr:float = 4e-3 # Highest learning rate of one cycle
     bs:int = 32
     wd:float = .05
     opt:str = 'adamw' # 'adamw' or 'ranger'
     warmup:float = .25 # Share of the steps in which the learning rate rises
     smooth:float = 0. # Label smoothing, for classes
-    members:int = 5 # Networks whose predictions are averaged
+    members:int = 4 # Networks whose predictions are averaged
     folds:bool = True # Each network holds back another part, so that every galaxy is predicted by one that never saw it
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
     why:str = ''
@@ -60,16 +60,16 @@ def choose_recipe(
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
-        r = Recipe(epochs=_epochs(n, task), smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back a fifth, and a Gaussian process on measured features')
+        r = Recipe(epochs=_epochs(n, task), smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     asked = {k: v for k,v in changes.items() if v is not None}
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
-# %% ../nbs/48_train.ipynb #b5fa5330
+# %% ../nbs/48_train.ipynb #45c708e5
 def _epochs(n, task):
-    "Fewer epochs for more galaxies, but more steps: 30 for 400 in a regression, 15 for 1,800 in a classification"
-    e,at = (30,400) if task=='regression' else (15,1800)
-    return int(round(np.clip(e*(at/n)**.5, 8, 30)))
+    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 15 for 1,800 in a classification"
+    e,at = (25,400) if task=='regression' else (15,1800)
+    return int(round(np.clip(e*(at/n)**.5, 8, 25)))
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
