@@ -36,7 +36,7 @@ def _few_integers(o, n):
     o = o.dropna()
     return len(o)>0 and bool((o==o.round()).all()) and o.nunique()<=min(n, max(2, len(o)//2))
 
-# %% ../nbs/26_data.ipynb #780dff1d
+# %% ../nbs/26_data.ipynb #9bccad46
 @dataclass
 class TargetSpec:
     "The task, its label columns, and what the training set says about them"
@@ -79,7 +79,7 @@ def class_names(
     o:pd.Series, # Words, whole numbers or truth values
 )->np.ndarray: # str; None where missing
     "Names of classes: whole numbers lose the decimals that a missing value gave them"
-    def _one(v): return None if pd.isna(v) else str(int(v)) if isinstance(v, (float,np.floating)) and v==int(v) else str(v).strip()
+    def _one(v): return None if pd.isna(v) else str(int(v)) if isinstance(v, (float,np.floating)) and v.is_integer() else str(v).strip()
     return np.array([_one(v) for v in o], dtype=object)
 
 def target_spec(

@@ -20,7 +20,7 @@ from .gp import *
 from .models import *
 from .learner import *
 
-# %% ../nbs/38_run.ipynb #20185c8d
+# %% ../nbs/38_run.ipynb #f09f91c7
 class GalaxyModel(Module):
     "Networks that are averaged, and perhaps a `PhotometryGP` that is blended in; images as `ImageReader` gives them -> predictions"
     def __init__(self,
@@ -43,7 +43,7 @@ class GalaxyModel(Module):
         "(predictions, spread over the views), each (n, outputs)"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
-        z = (shrink(centre_window(x, self.window), self.net_size)-self.mean)/self.std
+        z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.activation) for m in self.members]) # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
         return (mean if self.gp is None else torch.lerp(mean, self.as_answer(self.gp(x)[0]), self.gp_weight)), spread

@@ -65,7 +65,7 @@ def choose_recipe(
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
-# %% ../nbs/48_train.ipynb #45c708e5
+# %% ../nbs/48_train.ipynb #2cbae875
 def _epochs(n, task):
     "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 15 for 1,800 in a classification"
     e,at = (25,400) if task=='regression' else (15,1800)
@@ -73,7 +73,7 @@ def _epochs(n, task):
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
-    return merge(dict(members=1, folds=False, gp_weight=0., opt='ranger', lr=1e-2, wd=.01), asked)
+    return merge(dict(members=1, folds=False, gp_weight=0., opt='ranger', lr=1e-2, wd=.01, why=f"{asked['arch']}, as asked"), asked)
 
 # %% ../nbs/48_train.ipynb #2dbceabe
 def central_field(
@@ -95,7 +95,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #7bf0698e
+# %% ../nbs/48_train.ipynb #30dc426e
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
@@ -138,8 +138,11 @@ def recipe_reader(df, images, id_col, recipe, reader_kw)->ImageReader:
     reader = guess_reader(df, images, id_col, **reader_kw)
     files = [o for o in find_images(df, images, id_col, reader.pattern, reader.bands) if o is not None]
     crop,native = central_field(files, reader)
-    if reader.crop or reader.native=='any' or recipe.arch!='galnet': crop = reader.crop
-    side = ifnone(crop, min(native) if native else recipe.size)
+    side = min(native) if native else recipe.size
+    if reader.crop or reader.native=='any': crop = reader.crop
+    elif recipe.window: crop = recipe.size if recipe.size<side else None # the blog crops, and does not resize
+    elif recipe.arch!='galnet': crop = None
+    side = ifnone(crop, side)
     size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
     return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
 
@@ -176,7 +179,7 @@ def provenance()->dict:
 # %% ../nbs/48_train.ipynb #5c31bc28
 def _plain(kw): return {k: v.config() if isinstance(v, Stretch) else v for k,v in kw.items()}
 
-# %% ../nbs/48_train.ipynb #5f87de3f
+# %% ../nbs/48_train.ipynb #45e3201b
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -200,6 +203,7 @@ def fit_recipe(
     train = np.unique(np.concatenate([t for t,_ in splits]))
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     small = GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
+    if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
     spec,stats = fit_spec(spec, data.df.iloc[train]),small.stats(train)
     steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
     meter = iter(track(range(steps), 'training'))
