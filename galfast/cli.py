@@ -61,7 +61,7 @@ Target = Annotated[str, typer.Option(help='Label column; several with commas.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 
-# %% ../nbs/90_cli.ipynb #f850b7ed
+# %% ../nbs/90_cli.ipynb #9a780ab8
 @_command
 def train(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits or .ecsv.')],
@@ -69,6 +69,7 @@ def train(
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
     id:Id='objID',
     task:Annotated[str, typer.Option(help='auto, regression, classification, multilabel or votes.')]='auto',
+    quick:Annotated[bool, typer.Option('--quick', help='A Gaussian process on measured features, and no network: seconds.')]=False,
     arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None,
     size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None,
     crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None,
@@ -93,7 +94,7 @@ def train(
     reader = dict(crop=crop, bands=_split(bands), hdu=int(hdu) if hdu and hdu.isdigit() else hdu, pattern=pattern,
                   stretch=AsinhTfm(asinh) if asinh else None, native='any' if any_size else None)
     run = train_galaxies(catalog, images, target, out, task, id, valid, valid_col, seed, device, resume, on_error,
-        {k: v for k,v in reader.items() if v is not None}, _say, arch=arch, size=size, epochs=epochs, lr=lr, bs=bs, members=members)
+        {k: v for k,v in reader.items() if v is not None}, _say, quick=quick, arch=arch, size=size, epochs=epochs, lr=lr, bs=bs, members=members)
     _summary(run, catalog, images)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
@@ -101,14 +102,15 @@ def _split(bands): return bands.split(',') if bands and ',' in bands else bands
 def _summary(run, catalog, images):
     "One screen: how good, and where everything is"
     i,skipped = run.info,run.info['skipped']
-    how = f"{i['folds']} folds, each predicted by what never saw it" if i.get('folds') else 'held back from training'
+    how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
     for t,ms in i['metrics'].items():
         base = 'commonest class' if run.spec.task=='classification' else 'mean'
         _table(f"{t}: {i['n_valid']:,} galaxies, {how}", [(k, _pm(m['value'], m['err']), _num(m['baseline'])) for k,m in ms.items()], '', 'galfast', base)
     kind = 'confusion.png' if run.spec.task=='classification' else 'predictions.png'
     _console().print(f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies" + (f'; {skipped:,} left out, see {run.path}/skipped.csv' if skipped else ''))
-    _console().print(f"run       {run.path}  (model.safetensors, config.json, metrics.json, history.csv, predictions.csv)\n"
-                     f"figures   {run.path}/{kind}, losses.png, examples.png, worst.png\n"
+    there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
+    _console().print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})\n"
+                     f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}\n"
                      f"next      galfast predict {run.path} {catalog} --images {images} --out predictions.csv")
 
 # %% ../nbs/90_cli.ipynb #1ec0cbce

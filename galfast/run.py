@@ -20,11 +20,11 @@ from .gp import *
 from .models import *
 from .learner import *
 
-# %% ../nbs/38_run.ipynb #f09f91c7
+# %% ../nbs/38_run.ipynb #5410d9a9
 class GalaxyModel(Module):
-    "Networks that are averaged, and perhaps a `PhotometryGP` that is blended in; images as `ImageReader` gives them -> predictions"
+    "Networks that are averaged, a `PhotometryGP`, or both blended; images as `ImageReader` gives them -> predictions"
     def __init__(self,
-        members, # Networks: (n, band, y, x), normalised -> (n, outputs)
+        members, # Networks: (n, band, y, x), normalised -> (n, outputs); may be none if there is a `gp`
         mean, std, # Of each band, over the training set
         task:str='regression', # One of `tasks`
         exclusive:bool=True, # Do vote fractions add up to one?
@@ -43,10 +43,12 @@ class GalaxyModel(Module):
         "(predictions, spread over the views), each (n, outputs)"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
+        second = None if self.gp is None else self.as_answer(self.gp(x)[0])
+        if not self.members: return second,torch.zeros_like(second)
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.activation) for m in self.members]) # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
-        return (mean if self.gp is None else torch.lerp(mean, self.as_answer(self.gp(x)[0]), self.gp_weight)), spread
+        return (mean if second is None else torch.lerp(mean, second, self.gp_weight)), spread
     def as_answer(self, p):
         "The mean of the Gaussian process as an answer: probabilities lie in [0, 1] and add up to one"
         if self.task=='regression': return p
@@ -97,7 +99,7 @@ def apply_err(spread, ab)->np.ndarray: # One sigma, shape of `spread`
     "One sigma for each `spread`"
     return np.sqrt(ab[0]**2+(ab[1]*np.asarray(spread))**2)
 
-# %% ../nbs/38_run.ipynb #076841ea
+# %% ../nbs/38_run.ipynb #2775841c
 class GalaxyRun:
     "A trained model with all that is needed to use it"
     def __init__(self,
@@ -110,7 +112,9 @@ class GalaxyRun:
         info:dict=None, # Anything else worth keeping: recipe, seed, versions, times
         path:Path=None, # Folder, if it has one
     ): store_attr()
-    def __repr__(self): return f"GalaxyRun({self.spec.task} of {', '.join(self.spec.targets)}, {len(self.nets)} x {self.nets[0]['arch']}{' + Gaussian process' if self.model.gp is not None else ''})"
+    def __repr__(self):
+        parts = [f"{len(self.nets)} x {self.nets[0]['arch']}"]*bool(self.nets) + ['Gaussian process']*(self.model.gp is not None)
+        return f"GalaxyRun({self.spec.task} of {', '.join(self.spec.targets)}, {' + '.join(parts)})"
     @classmethod
     def from_learner(cls, learn):
         "The run of a `galaxy_learner`"
@@ -163,7 +167,7 @@ def prediction_table(
 # %% ../nbs/38_run.ipynb #3e61d4a0
 _keys = {'galfast', 'format', 'spec', 'reader', 'nets', 'id_col', 'err', 'stats', 'gp', 'gp_weight', 'window', 'net_size', 'info'}
 
-# %% ../nbs/38_run.ipynb #ac0cd2f4
+# %% ../nbs/38_run.ipynb #8ef25f6b
 def save_run(
     run, # A `GalaxyRun`, or a `Learner` from `galaxy_learner`
     path, # Folder; made if need be
@@ -189,6 +193,7 @@ def load_run(
         reader = ImageReader(**cfg['reader'])
         nets = [build_model(**o) for o in cfg['nets']]
         gp = PhotometryGP(**cfg['gp']) if cfg['gp'] else None
+        if not nets and gp is None: raise ValueError('neither networks nor a Gaussian process')
         model = GalaxyModel(nets, *cfg['stats'], spec.task, spec.exclusive, gp, cfg['gp_weight'], cfg['window'], cfg['net_size'])
     except (TypeError,KeyError,ValueError,AttributeError) as e: raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({type(e).__name__}: {str(e)[:200]})") from e
     try: model.load_state_dict(load_file(path/'model.safetensors'))

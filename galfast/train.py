@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['many_galaxies', 'Recipe', 'choose_recipe', 'central_field', 'train_galaxies', 'recipe_reader', 'open_run',
-           'catalog_hash', 'provenance', 'HeldBack', 'fit_recipe', 'member_splits', 'member_learner', 'fit_member',
-           'best_weight', 'fit_gp', 'target_matrix', 'held_back', 'write_run', 'run_figures', 'stack_rgb']
+           'catalog_hash', 'provenance', 'HeldBack', 'fit_recipe', 'member_splits', 'member_learner', 'fit_members',
+           'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #64435377
 import hashlib,platform,subprocess
@@ -29,7 +29,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #4d2c6769
+# %% ../nbs/48_train.ipynb #6afeab8e
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -37,7 +37,7 @@ class Recipe:
     "Everything about training that is not data"
     arch:str = 'galnet' # A name in `galaxy_archs`
     size:int = 64 # Side of the images that the networks see, px
-    keep:int = 128 # Side of the images that features are measured on, px; no image is enlarged
+    keep:int = 96 # Side of the images that features are measured on, px; no image is enlarged
     window:int = None # Side of a random window of them in training (central otherwise); None: all
     epochs:int = 25
     lr:float = 4e-3 # Highest learning rate of one cycle
@@ -46,7 +46,7 @@ class Recipe:
     opt:str = 'adamw' # 'adamw' or 'ranger'
     warmup:float = .25 # Share of the steps in which the learning rate rises
     smooth:float = 0. # Label smoothing, for classes
-    members:int = 4 # Networks whose predictions are averaged
+    members:int = 4 # Networks whose predictions are averaged; 0: the Gaussian process alone
     folds:bool = True # Each network holds back another part, so that every galaxy is predicted by one that never saw it
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
     why:str = ''
@@ -54,14 +54,18 @@ class Recipe:
 def choose_recipe(
     n:int, # Galaxies with an image and a label
     task:str, # One of `tasks`
+    quick:bool=False, # The Gaussian process on measured features alone: seconds, and no network
     **changes # Fields that are asked for; None leaves the default
 )->Recipe:
     "The recipe for `n` galaxies"
+    asked = {k: v for k,v in changes.items() if v is not None}
+    if quick:
+        if asked: raise GalfastError(f"quick trains no network: it cannot go with {first_few(asked)}")
+        return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
         r = Recipe(epochs=_epochs(n, task), smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
-    asked = {k: v for k,v in changes.items() if v is not None}
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
@@ -75,7 +79,7 @@ def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
     return merge(dict(members=1, folds=False, gp_weight=0., opt='ranger', lr=1e-2, wd=.01, why=f"{asked['arch']}, as asked"), asked)
 
-# %% ../nbs/48_train.ipynb #2dbceabe
+# %% ../nbs/48_train.ipynb #320da377
 def central_field(
     files, # Of the images, or arrays
     reader:ImageReader, # How they are read
@@ -90,12 +94,13 @@ def central_field(
     ok = [i for i in range(len(pick)) if i not in errs]
     if not ok: return None,None
     x = x[ok].float()
-    widest = Photometry(full=float(x.flatten()[::17].quantile(.999)) or 1.).measure(x)['log_size'].exp().median().item()
+    g = Photometry(full=float(x.flatten()[::17].quantile(.999)) or 1.).frame(x)
+    widest = (g.major*g.minor).sqrt().median().item()
     side = min(probe.native)
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #30dc426e
+# %% ../nbs/48_train.ipynb #274b993b
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
@@ -111,7 +116,7 @@ def train_galaxies(
     on_error:str='missing', # See `GalaxyDataLoaders.from_catalog`
     reader_kw:dict=None, # More for `ImageReader`: crop, bands, hdu, stretch, nan, pattern, native
     say=noop, # Called with a line of text at each stage
-    **changes # Of the `Recipe`: arch, size, epochs, lr, bs, members, gp_weight ...
+    **changes # Of the recipe, see `choose_recipe`: quick, or arch, size, epochs, lr, bs, members, gp_weight ...
 )->GalaxyRun:
     "Train on a catalogue and its images, and write the run folder `out`"
     t0,out,device = time.monotonic(),Path(out),pick_device(device)
@@ -126,7 +131,8 @@ def train_galaxies(
     data = load_images(df, images, reader, id_col, spec, on_error)
     write_json(out/'checkpoint'/'job.json', job)
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
-    say(f"recipe: {recipe.why}; {recipe.members} x {recipe.arch} on {recipe.size} px{f' (of the central {reader.crop})' if reader.crop else ''}, {recipe.epochs} epochs")
+    nets = f"; {recipe.members} x {recipe.arch} on {recipe.size} px, {recipe.epochs} epochs" if recipe.members else ''
+    say(f"recipe: {recipe.why}{nets}{f'; the central {reader.crop} px of {min(reader.native)}' if reader.crop and reader.native!='any' else ''}")
     run,held = fit_recipe(data, spec, recipe, valid, valid_col, seed, device, out/'checkpoint')
     run.info |= dict(recipe=asdict(recipe), seed=seed, seconds=round(time.monotonic()-t0, 1), device=device.type, catalog_sha256=job['catalog'], skipped=len(data.skipped), **provenance())
     write_run(run, out, data, held)
@@ -141,7 +147,7 @@ def recipe_reader(df, images, id_col, recipe, reader_kw)->ImageReader:
     side = min(native) if native else recipe.size
     if reader.crop or reader.native=='any': crop = reader.crop
     elif recipe.window: crop = recipe.size if recipe.size<side else None # the blog crops, and does not resize
-    elif recipe.arch!='galnet': crop = None
+    elif recipe.arch!='galnet': crop = None # a network that was asked for sees all
     side = ifnone(crop, side)
     size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
     return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
@@ -179,7 +185,7 @@ def provenance()->dict:
 # %% ../nbs/48_train.ipynb #5c31bc28
 def _plain(kw): return {k: v.config() if isinstance(v, Stretch) else v for k,v in kw.items()}
 
-# %% ../nbs/48_train.ipynb #45e3201b
+# %% ../nbs/48_train.ipynb #0263f1c8
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -199,33 +205,32 @@ def fit_recipe(
 )->tuple: # A `GalaxyRun` and `HeldBack`
     "Train the networks and the Gaussian process of `recipe`"
     device = pick_device(device)
-    splits = member_splits(data, spec, recipe, valid, valid_col, seed)
+    splits,how = member_splits(data, spec, recipe, valid, valid_col, seed)
     train = np.unique(np.concatenate([t for t,_ in splits]))
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
-    small = GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
+    small = data if not recipe.members else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
     spec,stats = fit_spec(spec, data.df.iloc[train]),small.stats(train)
-    steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
-    meter = iter(track(range(steps), 'training'))
-    fits = [fit_member(i, small, spec, recipe, v, stats, seed, device, checkpoints, meter) for i,(_,v) in enumerate(splits)]
-    for _ in meter: pass
-    gp,loo = fit_gp(data, spec, train, device, seed) if recipe.gp_weight!=0 and len(train)>=10 else (None, None)
+    fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints) if recipe.members else []
+    gp,loo = fit_gp(data, spec, train, device, seed, recipe.keep) if recipe.gp_weight!=0 and (len(train)>=10 or not fits) else (None, None)
     model = GalaxyModel([f.model for f in fits], *stats, spec.task, spec.exclusive, gp, 0., recipe.window, recipe.size)
     run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col)
     held = held_back(model, fits, splits, data, target_matrix(spec, data.df), loo, recipe.gp_weight)
-    run.info = dict(n_train=len(train), n_valid=len(held.rows), folds=len(splits) if recipe.folds else 0, gp_weight=model.gp_weight)
+    run.info = dict(n_train=len(train), n_valid=len(held.rows), validation=how, gp_weight=model.gp_weight)
     if spec.task=='regression':
         resid = held.pred-spec.encode(data.df)[held.rows]
         run.err = [fit_err(resid[:,i], held.spread[:,i]) for i in range(spec.n_out)]
     return run,held
 
-def member_splits(data, spec, recipe, valid=None, valid_col=None, seed=0)->list: # (training rows, validation rows) of each network
-    "A fold for each network, or the same split for all"
-    k = min(recipe.members, len(data.df))
-    if recipe.folds and valid is None and valid_col is None and k>1:
+def member_splits(data, spec, recipe, valid=None, valid_col=None, seed=0)->tuple: # [(training rows, validation rows)] of the networks, and what to call it
+    "A fold for each network, or the same split for all; for the Gaussian process alone all rows twice, as it predicts each galaxy by all the others"
+    k,every = min(recipe.members, len(data.df)),np.arange(len(data.df))
+    free = recipe.folds and valid is None and valid_col is None
+    if free and k==0: return [(every, every)],'leave-one-out'
+    if free and k>1:
         ids = fold_ids(label_strata(data.df, spec), k, seed)
-        return [(np.flatnonzero(ids!=i), np.flatnonzero(ids==i)) for i in range(k)]
-    return [tuple(np.array(o) for o in split_rows(data.df, spec, ifnone(valid, .2), valid_col, None, seed))]*recipe.members
+        return [(np.flatnonzero(ids!=i), np.flatnonzero(ids==i)) for i in range(k)],f'{k} folds'
+    return [tuple(np.array(o) for o in split_rows(data.df, spec, ifnone(valid, .2), valid_col, None, seed))]*max(k, 1),'held back'
 
 # %% ../nbs/48_train.ipynb #9867f93a
 @dataclass
@@ -238,7 +243,7 @@ class _Meter(Callback):
     def after_batch(self):
         if self.training: next(self.meter, None)
 
-# %% ../nbs/48_train.ipynb #f898b77d
+# %% ../nbs/48_train.ipynb #2480e7ce
 def member_learner(
     data:GalaxyStack, spec:TargetSpec, recipe:Recipe,
     valid_idx, # Rows that are held back
@@ -251,6 +256,14 @@ def member_learner(
     blog = recipe.opt=='ranger'
     loss = None if blog else task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
     return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(ranger if blog else adamw, wd=recipe.wd), seed=seed)
+
+def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None)->list:
+    "Train a network on each of `splits`, with one progress bar"
+    steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
+    meter = iter(track(range(steps), 'training'))
+    fits = [fit_member(i, data, spec, recipe, v, stats, seed, device, checkpoints, meter) for i,(_,v) in enumerate(splits)]
+    for _ in meter: pass
+    return fits
 
 def fit_member(i, data, spec, recipe, valid_idx, stats, seed, device, checkpoints=None, meter=()):
     "Train network `i`, going on from its checkpoint if there is one, and let it predict what it did not see"
@@ -286,11 +299,12 @@ def fit_gp(
     data:GalaxyStack, spec:TargetSpec,
     train, # Rows to fit
     device, seed:int=0,
+    size:int=96, # Features are measured at this side at most, px
 )->tuple: # A `PhotometryGP`, and a dict row -> its prediction without that row
     "The Gaussian process on measured features; classes are zeros and ones"
     x = data.images[torch.as_tensor(train)]
     full = 1. if x.dtype==torch.uint8 else float(x.flatten()[::max(x.numel()//10**6, 1)].quantile(.999)) or 1.
-    size = x.shape[-1]
+    size = min(size, x.shape[-1])
     measure = Photometry(size=size, full=full).to(device)
     f = torch.cat([measure(as_float(o.to(device))).cpu() for o in x.split(256)])
     y = target_matrix(spec, data.df)[train]
@@ -306,18 +320,19 @@ def held_back(model, fits, splits, data, y, loo, gp_weight=None)->HeldBack:
     "Predictions of each galaxy by networks that did not see it, with the Gaussian process's without it; sets the model's `gp_weight`"
     same = all(np.array_equal(splits[0][1], v) for _,v in splits)
     rows = splits[0][1] if same else np.concatenate([v for _,v in splits])
-    pred,spread = (torch.stack(o).mean(0) if same else torch.cat(o) for o in ([f.pred for f in fits], [f.spread for f in fits]))
+    if fits: pred,spread = (torch.stack(o).mean(0) if same else torch.cat(o) for o in ([f.pred for f in fits], [f.spread for f in fits]))
     if loo is not None:
         out = [i for i in rows.tolist() if i not in loo]
         if out:
             with torch.inference_mode(): loo |= dict(zip(out, torch.cat([model.gp(as_float(x.to(model.mean.device)))[0].cpu() for x in data.images[torch.as_tensor(out)].split(256)]).numpy()))
         second = model.as_answer(torch.as_tensor(np.stack([loo[i] for i in rows.tolist()])).float())
+        if not fits: pred,spread = second,torch.zeros_like(second)
         model.gp_weight = ifnone(gp_weight, best_weight(pred, second, torch.as_tensor(y[rows])))
         pred = torch.lerp(pred, second, model.gp_weight)
     order = np.argsort(rows)
     return HeldBack(rows[order], pred.double().numpy()[order], spread.double().numpy()[order], pd.DataFrame([h for f in fits for h in f.history]))
 
-# %% ../nbs/48_train.ipynb #9356e979
+# %% ../nbs/48_train.ipynb #5cf8ef28
 def write_run(
     run:GalaxyRun, out,
     data:GalaxyStack, held:HeldBack,
@@ -329,10 +344,10 @@ def write_run(
     scores = evaluate_predictions(table, df[[run.id_col, *spec.targets]], spec.targets, run.id_col, spec.task)
     for t in spec.targets: table.insert(1, t, df[t].to_numpy())
     write_table(table, out/'predictions.csv')
-    write_table(held.history, out/'history.csv')
+    if len(held.history): write_table(held.history, out/'history.csv')
     if len(data.skipped): write_table(data.skipped, out/'skipped.csv')
     run.info['metrics'] = {t: {r.metric: dict(value=r.value, err=r.err, baseline=r.baseline) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
-    write_json(out/'metrics.json', dict(task=spec.task, n_valid=len(df), validation='folds' if run.info.get('folds') else 'held back', metrics=run.info['metrics']))
+    write_json(out/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
     run_figures(run, out, data, held, err)
     save_run(run, out)
     run.path = out
@@ -341,7 +356,7 @@ def run_figures(run, out, data, held, err):
     "losses.png, predictions.png or confusion.png, examples.png, worst.png"
     spec,rows = run.spec,held.rows
     y = spec.encode(data.df)[rows]
-    save_plot(plot_losses(held.history.groupby('epoch').mean().drop(columns='network').reset_index()), out/'losses.png')
+    if len(held.history): save_plot(plot_losses(held.history.groupby('epoch').mean().drop(columns='network').reset_index()), out/'losses.png')
     if spec.task=='classification':
         names = np.array(spec.classes, dtype=object)
         true,pred,prob = names[y],names[held.pred.argmax(1)],held.pred.max(1)
