@@ -185,7 +185,7 @@ def provenance()->dict:
 # %% ../nbs/48_train.ipynb #5c31bc28
 def _plain(kw): return {k: v.config() if isinstance(v, Stretch) else v for k,v in kw.items()}
 
-# %% ../nbs/48_train.ipynb #0263f1c8
+# %% ../nbs/48_train.ipynb #199c2f25
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -210,7 +210,8 @@ def fit_recipe(
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     small = data if not recipe.members else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
-    spec,stats = fit_spec(spec, data.df.iloc[train]),small.stats(train)
+    spec = fit_spec(spec, data.df.iloc[train])
+    stats = small.stats(train) if recipe.members else ([0.]*data.images.shape[1], [1.]*data.images.shape[1])
     fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints) if recipe.members else []
     gp,loo = fit_gp(data, spec, train, device, seed, recipe.keep) if recipe.gp_weight!=0 and (len(train)>=10 or not fits) else (None, None)
     model = GalaxyModel([f.model for f in fits], *stats, spec.task, spec.exclusive, gp, 0., recipe.window, recipe.size)
