@@ -420,6 +420,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.train._Meter': ('train.html#_meter', 'galfast/train.py'),
                                'galfast.train._Meter.__init__': ('train.html#_meter.__init__', 'galfast/train.py'),
                                'galfast.train._Meter.after_batch': ('train.html#_meter.after_batch', 'galfast/train.py'),
+                               'galfast.train._batch_size': ('train.html#_batch_size', 'galfast/train.py'),
                                'galfast.train._epochs': ('train.html#_epochs', 'galfast/train.py'),
                                'galfast.train._other_arch': ('train.html#_other_arch', 'galfast/train.py'),
                                'galfast.train._plain': ('train.html#_plain', 'galfast/train.py'),

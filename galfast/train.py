@@ -29,7 +29,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #6afeab8e
+# %% ../nbs/48_train.ipynb #f4010e15
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -40,8 +40,8 @@ class Recipe:
     keep:int = 96 # Side of the images that features are measured on, px; no image is enlarged
     window:int = None # Side of a random window of them in training (central otherwise); None: all
     epochs:int = 25
-    lr:float = 4e-3 # Highest learning rate of one cycle
-    bs:int = 32
+    lr:float = 6e-3 # Highest learning rate of one cycle
+    bs:int = 64
     wd:float = .05
     opt:str = 'adamw' # 'adamw' or 'ranger'
     warmup:float = .25 # Share of the steps in which the learning rate rises
@@ -65,15 +65,20 @@ def choose_recipe(
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
-        r = Recipe(epochs=_epochs(n, task), smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
+        bs = _batch_size(n)
+        r = Recipe(epochs=_epochs(n, task), bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
-# %% ../nbs/48_train.ipynb #2cbae875
+# %% ../nbs/48_train.ipynb #e8685aa3
 def _epochs(n, task):
-    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 15 for 1,800 in a classification"
-    e,at = (25,400) if task=='regression' else (15,1800)
-    return int(round(np.clip(e*(at/n)**.5, 8, 25)))
+    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 20 for 1,800 in a classification"
+    e,at = (25,400) if task=='regression' else (20,1800)
+    return int(round(np.clip(e*(at/max(n, 1))**.5, 8, 25)))
+
+def _batch_size(n):
+    "About a sixth of the galaxies, from 8 to 64"
+    return int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
