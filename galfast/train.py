@@ -105,7 +105,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #274b993b
+# %% ../nbs/48_train.ipynb #be36335e
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
@@ -130,7 +130,7 @@ def train_galaxies(
     recipe = choose_recipe(int((~spec.missing(df)).sum()), spec.task, **changes)
     if valid is not None or valid_col is not None: recipe.folds = False
     job = dict(target=spec.targets, task=spec.task, recipe=asdict(recipe), valid=valid, valid_col=valid_col, seed=seed, reader=_plain(reader_kw or {}),
-               catalog=catalog_hash(df[[id_col, *spec.targets]]))
+               catalog_sha256=catalog_hash(df[[id_col, *spec.targets]]))
     if open_run(out, job, resume): return load_run(out, device)
     reader = recipe_reader(df, images, id_col, recipe, reader_kw or {})
     data = load_images(df, images, reader, id_col, spec, on_error)
@@ -139,7 +139,7 @@ def train_galaxies(
     nets = f"; {recipe.members} x {recipe.arch} on {recipe.size} px, {recipe.epochs} epochs" if recipe.members else ''
     say(f"recipe: {recipe.why}{nets}{f'; the central {reader.crop} px of {min(reader.native)}' if reader.crop and reader.native!='any' else ''}")
     run,held = fit_recipe(data, spec, recipe, valid, valid_col, seed, device, out/'checkpoint')
-    run.info |= dict(recipe=asdict(recipe), seed=seed, seconds=round(time.monotonic()-t0, 1), device=device.type, catalog_sha256=job['catalog'], skipped=len(data.skipped), **provenance())
+    run.info |= dict(job=job, seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **provenance())
     write_run(run, out, data, held)
     shutil.rmtree(out/'checkpoint', ignore_errors=True)
     return run
@@ -157,7 +157,7 @@ def recipe_reader(df, images, id_col, recipe, reader_kw)->ImageReader:
     size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
     return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
 
-# %% ../nbs/48_train.ipynb #bfbec644
+# %% ../nbs/48_train.ipynb #968f22b0
 def open_run(
     out, # Run folder
     job:dict, # What the run is of: everything that has to be the same to go on
@@ -167,12 +167,12 @@ def open_run(
     out,f = Path(out),Path(out)/'checkpoint'/'job.json'
     if out.exists() and not out.is_dir(): raise RunError(f"{out} is a file; a run needs a folder")
     done,begun = (out/'config.json').exists(),any(f.parent.glob('*.safetensors')) and f.exists()
-    if resume and begun:
-        old = json.loads(f.read_text())
+    if resume and (begun or done):
+        old = json.loads(f.read_text()) if begun else load_run(out, 'cpu').info.get('job')
+        if old is None: raise RunError(f"{out} holds a run that `galfast train` did not make; take another folder")
         diff = [k for k in job if old.get(k)!=json.loads(json.dumps(job[k]))]
-        if diff: raise RunError(f"{out} was begun with other {first_few(diff)}; go on with the same, or take another folder")
-        return False
-    if resume and done: return True
+        if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}; go on with the same, or take another folder")
+        return not begun
     if done or begun: raise RunError(f"{out} holds a run already" + ('' if done else ' that was interrupted: go on with --resume') + "; or take another folder")
     return False
 

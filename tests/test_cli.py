@@ -9,7 +9,7 @@ from PIL import Image
 from galfast.sim import sim_survey
 
 exe = Path(sys.executable).parent/'galfast'
-quick = ['--epochs', '2', '--members', '2', '--size', '32', '--device', 'cpu']
+tiny = ['--epochs', '2', '--members', '2', '--size', '32', '--device', 'cpu']
 
 def galfast(*args, **kw): return subprocess.run([exe, *map(str, args)], capture_output=True, text=True, **kw)
 
@@ -21,7 +21,7 @@ def survey(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(survey):
     d,_ = survey
-    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', d/'run', *quick)
+    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', d/'run', *tiny)
     assert r.returncode==0, r.stderr
     return d/'run'
 
@@ -29,7 +29,7 @@ def test_train_says_where_everything_is(survey, trained):
     files = {o.name for o in trained.iterdir()}
     assert files>={'model.safetensors', 'config.json', 'history.csv', 'metrics.json', 'predictions.csv', 'losses.png', 'predictions.png', 'examples.png', 'worst.png'}
     cfg = json.loads((trained/'config.json').read_text())
-    assert cfg['info']['recipe']['why'] and cfg['info']['versions']['torch']
+    assert cfg['info']['job']['recipe']['why'] and cfg['info']['versions']['torch']
     p = pd.read_csv(trained/'predictions.csv', dtype={'objID': str})
     assert list(p.objID)==list(survey[1].objID) and p.metallicity_err.gt(0).all()
 
@@ -53,9 +53,19 @@ def test_a_run_can_be_moved(survey, trained, tmp_path):
 
 def test_one_seed_gives_one_answer(survey, trained, tmp_path):
     d,_ = survey
-    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', tmp_path/'again', *quick)
+    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', tmp_path/'again', *tiny)
     assert r.returncode==0
     assert (tmp_path/'again/predictions.csv').read_bytes()==(trained/'predictions.csv').read_bytes()
+
+def test_quick_trains_no_network(survey, tmp_path):
+    d,df = survey
+    args = ['train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--quick', '--device', 'cpu']
+    r = galfast(*args, '--out', tmp_path/'q')
+    assert r.returncode==0 and 'leave-one-out' in r.stdout and 'history.csv' not in r.stdout and 'losses.png' not in r.stdout, r.stderr
+    assert galfast('predict', tmp_path/'q', d/'catalog.csv', '--images', d/'images', '--out', tmp_path/'p.csv').returncode==0
+    assert pd.read_csv(tmp_path/'p.csv').metallicity_err.gt(0).all()
+    r = galfast(*args, '--epochs', 3, '--out', tmp_path/'r')
+    assert r.returncode==2 and 'cannot go with epochs' in r.stderr
 
 def test_damaged_images_become_rows_with_a_status(survey, trained, tmp_path):
     d,df = survey
@@ -70,9 +80,9 @@ def test_damaged_images_become_rows_with_a_status(survey, trained, tmp_path):
     p = pd.read_csv(tmp_path/'p.csv', dtype={'objID': str})
     assert len(p)==40 and list(p.metallicity_pred.isna())==[True]*4+[False]*36
     for s,why in zip(p.status, ('empty', 'web page', 'damaged', '60 x 60 px')): assert why in s
-    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'r', *quick)
+    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'r', *tiny)
     assert r.returncode==2 and '--on-error skip' in r.stderr and 'Traceback' not in r.stderr
-    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'s', '--on-error', 'skip', *quick)
+    r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'s', '--on-error', 'skip', *tiny)
     assert r.returncode==0 and len(pd.read_csv(tmp_path/'s/skipped.csv'))==4
 
 def mistakes(d, run):
@@ -131,6 +141,8 @@ def test_killed_training_goes_on_and_ends_alike(survey, tmp_path):
     np.testing.assert_allclose(a, b, atol=1e-5)
     assert len(pd.read_csv(cut/'history.csv'))==24
     assert galfast(*args, '--out', cut, '--resume').returncode==0 # a finished run stays as it is
+    r = galfast(*args, '--seed', 7, '--out', cut, '--resume')
+    assert r.returncode==2 and 'made with other seed' in r.stderr
 
 @pytest.mark.parametrize('target,task,cols', [('morphology', 'auto', ['morphology_pred', 'morphology_prob_spiral']), ('a,b', 'auto', ['a_pred', 'b_pred']),
                                               ('v,w', 'votes', ['v_pred']), ('metallicity,redshift', 'auto', ['redshift_err'])])
@@ -148,7 +160,7 @@ def test_every_task(survey, tmp_path, target, task, cols):
 def test_fits_cubes_from_the_command_line(tmp_path):
     sim_survey(tmp_path, 24, size=40, formats=('fits',), bands='griz')
     images = next(o for o in tmp_path.iterdir() if o.is_dir())
-    r = galfast('train', tmp_path/'catalog.csv', '--images', images, '--target', 'redshift', '--bands', 'zg', '--asinh', '.05', '--out', tmp_path/'run', *quick)
+    r = galfast('train', tmp_path/'catalog.csv', '--images', images, '--target', 'redshift', '--bands', 'zg', '--asinh', '.05', '--out', tmp_path/'run', *tiny)
     assert r.returncode==0, r.stderr
     r = galfast('predict', tmp_path/'run', tmp_path/'catalog.csv', '--images', images, '--out', tmp_path/'p.csv')
     assert r.returncode==0 and '24 of 24' in r.stdout
