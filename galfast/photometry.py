@@ -54,7 +54,7 @@ def semi_axes(xx, yy, xy)->tuple:
 # %% ../nbs/28_photometry.ipynb #71612603
 def _im(v): return v[:,None,None]
 
-# %% ../nbs/28_photometry.ipynb #3f298287
+# %% ../nbs/28_photometry.ipynb #b6fb85c3
 def box_blur(
     x, # Images (n, s, s) or (n, band, s, s)
     k:int, # Side of the square, px, odd
@@ -91,7 +91,11 @@ class GalaxyFrame:
         self.major,self.minor = semi_axes(*self.cov)
         self.aperture = self.within(3)
         self.light = self.mean(self.smooth.mean(1).clamp(min=0)).clamp(min=.005)
-    def within(self, r): return torch.sigmoid((r-self.r)*8) # with a soft edge
+    def within(self,
+        r:float, # Sigma
+    )->Tensor: # (n, s, s), 1 inside and 0 outside, with a soft edge
+        "An elliptical aperture"
+        return torch.sigmoid((r-self.r)*8)
     def mean(self,
         v, # (n, s, s) or (n, q, s, s)
         w=None, # Weights (n, s, s); by default the aperture of three sigma
@@ -118,12 +122,18 @@ class Annuli:
         self.k = torch.bucketize(r, r.new_tensor(edges[1:])).flatten(1)
         self.hot = (self.k[...,None]==torch.arange(n, device=r.device)).to(r.dtype)
         self.count = self.hot.sum(1).clamp(min=1)
-    def mean(self, v): # (n, q, s, s) -> (n, q, annuli)
+    def mean(self,
+        v, # (n, q, s, s)
+    )->Tensor: # (n, q, annuli); 0 where an annulus holds no pixel
+        "Mean of each of `q` quantities in each annulus"
         return v.flatten(2)@self.hot/self.count[:,None]
-    def spread(self, m): # (n, annuli) -> (n, pixels): each pixel the value of its annulus, zero outside
+    def spread(self,
+        m, # (n, annuli)
+    )->Tensor: # (n, pixels)
+        "Each pixel the value of its annulus, zero outside"
         return F.pad(m, (0,1)).gather(1, self.k)
 
-# %% ../nbs/28_photometry.ipynb #bf086ba0
+# %% ../nbs/28_photometry.ipynb #4bad91a0
 class Photometry(Module):
     "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image"
     edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
@@ -147,8 +157,12 @@ class Photometry(Module):
         x,s = torch.nan_to_num(x.as_subclass(Tensor).float(), nan=0., posinf=0., neginf=0.)/self.full,self.size
         if x.shape[-2:]!=(s,s): x = F.interpolate(x, (s,s), mode='bilinear', antialias=True, align_corners=False)
         return x-border_pixels(x).median(-1)[0][:,:,None,None]
-    def frame(self, x)->GalaxyFrame: return GalaxyFrame(self.prepare(x))
-    def mag(self, v): return torch.asinh(v/self.soft)
+    def frame(self, x)->GalaxyFrame:
+        "The ellipse of each galaxy, on prepared images"
+        return GalaxyFrame(self.prepare(x))
+    def mag(self, v):
+        "Brightness on a scale that is linear up to `soft` and logarithmic above"
+        return torch.asinh(v/self.soft)
     def measure(self, x)->dict: # Name -> (n,)
         "All features of a batch"
         g = self.frame(x)
