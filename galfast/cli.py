@@ -5,29 +5,39 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/90_cli.ipynb #d4cb96f8
-import sys,warnings
+# %% ../nbs/90_cli.ipynb #58c4dae3
+import inspect,sys,warnings
+from dataclasses import dataclass,fields,is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #baad49e2
+# %% ../nbs/90_cli.ipynb #bdedcbdd
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
 def _command(f):
-    "`f` as a command whose mistakes are told in a sentence"
+    "`f` as a command whose mistakes are told in a sentence; a parameter that is a dataclass becomes its fields"
+    groups = {k: p.annotation for k,p in inspect.signature(f).parameters.items() if is_dataclass(p.annotation)}
     @wraps(f)
-    def _inner(*args, **kwargs):
+    def _inner(**kwargs):
         from galfast.core import GalfastError
         warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
-        try: return f(*args, **kwargs)
+        try: return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
         except (GalfastError,PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
         except KeyboardInterrupt: _fail('stopped; `galfast train --resume` goes on where it was', 130)
         except OSError as e: _fail(f'the system says: {e}', 2)
+    _inner.__signature__ = _flat(f, groups)
+    _inner.__annotations__ = {k: p.annotation for k,p in _inner.__signature__.parameters.items()}
     return app.command()(_inner)
+
+def _flat(f, groups):
+    "The signature of `f` with the fields of the dataclasses in `groups` in their place"
+    par = lambda name, typ, default: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=typ)
+    return inspect.Signature([q for k,p in inspect.signature(f).parameters.items() for q in
+                              ([par(o.name, o.type, o.default) for o in fields(groups[k])] if k in groups else [par(k, p.annotation, p.default)])])
 
 def _fail(msg, code):
     typer.echo(f'galfast: {msg}', err=True)
@@ -61,40 +71,61 @@ Target = Annotated[str, typer.Option(help='Label column; several with commas.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 
-# %% ../nbs/90_cli.ipynb #9a780ab8
+# %% ../nbs/90_cli.ipynb #ae2d8d05
+@dataclass
+class _Recipe:
+    "Options of training that change the recipe"
+    quick:Annotated[bool, typer.Option('--quick', help='A Gaussian process on measured features, and no network: seconds.')]=False
+    arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None
+    size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None
+    epochs:Annotated[int, typer.Option(min=1, help='Passes over the galaxies.')]=None
+    lr:Annotated[float, typer.Option(help='Highest learning rate of one cycle.')]=None
+    bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None
+    members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None
+
+@dataclass
+class _Reading:
+    "Options of how images are read"
+    crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None
+    bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=None
+    hdu:Annotated[str, typer.Option(help='FITS: number or name of the HDU.')]=None
+    pattern:Annotated[str, typer.Option(help="FITS, one file a band: such as '{objID}_{band}.fits'.")]=None
+    asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
+    any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
+    def reader(self):
+        "What `ImageReader` takes"
+        from galfast.image import AsinhTfm
+        hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh else None, native='any' if self.any_size else None)
+        return {k: v for k,v in kw.items() if v is not None}
+
+@dataclass
+class _Sample:
+    "Options of which galaxies are trained on, and which are held back"
+    valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
+    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back.')]=None
+    on_error:Annotated[str, typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
+    seed:Annotated[int, typer.Option(help='Of folds, weights, order and augmentation.')]=0
+    def job(self):
+        "Fields of `TrainJob`"
+        from galfast.core import GalfastError
+        if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
+        return dict(valid=self.valid_col or self.valid, on_error=self.on_error, seed=self.seed)
+
 @_command
 def train(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits or .ecsv.')],
     images:Images, target:Target,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
+    recipe:_Recipe, reading:_Reading, sample:_Sample,
     id:Id='objID',
     task:Annotated[str, typer.Option(help='auto, regression, classification, multilabel or votes.')]='auto',
-    quick:Annotated[bool, typer.Option('--quick', help='A Gaussian process on measured features, and no network: seconds.')]=False,
-    arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None,
-    size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None,
-    crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None,
-    epochs:Annotated[int, typer.Option(min=1)]=None,
-    lr:Annotated[float, typer.Option(help='Highest learning rate of one cycle.')]=None,
-    bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None,
-    members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None,
-    valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None,
-    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back.')]=None,
-    bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=None,
-    hdu:Annotated[str, typer.Option(help='FITS: number or name of the HDU.')]=None,
-    pattern:Annotated[str, typer.Option(help="FITS, one file a band: such as '{objID}_{band}.fits'.")]=None,
-    asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None,
-    any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False,
-    on_error:Annotated[str, typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing',
-    seed:int=0, device:Device='auto',
+    device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
 ):
     "Train on a catalogue and its images, and write a run folder."
     from galfast.train import train_galaxies
-    from galfast.image import AsinhTfm
-    reader = dict(crop=crop, bands=_split(bands), hdu=int(hdu) if hdu and hdu.isdigit() else hdu, pattern=pattern,
-                  stretch=AsinhTfm(asinh) if asinh else None, native='any' if any_size else None)
-    run = train_galaxies(catalog, images, target, out, task, id, valid, valid_col, seed, device, resume, on_error,
-        {k: v for k,v in reader.items() if v is not None}, _say, quick=quick, arch=arch, size=size, epochs=epochs, lr=lr, bs=bs, members=members)
+    run = train_galaxies(catalog, images, target, out, device, resume, _say, task=task, id_col=id, reader=reading.reader(), **sample.job(), **vars(recipe))
     _summary(run, catalog, images)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands

@@ -163,7 +163,7 @@ def read_rgb(
                'it is no image' if 'identify' in str(e) else f'it is damaged ({str(e)[:100]})')
         raise ImageError(f"{fn}: {why}") from e
 
-# %% ../nbs/26_data.ipynb #cdc66a9a
+# %% ../nbs/26_data.ipynb #4cd77a63
 def fold_ids(
     y, # Labels (n,): classes or numbers; None or all equal: at random
     k:int, # Number of folds
@@ -182,7 +182,7 @@ def GalaxySplitter(
     y=None, # Labels to stratify by (n,)
 ):
     "A splitter: items -> (training, validation) indices; the global random state is left alone"
-    if not 0<valid_pct<1: raise GalfastError(f"valid_pct is a share between 0 and 1, not {valid_pct}")
+    if not 0<valid_pct<1: raise GalfastError(f"the share for validation lies between 0 and 1, not {valid_pct}")
     def _inner(o):
         n = len(o)
         if n<2: raise CatalogError(f"{n} galaxies cannot be split into training and validation")
@@ -221,7 +221,7 @@ class CutoutReader:
         if p is None: raise ImageError(f"no image of {r[self.id_col]} in {self.images}")
         return p
 
-# %% ../nbs/26_data.ipynb #8309e8ac
+# %% ../nbs/26_data.ipynb #d8c1aa0e
 class GalaxyDataLoaders(DataLoaders):
     "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `reader`, `stats` and what was left out (`skipped`)"
     @classmethod
@@ -281,23 +281,20 @@ class GalaxyDataLoaders(DataLoaders):
     def from_packed(cls,
         data, # A `GalaxyStack`, from `load_images`
         spec:TargetSpec,
-        valid_pct:float=.2, # Share for validation, where neither column nor indices are given
-        valid_col:str=None, # A column that is true (or 'valid') for validation
-        valid_idx=None, # Rows of `data.df` for validation
+        valid=.2, # For validation: a share, a column that is true (or 'valid') there, or rows of `data.df`
         seed:int=0, # Of the split and of the order in training
         bs:int=32, # Batch size
         augment=None, # Batch transforms of the training set; `GalaxyAugment()` by default
-        normalize:bool=True, # With statistics of the training set
-        stats:tuple=None, # Mean and standard deviation of each band; by default those of the training set
+        stats:tuple=None, # Mean and standard deviation of each band to normalise with; None: those of the training set; False: none
         pack:bool=True, # Batches from memory; False: fastai's way
         device=None, # 'cpu', 'cuda'; by default fastai's choice
         **kwargs # To fastai's `DataBlock.dataloaders`
     ):
         "From images that were read already: cheap to call again for another split"
         df,reader = data.df,data.reader
-        splits = split_rows(df, spec, valid_pct, valid_col, valid_idx, seed)
+        splits = split_rows(df, spec, valid, seed)
         spec = fit_spec(spec, df.iloc[splits[0]])
-        if normalize and stats is None: stats = data.stats(splits[0])
+        if stats is None: stats = data.stats(splits[0])
         dblock = data.datablock(spec, IndexSplitter(splits[1]), augment, stats)
         bs = max(min(bs, len(splits[0])), 1)
         if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=data.images, rows=torch.as_tensor(s), order_seed=seed) for s in splits]), kwargs)
@@ -370,7 +367,7 @@ def _complain(df, reason, id_col, images, on_error):
     rows = '; '.join(f"{len(o):,} with {k}: {first_few(bad[o.index], 2) if k=='unreadable image' else first_few(df[id_col][o.index])}" for k,o in kinds.groupby(kinds))
     raise CatalogError(f"{len(bad):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}. on_error='skip' (--on-error skip) leaves them out")
 
-# %% ../nbs/26_data.ipynb #d34fb1d0
+# %% ../nbs/26_data.ipynb #b580bc1f
 def guess_reader(
     df, images, id_col:str='objID',
     **kwargs # To `ImageReader`
@@ -397,16 +394,18 @@ def channels_first(
     return torch.from_numpy(np.ascontiguousarray(x))
 
 def split_rows(
-    df, spec:TargetSpec, valid_pct=.2, valid_col=None, valid_idx=None, seed=0,
+    df, spec:TargetSpec,
+    valid=.2, # A share, taken at random from all labels alike; the name of a column; or row numbers
+    seed:int=0, # Of a share
 )->tuple: # Two lists of row numbers
-    "(training, validation) rows: by indices, by a column, or stratified at random"
-    if valid_idx is not None: valid = np.isin(np.arange(len(df)), _check_idx(valid_idx, len(df)))
-    elif valid_col is not None:
-        check_columns(df, [valid_col])
-        valid = df[valid_col].astype(str).str.lower().isin(['true','1','1.0','valid','validation','val']).to_numpy()
-    else: return GalaxySplitter(valid_pct, seed, label_strata(df, spec))(df)
-    if valid.all() or not valid.any(): raise CatalogError(f"{'all' if valid.all() else 'none'} of the {len(df)} rows are for validation" + (f": column {valid_col!r} is true, 1 or 'valid' for those that are" if valid_col else ''))
-    return L(np.flatnonzero(~valid).tolist()),L(np.flatnonzero(valid).tolist())
+    "(training, validation) rows"
+    if isinstance(valid, (int,float)): return GalaxySplitter(valid, seed, label_strata(df, spec))(df)
+    if isinstance(valid, str):
+        check_columns(df, [valid])
+        held = df[valid].astype(str).str.lower().isin(['true','1','1.0','valid','validation','val']).to_numpy()
+    else: held = np.isin(np.arange(len(df)), _check_idx(valid, len(df)))
+    if held.all() or not held.any(): raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation" + (f": column {valid!r} is true, 1 or 'valid' for those that are" if isinstance(valid, str) else ''))
+    return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
 def label_strata(df, spec:TargetSpec)->np.ndarray: # (n,)
     "What to stratify by: the class, or the first target"
@@ -419,8 +418,8 @@ def fit_spec(spec:TargetSpec, train:pd.DataFrame)->TargetSpec:
     v = spec.values(train).astype(np.float64)
     return TargetSpec(**merge(asdict(spec), dict(mean=v.mean(0).tolist(), std=v.std(0).tolist())))
 
-# %% ../nbs/26_data.ipynb #843c5642
+# %% ../nbs/26_data.ipynb #4e468613
 def _check_idx(idx, n):
     idx = np.asarray(list(idx), dtype=int)
-    if len(idx) and (idx.min()<0 or idx.max()>=n): raise GalfastError(f"valid_idx names row {idx.min() if idx.min()<0 else idx.max()} of {n}")
+    if len(idx) and (idx.min()<0 or idx.max()>=n): raise GalfastError(f"valid names row {idx.min() if idx.min()<0 else idx.max()} of {n}")
     return idx
