@@ -30,7 +30,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #a1a998e5
+# %% ../nbs/48_train.ipynb #cc2900d0
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -64,7 +64,7 @@ def choose_recipe(
     if unknown: raise GalfastError(f"there is no option {first_few(sorted(unknown))}; a recipe has {', '.join(Recipe.__dataclass_fields__)}")
     if quick:
         if asked: raise GalfastError(f"quick trains no network: it cannot go with {first_few(asked)}")
-        return Recipe(members=0, keep=128 if task=='classification' else 96, gp_weight=1., why='quick: a Gaussian process on measured features')
+        return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
