@@ -71,11 +71,11 @@ Target = Annotated[str, typer.Option(help='Label column; several with commas.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 
-# %% ../nbs/90_cli.ipynb #ae2d8d05
+# %% ../nbs/90_cli.ipynb #6cb7fb18
 @dataclass
 class _Recipe:
     "Options of training that change the recipe"
-    quick:Annotated[bool, typer.Option('--quick', help='A Gaussian process on measured features, and no network: seconds.')]=False
+    quick:Annotated[bool, typer.Option('--quick', help='A first answer in seconds: a Gaussian process on measured features, with one short network for classes.')]=False
     arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None
     size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None
     epochs:Annotated[int, typer.Option(min=1, help='Passes over the galaxies.')]=None

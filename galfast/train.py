@@ -30,7 +30,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #cc2900d0
+# %% ../nbs/48_train.ipynb #e02e1f3d
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -48,14 +48,14 @@ class Recipe:
     warmup:float = .25 # Share of the steps in which the learning rate rises
     smooth:float = 0. # Label smoothing, for classes
     members:int = 4 # Networks whose predictions are averaged; 0: the Gaussian process alone
-    folds:bool = True # Each network holds back another part, so that every galaxy is predicted by one that never saw it
+    folds:bool = True # Each network holds back another part, and the Gaussian process each galaxy in turn, so that all galaxies are learned from and judged on
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
     why:str = ''
 
 def choose_recipe(
     n:int, # Galaxies with an image and a label
     task:str, # One of `tasks`
-    quick:bool=False, # The Gaussian process on measured features alone: seconds, and no network
+    quick:bool=False, # Seconds: the Gaussian process on measured features, with one short network for classes and none for numbers
     **changes # Fields that are asked for; None leaves the default
 )->Recipe:
     "The recipe for `n` galaxies"
@@ -63,25 +63,26 @@ def choose_recipe(
     unknown = set(asked)-set(Recipe.__dataclass_fields__)
     if unknown: raise GalfastError(f"there is no option {first_few(sorted(unknown))}; a recipe has {', '.join(Recipe.__dataclass_fields__)}")
     if quick:
-        if asked: raise GalfastError(f"quick trains no network: it cannot go with {first_few(asked)}")
-        return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
+        if asked: raise GalfastError(f"quick is a recipe of its own: it cannot go with {first_few(asked)}")
+        if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
+        return Recipe(members=1, epochs=6, gp_weight=.6, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
-        bs = _batch_size(n)
-        r = Recipe(epochs=_epochs(n, task), bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0., why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
+        r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     return Recipe(**merge(asdict(r), asked))
 
-# %% ../nbs/48_train.ipynb #c22ef02c
+# %% ../nbs/48_train.ipynb #b4bce24c
 def _epochs(n, task):
     "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 18 for 1,800 in a classification"
     e,at = (25,400) if task=='regression' else (18,1800)
     return int(round(np.clip(e*(at/max(n, 1))**.5, 8, 25)))
 
-def _batch_size(n):
-    "About a sixth of the galaxies, from 8 to 64"
-    return int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
+def _steps(n, task):
+    "Batches of about a sixth of the galaxies, from 8 to 64, and what goes with them"
+    bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
+    return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0.)
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
@@ -204,7 +205,7 @@ def provenance()->dict:
     import fastai
     return dict(versions=dict(galfast=galfast.__version__, torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__, python=platform.python_version()), git_commit=commit or None)
 
-# %% ../nbs/48_train.ipynb #7b4ad62d
+# %% ../nbs/48_train.ipynb #0a9aa6d9
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -225,7 +226,7 @@ def fit_recipe(
     "Train the networks and the Gaussian process of `recipe`"
     device = pick_device(device)
     splits,how = member_splits(data, spec, recipe, valid, seed)
-    train = np.unique(np.concatenate([t for t,_ in splits]))
+    train = np.unique(np.concatenate([np.concatenate(o) if recipe.folds and valid is None else o[0] for o in splits]))
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     small = data if not recipe.members else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole

@@ -57,7 +57,7 @@ def test_one_seed_gives_one_answer(survey, trained, tmp_path):
     assert r.returncode==0
     assert (tmp_path/'again/predictions.csv').read_bytes()==(trained/'predictions.csv').read_bytes()
 
-def test_quick_trains_no_network(survey, tmp_path):
+def test_quick_trains_no_network_for_numbers(survey, tmp_path):
     d,df = survey
     args = ['train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--quick', '--device', 'cpu']
     r = galfast(*args, '--out', tmp_path/'q')
