@@ -3,7 +3,9 @@ from fastai.vision.all import *
 
 from .imports import *
 from .core import *
+from .survey import *
 from .sim import *
+from .net import *
 from .image import *
 from .augment import *
 from .pack import *
