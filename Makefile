@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 export MPLBACKEND = agg
 
-.PHONY: help setup demo test bench export clean
+.PHONY: help setup demo test bench export outputs clean
 
 help:      ; @sed -n 's/^## //p' Makefile
 
@@ -28,6 +28,12 @@ bench: setup
 export: setup
 	$(BIN)/nbdev-export
 	$(BIN)/nbdev-clean
+
+## make outputs    run the notebooks and keep what they show
+outputs: setup
+	PATH="$(BIN):$$PATH" PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/nbdev-test --save
+	$(BIN)/nbdev-clean
+	$(BIN)/python tests/tidy_outputs.py
 
 ## make setup      the environment alone
 setup: $(VENV)/.done

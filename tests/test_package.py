@@ -1,5 +1,5 @@
 "What a notebook cannot see of its own package: lone imports, layers, stale exports, shadowed names, start-up"
-import ast,importlib,re,subprocess,sys
+import ast,importlib,json,re,subprocess,sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +64,8 @@ def test_unknown_name_is_an_attribute_error():
 def test_project_needs_no_network_to_describe_itself():
     text = (root/'pyproject.toml').read_text()
     assert 'galfast.cli:main' in text and 'galfast._modidx:d' in text
+
+@pytest.mark.parametrize('p', sorted((root/'nbs').rglob('*.ipynb')), ids=lambda p: p.stem)
+def test_saved_outputs_are_fit_to_be_kept(p):
+    from tidy_outputs import check
+    assert not check(json.loads(p.read_text())), 'run `make outputs`'

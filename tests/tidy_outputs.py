@@ -1,0 +1,46 @@
+"Make the outputs saved in notebooks fit to be kept: no warnings, no paths of one machine, pictures of a reader's size (`make outputs`)"
+import base64,io,json,re,sys
+from pathlib import Path
+
+from PIL import Image
+
+def small_png(
+    data, # PNG as base64
+    width=1000, # px, at most
+    colours=96,
+):
+    "The same picture with fewer pixels and colours"
+    im = Image.open(io.BytesIO(base64.b64decode(data)))
+    if im.mode=='P': return data # done before
+    im = im.convert('RGB')
+    if im.width>width: im = im.resize((width, round(im.height*width/im.width)), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    im.quantize(colours, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    return base64.b64encode(out.getvalue()).decode()
+
+def plain(text): return re.sub(r'/tmp/tmp\w+', '/tmp/galaxies', text)
+
+def tidy(nb):
+    "`nb` without what changes from run to run"
+    for c in nb['cells']:
+        if 'outputs' not in c: continue
+        c['outputs'] = [o for o in c['outputs'] if o.get('name')!='stderr']
+        for o in c['outputs']:
+            if 'text' in o: o['text'] = [plain(l) for l in o['text']]
+            d = o.get('data', {})
+            for k,v in d.items():
+                if k=='image/png' and len(v)>20_000: d[k] = small_png(''.join(v))
+                elif k.startswith('text/'): d[k] = [plain(l) for l in ([v] if isinstance(v, str) else v)]
+    return nb
+
+def check(nb):
+    "What in the outputs of `nb` should not be there"
+    text = json.dumps([{k: v for k,v in o.get('data', {}).items() if not k.startswith('image')} | {'text': o.get('text', [])} for c in nb['cells'] for o in c.get('outputs', [])])
+    return [o for o in (r'Traceback', r'Warning', r'/home/', r'/root/', r'site-packages', r'0x[0-9a-f]{6,}', r' s left') if re.search(o, text)]
+
+if __name__=='__main__':
+    for p in sorted((Path(__file__).parent.parent/'nbs').rglob('*.ipynb')):
+        old = p.read_text()
+        new = json.dumps(tidy(json.loads(old)), indent=1, ensure_ascii=False, sort_keys=True)+'\n'
+        if new!=old: p.write_text(new)
+        if bad := check(json.loads(new)): sys.exit(f"{p.name}: its outputs hold {', '.join(bad)}")
