@@ -6,6 +6,8 @@ from .core import *
 from .survey import *
 from .sim import *
 from .net import *
+from .skyserver import *
+from .cutouts import *
 from .image import *
 from .augment import *
 from .pack import *

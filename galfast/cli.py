@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #bdedcbdd
+# %% ../nbs/90_cli.ipynb #072baacf
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
@@ -26,8 +26,9 @@ def _command(f):
         from galfast.core import GalfastError
         warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
         try: return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
-        except (GalfastError,PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
-        except KeyboardInterrupt: _fail('stopped; `galfast train --resume` goes on where it was', 130)
+        except GalfastError as e: _fail(str(e), e.exit_code)
+        except (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
+        except KeyboardInterrupt: _fail(f'stopped; {_go_on.get(f.__name__, "the same command starts again")}', 130)
         except OSError as e: _fail(f'the system says: {e}', 2)
     _inner.__signature__ = _flat(f, groups)
     _inner.__annotations__ = {k: p.annotation for k,p in _inner.__signature__.parameters.items()}
@@ -38,6 +39,8 @@ def _flat(f, groups):
     par = lambda name, typ, default: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=typ)
     return inspect.Signature([q for k,p in inspect.signature(f).parameters.items() for q in
                               ([par(o.name, o.type, o.default) for o in fields(groups[k])] if k in groups else [par(k, p.annotation, p.default)])])
+
+_go_on = dict(train='`galfast train --resume` goes on where it was', cutouts='the same command goes on where it was', query='the same command goes on after the last whole page')
 
 def _fail(msg, code):
     typer.echo(f'galfast: {msg}', err=True)
@@ -206,3 +209,69 @@ def demo(
     res = evaluate_predictions(pred, new, 'metallicity').set_index('metric')
     _console().print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
                      f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
+
+# %% ../nbs/90_cli.ipynb #3ab4c397
+@dataclass
+class _Cutouts:
+    "Options of what the cutouts of a folder have in common"
+    survey:Annotated[str, typer.Option(help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]='sdss'
+    size:Annotated[int, typer.Option(min=16, help='Side, px.')]=224
+    scale:Annotated[str, typer.Option(help="Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. By default the survey's own pixels.")]=None
+    format:Annotated[str, typer.Option(help='jpg or fits.')]='jpg'
+    bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=''
+
+@_command
+def query(
+    what:Annotated[str, typer.Argument(metavar='PRESET|FILE.sql', help='metallicity, stellar-mass, sfr, spec-z, photo-z, galaxy-zoo1, galaxy-zoo2, or a file of SQL.')],
+    out:Annotated[Path, typer.Option(help='Table to write: .csv, .tsv, .parquet, .fits or .ecsv.')],
+    release:Annotated[str, typer.Option(help='Data release, such as dr17; by default that of settings.ini.')]=None,
+    limit:Annotated[int, typer.Option(min=1, help='At most this many rows.')]=None,
+):
+    "Ask SDSS's SkyServer in SQL, and write a table."
+    from galfast.core import table_type
+    table_type(out)
+    from galfast.skyserver import query_to_file
+    df = query_to_file(what, out, release, limit, _say)
+    _console().print(f"{len(df):,} rows: {out}\nnext      galfast cutouts {out} --out images")
+
+@_command
+def cutouts(
+    catalog:Annotated[Path, typer.Argument(help='Table of ids, ra and dec in degrees.')],
+    out:Annotated[Path, typer.Option(help='Folder to write.')],
+    what:_Cutouts,
+    id:Id='objID',
+    rate:Annotated[float, typer.Option(help='Requests a second; by default what is polite to the service.')]=None,
+    limit:Annotated[int, typer.Option(min=1, help='Fetch at most this many in this run.')]=None,
+    retry_failed:Annotated[bool, typer.Option('--retry-failed', help='Ask again for what failed or was blank.')]=False,
+    on_error:Annotated[str, typer.Option(help='raise, or skip: leave out rows that cannot be asked for.')]='raise',
+    dry_run:Annotated[bool, typer.Option('--dry-run', help='Say what would be fetched, and fetch nothing.')]=False,
+):
+    "Fetch a verified image of each galaxy; go on where an earlier run stopped."
+    from galfast.cutouts import download_cutouts,describe_cutouts
+    if dry_run: return _console().print(describe_cutouts(catalog, out, id, rate, limit, on_error, **vars(what)))
+    m = download_cutouts(catalog, out, id, rate, limit, retry_failed, on_error, _say, **vars(what))
+    _cutout_summary(m, out)
+
+def _cutout_summary(m, out):
+    "One screen: what came, what did not and why"
+    n = m.status.value_counts()
+    _table(f"{len(m):,} galaxies in {out}", [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()], '', '', '')
+    bad = m[m.status=='failed']
+    for why,k in bad.reason.str.replace(r'[\d.]+', 'N', regex=True).value_counts().head(5).items(): _console().print(f'  {k:,} failed: {why[:150]}')
+    if len(bad): _console().print('retry     galfast cutouts ... --retry-failed')
+    _console().print(f"manifest  {out}/manifest.parquet\nnext      galfast train {out}/catalog.csv --images {out} --target COLUMN --out run")
+
+_status = dict(ok='whole images', partial='images with a part that holds no data; kept', blank='more than half holds no data; not kept',
+               out_of_footprint='the survey has not looked there', failed='see the manifest for each reason')
+
+@_command
+def verify(
+    folder:Annotated[Path, typer.Argument(help='Folder that `galfast cutouts` wrote.')],
+):
+    "Read all files of a folder again, and compare them with its manifest. Needs no network."
+    from galfast.cutouts import verify_cutouts
+    bad = verify_cutouts(folder)
+    if not len(bad): return _console().print(f'{folder}: all files are what the manifest says')
+    _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem')
+    _console().print('The next `galfast cutouts` into this folder fetches the damaged ones again.')
+    raise typer.Exit(1)

@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['table_types', 'image_types', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg',
-           'galfast_path', 'atomic_path', 'write_json', 'track', 'table_type', 'read_catalog', 'check_columns',
-           'write_table', 'list_images', 'split_image_name', 'find_images']
+           'galfast_path', 'atomic_path', 'write_json', 'track', 'in_words', 'table_type', 'read_catalog',
+           'check_columns', 'write_table', 'list_images', 'split_image_name', 'find_images']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 from .imports import *
 
-# %% ../nbs/00_core.ipynb #10213504
-class GalfastError(ValueError): "A mistake that a user can mend; the command line prints it as one sentence and exits with 2"
+# %% ../nbs/00_core.ipynb #106e6743
+class GalfastError(ValueError):
+    "A mistake that a user can mend; the command line prints it as one sentence"
+    exit_code = 2
 class CatalogError(GalfastError): "A table that cannot be used as it is"
 class ImageError(GalfastError): "An image file that cannot be read, or has not what was asked of it"
 class RunError(GalfastError): "A run folder that lacks something, or is not what it claims to be"
@@ -63,10 +65,10 @@ def write_json(
     def _plain(v): return v.item() if hasattr(v, 'item') else v.tolist() if hasattr(v, 'tolist') else str(v)
     with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
 
-# %% ../nbs/00_core.ipynb #39271f9c
+# %% ../nbs/00_core.ipynb #1b7a2765
 def track(
     it, # Iterable
-    desc:str='', # What is being done
+    desc='', # What is being done: text, or a function that gives it
     total:int=None, # Length, where `it` has none
     file=None, # Where to show it; standard error by default
 ):
@@ -79,7 +81,17 @@ def track(
         show.send(i)
     show.close()
 
-# %% ../nbs/00_core.ipynb #3449d297
+def in_words(
+    s:float, # Seconds
+)->str:
+    "A time as people say it"
+    for unit,n in (('days', 86400), ('h', 3600), ('min', 60)):
+        if s>=1.5*n: return f'{s/n:.1f} {unit}' if s<10*n else f'{s/n:.0f} {unit}'
+    return f'{s:.0f} s'
+
+# %% ../nbs/00_core.ipynb #b891ed4a
+def _text(desc): return desc() if callable(desc) else desc
+
 def _lines(desc, total, file, first=2., every=30.):
     t0,last = time.monotonic(),-math.inf
     i = yield
@@ -87,14 +99,14 @@ def _lines(desc, total, file, first=2., every=30.):
         t = time.monotonic()-t0
         if t>first and t-last>every:
             last = t
-            left = f' of {total:,}, {t/i*(total-i):.0f} s left' if total else ''
-            print(f'{desc}: {i:,}{left}', file=file, flush=True)
+            left = f' of {total:,}, {in_words(t/i*(total-i))} left' if total else ''
+            print(f'{_text(desc)}: {i:,}{left}', file=file, flush=True)
         i = yield
 
 def _bar(desc, total, file, first=2.):
     from rich.console import Console
     from rich.progress import Progress,TextColumn,BarColumn,MofNCompleteColumn,TimeRemainingColumn
-    bar,task,t0 = None,None,time.monotonic()
+    bar,task,t0,last = None,None,time.monotonic(),-math.inf
     try:
         i = yield
         while True:
@@ -102,8 +114,10 @@ def _bar(desc, total, file, first=2.):
                 bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                                console=Console(file=file), transient=True)
                 bar.start()
-                task = bar.add_task(desc, total=total)
-            if bar: bar.update(task, completed=i)
+                task = bar.add_task(_text(desc), total=total)
+            if bar and time.monotonic()-last>.1:
+                last = time.monotonic()
+                bar.update(task, completed=i, description=_text(desc))
             i = yield
     finally:
         if bar: bar.stop()
@@ -120,11 +134,11 @@ def table_type(
     if suf not in table_types: raise CatalogError(f"{path}: a table of type '{suf}' is not known; use one of {', '.join(table_types)}")
     return suf
 
-# %% ../nbs/00_core.ipynb #12c15316
+# %% ../nbs/00_core.ipynb #b35ea375
 def _from_astropy(t):
     "A pandas table from an astropy one: byte strings decoded, byte order native, columns of arrays left out"
     df = t[[c for c in t.colnames if t[c].ndim==1]].to_pandas()
-    for c in df.select_dtypes(object).columns: df[c] = [o.decode().strip() if isinstance(o, bytes) else o for o in df[c]]
+    for c in [c for c in df if df[c].dtype==object]: df[c] = [o.decode().strip() if isinstance(o, bytes) else o for o in df[c]]
     return df
 
 def _read_csv(path, sep, id_col):

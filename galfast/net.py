@@ -6,9 +6,8 @@
 __all__ = ['NetError', 'HostStopped', 'Interrupted', 'Reply', 'retry_after', 'check_status', 'Pacer', 'user_agent', 'HTTPService',
            'in_parallel']
 
-# %% ../nbs/10_net.ipynb #270aff86
+# %% ../nbs/10_net.ipynb #c7e7d3a9
 import random,threading
-from collections import deque
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin,urlsplit
 
@@ -18,18 +17,19 @@ import galfast
 from .imports import *
 from .core import *
 
-# %% ../nbs/10_net.ipynb #e62aa5a0
+# %% ../nbs/10_net.ipynb #8db493cb
 class NetError(GalfastError):
-    "A service, or the way to it, did not do what it was asked"
+    "A service, or the way to it, did not do what it was asked: no mistake of the user's"
+    exit_code = 1
     def __init__(self,
         msg,
         status:int=None, # HTTP status, if there was a reply
         retry:bool=False, # May asking again help?
         wait:float=None, # Seconds that the service asked to wait
-        kind:str='failed', # Status of what was asked for, if this stands
+        timed_out:bool=False, # Was there no answer in time?
     ):
         super().__init__(msg)
-        store_attr('status,retry,wait,kind')
+        store_attr('status,retry,wait,timed_out')
 
 class HostStopped(NetError): "The service must not be asked again in this run"
 class Interrupted(NetError): "The run was told to stop"
@@ -99,7 +99,7 @@ class Pacer:
         "A little faster, up to what was asked for"
         with self.lock: self.rate = self.most if self.rate>50 else min(self.rate*1.02, self.most)
 
-# %% ../nbs/10_net.ipynb #3b4eb114
+# %% ../nbs/10_net.ipynb #5d607afb
 def user_agent()->str:
     "How galfast introduces itself; `contact` of settings.ini is added for those who run a service"
     contact = galfast_cfg().get('contact', '')
@@ -112,6 +112,7 @@ class HTTPService:
         rate:float=1., in_flight:int=1, # See `Pacer`
         timeout:tuple=(10,60), # To connect, and between bytes, s
         tries:int=5,
+        most_timeouts:int=5, # Tries that may end without an answer in time: those cost the service most
         most_bytes:int=200_000_000, # A larger reply is an error
         first_wait:float=1., # Before the second try, s
         pause:float=60., # After 20 failures in a row, s
@@ -129,18 +130,21 @@ class HTTPService:
     def get(self,
         url, # Whole, or a path of `base`
         judge=check_status, # `Reply` -> anything; raises `NetError` where the reply is not what was asked for
+        tries:int=None, # At most; by default the service's
     )->tuple: # What `judge` returns, the last `Reply`, and how many tries it took
         "Ask until `judge` accepts the reply; raises `NetError`, with `tries` and `reply`"
         url = urljoin(self.base+'/', url)
-        for i in range(1, self.tries+1):
+        tries,timeouts = tries or self.tries,0
+        for i in range(1, tries+1):
             reply = None
             try:
                 with self.pacer.turn(): reply = self.ask(url)
                 res = judge(reply)
             except NetError as e:
                 e.tries,e.reply = i,reply
+                timeouts += e.timed_out
                 self.failed(e)
-                if not e.retry or i==self.tries: raise
+                if not e.retry or i==tries or timeouts==self.most_timeouts: raise
                 self.pacer.sleep(max(random.uniform(0, min(self.first_wait*2**(i-1), 60)), e.wait or 0))
             else:
                 self.row = 0
@@ -157,7 +161,7 @@ class HTTPService:
         if self.row==20: self.pacer.slow_down(self.pause)
         if self.row>=40:
             self.pacer.stop.set()
-            raise HostStopped(f"{urlsplit(self.base).netloc} failed {self.row} times in a row, the last time: {e}. It may be down; go on later", e.status) from e
+            raise HostStopped(f"{urlsplit(self.base).netloc} failed {self.row} times in a row, the last time: {e}. It may be down; go on later", e.status)
     def ask(self, url, hops:int=3)->Reply:
         "One request, its body read whole; a redirect is followed if only scheme or host's own port change"
         try:
@@ -167,7 +171,7 @@ class HTTPService:
                 to = urljoin(url, r.headers['Location'])
         except requests.exceptions.RequestException as e:
             broken = isinstance(e, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError))
-            raise NetError(f"{urlsplit(url).netloc}: {_why(e)}", retry=broken) from e
+            raise NetError(f"{urlsplit(url).netloc}: {_why(e)}", retry=broken, timed_out=isinstance(e, requests.Timeout)) from e
         a,b = urlsplit(url),urlsplit(to)
         if hops and (a.hostname,a.path,a.query)==(b.hostname,b.path,b.query): return self.ask(to, hops-1)
         raise NetError(f"{a.netloc} has moved {a.path} to {to[:200]}: this galfast does not know the new place", r.status_code)
@@ -189,13 +193,14 @@ def _why(e):
         if key in t: return say
     return f'{type(e).__name__}: {t[:150]}'
 
-# %% ../nbs/10_net.ipynb #0f37ca9d
+# %% ../nbs/10_net.ipynb #8ca57bbe
 def in_parallel(
     f, # Function of an item
     items, # Iterable; read no further than needed
     n:int, # Threads
+    stop=None, # Called if it ends early, before it waits for what is under way
 ):
-    "Yield `f(item)` as they are done, in any order; at most `4n` items are under way"
+    "Yield lists of `f(item)` as they are done, in any order; at most `4n` items are under way"
     from concurrent.futures import ThreadPoolExecutor,wait,FIRST_COMPLETED
     ex,todo,it = ThreadPoolExecutor(n),set(),iter(items)
     try:
@@ -203,7 +208,9 @@ def in_parallel(
             for o in it:
                 todo.add(ex.submit(f, o))
                 if len(todo)>=4*n: break
-            if not todo: return
+            if not todo: stop = None; return
             done,todo = wait(todo, return_when=FIRST_COMPLETED)
-            for o in done: yield o.result()
-    finally: ex.shutdown(wait=True, cancel_futures=True)
+            yield [o.result() for o in done]
+    finally:
+        if stop: stop()
+        ex.shutdown(wait=True, cancel_futures=True)

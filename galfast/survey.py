@@ -81,7 +81,7 @@ def hips_urls(ask:CutoutAsk, base:str=services['hips'], layer:str='CDS/P/DSS2/co
     q = dict(hips=layer, ra=degrees(ask.ra), dec=degrees(ask.dec), fov=degrees(round(ask.size*ask.scale/3600, 9)), width=ask.size, height=ask.size, projection='TAN', format=ask.format)
     return {f'.{ask.format}': _url(base, 'hips-image-services/hips2fits', **q)}
 
-# %% ../nbs/02_survey.ipynb #a86c0071
+# %% ../nbs/02_survey.ipynb #d6f0f2b7
 @dataclass(frozen=True)
 class Survey:
     "A survey and how its cutouts are asked for"
@@ -102,6 +102,8 @@ class Survey:
     rate:float=4. # Requests a second that are polite
     in_flight:int=4 # Requests at one time
     kb:float=10. # Of a 224 px JPEG, for estimates
+    blank:tuple=(0,) # Grey levels of JPEG pixels that hold no data
+    text:bool=False # Does the service write its errors into black images?
     licence:str=''
     citation:str=''
     def ask(self, ra, dec, size=224, scale=None, format='jpg', bands='')->CutoutAsk:
@@ -120,10 +122,10 @@ class Survey:
         "About how large a cutout is, bytes"
         return self.kb*1e3*(size/224)**1.7 if format=='jpg' else 4*size**2*max(len(bands or self.colour), 1)+5760
 
-_legacy = dict(service='legacy', urls=legacy_urls, bands='griz', pixscale=.262, sizes=(16,512), scales=(.05,30.), formats=('jpg','fits'), colour='grz', zero_point=22.5, kb=15.,
+_legacy = dict(service='legacy', urls=legacy_urls, bands='griz', pixscale=.262, sizes=(16,512), scales=(.05,30.), formats=('jpg','fits'), colour='grz', zero_point=22.5, kb=15., blank=(0,32),
                licence='public; see legacysurvey.org/acknowledgment', citation='Dey et al. 2019, AJ 157, 168')
 surveys = {o.name: o for o in (
-    Survey('sdss', 'SDSS', 'sdss', sdss_urls, '', .396127, (64,2048), (.015,60.), licence='public domain; see sdss.org/collaboration/citing-sdss', citation='Abdurro\'uf et al. 2022, ApJS 259, 35'),
+    Survey('sdss', 'SDSS', 'sdss', sdss_urls, '', .396127, (64,2048), (.015,60.), text=True, licence='public domain; see sdss.org/collaboration/citing-sdss', citation='Abdurro\'uf et al. 2022, ApJS 259, 35'),
     Survey('ls-dr9', 'DESI Legacy Surveys DR9', layer='ls-dr9', **{**_legacy, 'bands': 'grz'}),
     Survey('ls-dr10', 'DESI Legacy Surveys DR10', layer='ls-dr10', **_legacy),
     Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, 'grizy', .25, (16,4096), (.05,10.), ('jpg','fits'), 'gri', names_url=ps1_names_url, names=ps1_names, rate=2., in_flight=2,
