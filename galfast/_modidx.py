@@ -59,6 +59,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.core.first_few': ('core.html#first_few', 'galfast/core.py'),
                               'galfast.core.galfast_cfg': ('core.html#galfast_cfg', 'galfast/core.py'),
                               'galfast.core.galfast_path': ('core.html#galfast_path', 'galfast/core.py'),
+                              'galfast.core.in_bytes': ('core.html#in_bytes', 'galfast/core.py'),
                               'galfast.core.in_words': ('core.html#in_words', 'galfast/core.py'),
                               'galfast.core.list_images': ('core.html#list_images', 'galfast/core.py'),
                               'galfast.core.read_catalog': ('core.html#read_catalog', 'galfast/core.py'),

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #072baacf
+# %% ../nbs/90_cli.ipynb #7ba4c44a
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
@@ -52,11 +52,11 @@ def _console():
     from rich.console import Console
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
-def _table(title, rows, *cols):
-    "Print `rows` of text under `cols`; all but the first column to the right"
+def _table(title, rows, *cols, left=(0,)):
+    "Print `rows` of text under `cols`; those that are not in `left` to the right"
     from rich.table import Table
     t = Table(title=title, title_justify='left', title_style='bold', box=None, pad_edge=False, padding=(0,3,0,0))
-    for i,c in enumerate(cols): t.add_column(c, justify='right' if i else 'left', no_wrap=True)
+    for i,c in enumerate(cols): t.add_column(c, justify='left' if i in left else 'right', no_wrap=True)
     for r in rows: t.add_row(*map(str, r))
     _console().print(t, '')
 
@@ -210,7 +210,7 @@ def demo(
     _console().print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
                      f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
 
-# %% ../nbs/90_cli.ipynb #3ab4c397
+# %% ../nbs/90_cli.ipynb #e3a2f4cf
 @dataclass
 class _Cutouts:
     "Options of what the cutouts of a folder have in common"
@@ -255,9 +255,9 @@ def cutouts(
 def _cutout_summary(m, out):
     "One screen: what came, what did not and why"
     n = m.status.value_counts()
-    _table(f"{len(m):,} galaxies in {out}", [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()], '', '', '')
+    _table(f"{len(m):,} galaxies in {out}", [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()], 'status', 'galaxies', 'which are', left=(0,2))
     bad = m[m.status=='failed']
-    for why,k in bad.reason.str.replace(r'[\d.]+', 'N', regex=True).value_counts().head(5).items(): _console().print(f'  {k:,} failed: {why[:150]}')
+    for _,o in sorted(bad.groupby(bad.reason.str.replace(r'[\d.]+', '', regex=True)), key=lambda o: -len(o[1]))[:5]: _console().print(f'  {len(o):,} failed, such as {o.objID.iloc[0]}: {o.reason.iloc[0][:120]}')
     if len(bad): _console().print('retry     galfast cutouts ... --retry-failed')
     _console().print(f"manifest  {out}/manifest.parquet\nnext      galfast train {out}/catalog.csv --images {out} --target COLUMN --out run")
 
@@ -272,6 +272,6 @@ def verify(
     from galfast.cutouts import verify_cutouts
     bad = verify_cutouts(folder)
     if not len(bad): return _console().print(f'{folder}: all files are what the manifest says')
-    _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem')
+    _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem', left=(0,1))
     _console().print('The next `galfast cutouts` into this folder fetches the damaged ones again.')
     raise typer.Exit(1)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['table_types', 'image_types', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg',
-           'galfast_path', 'atomic_path', 'write_json', 'track', 'in_words', 'table_type', 'read_catalog',
+           'galfast_path', 'atomic_path', 'write_json', 'track', 'in_words', 'in_bytes', 'table_type', 'read_catalog',
            'check_columns', 'write_table', 'list_images', 'split_image_name', 'find_images']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
@@ -65,7 +65,7 @@ def write_json(
     def _plain(v): return v.item() if hasattr(v, 'item') else v.tolist() if hasattr(v, 'tolist') else str(v)
     with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
 
-# %% ../nbs/00_core.ipynb #1b7a2765
+# %% ../nbs/00_core.ipynb #c421852d
 def track(
     it, # Iterable
     desc='', # What is being done: text, or a function that gives it
@@ -88,6 +88,14 @@ def in_words(
     for unit,n in (('days', 86400), ('h', 3600), ('min', 60)):
         if s>=1.5*n: return f'{s/n:.1f} {unit}' if s<10*n else f'{s/n:.0f} {unit}'
     return f'{s:.0f} s'
+
+def in_bytes(
+    n:float, # Bytes
+)->str:
+    "An amount of data as people say it"
+    for unit,k in (('GB', 1e9), ('MB', 1e6)):
+        if n>=k: return f'{n/k:.1f} {unit}' if n<10*k else f'{n/k:,.0f} {unit}'
+    return f'{n/1e3:.0f} kB'
 
 # %% ../nbs/00_core.ipynb #b891ed4a
 def _text(desc): return desc() if callable(desc) else desc

@@ -291,7 +291,7 @@ def _judge_names(survey):
         except ImageError as e: raise NetError(str(e), r.status, retry=True) from e
     return _inner
 
-# %% ../nbs/14_cutouts.ipynb #d4a1cdf9
+# %% ../nbs/14_cutouts.ipynb #10f9cc15
 most_rate = 10. # Requests a second that are never exceeded at a service that is not one's own
 
 def cutout_service(
@@ -354,7 +354,7 @@ def describe_cutouts(
     urls = [survey.names_url(a, base=service.base) if survey.names_url else u for a in some for u in ([''] if survey.names_url else survey.urls(a, base=service.base, layer=survey.layer, release=galfast_cfg().get('release', 'dr17')).values())]
     size = survey.nbytes(job.size, job.format, job.bands)*n
     return '\n'.join([f"{len(asks):,} galaxies, {len(good)-len(todo):,} of them done before: {n:,} to fetch from {urlsplit(service.base).netloc}",
-                      f"about {size/1e6:,.0f} MB, {in_words(n/service.pacer.most)} at {service.pacer.most:g} a second", *urls])
+                      f"about {in_bytes(size)}, {in_words(n/service.pacer.most)} at {service.pacer.most:g} a second", *urls])
 
 def plan_cutouts(df, job, id_col='objID', on_error='raise')->tuple: # The catalogue, and a dict id -> `CutoutAsk`, or the reason why there is none
     "What is to be asked; raises `CatalogError` for rows that cannot be, unless they are to be skipped"
@@ -429,7 +429,7 @@ def _recover(m, folder, survey, asks):
                                                         url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], **v)])
     for q in folder.parts(): q.unlink()
 
-# %% ../nbs/14_cutouts.ipynb #b2d77e96
+# %% ../nbs/14_cutouts.ipynb #31b9a529
 def fetch_all(
     m:Manifest, folder:CutoutFolder, survey:Survey, service:HTTPService,
     asks:dict, # From `plan_cutouts`
@@ -448,7 +448,7 @@ def fetch_all(
     todo = todo[len(first_rows):]
     each = next((r['bytes'] for r in first_rows if r.get('bytes')), survey.nbytes(*[getattr(asks[first_rows[0]['objID']], k) for k in ('size','format','bands')]))
     rate = min(service.pacer.most, service.in_flight/max(took, 1e-3))
-    say(f"{len(todo):,} to fetch from {urlsplit(service.base).netloc}: about {each*len(todo)/1e6:,.0f} MB, {in_words(len(todo)/rate)} at {rate:.1f} a second")
+    say(f"{len(todo):,} to fetch from {urlsplit(service.base).netloc}: about {in_bytes(each*len(todo))}, {in_words(len(todo)/rate)} at {rate:.1f} a second")
     n,t0 = dict.fromkeys(('ok','partial','blank','out_of_footprint','failed'), 0),time.monotonic()
     def _rows():
         for batch in in_parallel(fetch, ((o, asks[o]) for o in todo), service.in_flight, service.pacer.stop.set):
