@@ -210,6 +210,32 @@ def demo(
     _console().print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
                      f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
 
+# %% ../nbs/90_cli.ipynb #8f4963bc
+@_command
+def pack(
+    catalog:Annotated[Path, typer.Argument(help='Table of ids.')],
+    images:Images,
+    reading:_Reading,
+    size:Annotated[int, typer.Option(min=8, help='Side of the packed images, px; by default as they are.')]=None,
+    out:Annotated[Path, typer.Option(help='Folder of the pack; by default one in the cache, where training finds it.')]=None,
+    id:Id='objID',
+    half:Annotated[bool, typer.Option('--half', help='FITS: half-precision numbers, half the space.')]=False,
+    rebuild:Annotated[bool, typer.Option('--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]=False,
+):
+    "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
+    from galfast.core import CatalogError,find_images,in_bytes,read_catalog
+    from galfast.data import guess_reader
+    from galfast.pack import pack_folder,pack_images
+    df = read_catalog(catalog, id)
+    read = guess_reader(df, images, id, size=size, **reading.reader())
+    files = [o for o in find_images(df, images, id, read.pattern, read.bands) if o is not None]
+    if not files: raise CatalogError(f'no row of {catalog} has an image in {images}')
+    p = pack_images(files, out or pack_folder(images, read), read, 'float16' if half else None, damaged='rebuild' if rebuild else 'raise')
+    if p is None: raise CatalogError(f'no image in {images} can be read')
+    _,errs = p.find(files)
+    _console().print(f"{len(files)-len(errs):,} of {len(df):,} galaxies are packed, {in_bytes(p.n*p.nbytes)}: {p.dest}")
+    for e in list(errs.values())[:5]: _console().print(f'  not: {e}')
+
 # %% ../nbs/90_cli.ipynb #e3a2f4cf
 @dataclass
 class _Cutouts:

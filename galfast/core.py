@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['table_types', 'image_types', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg',
-           'galfast_path', 'atomic_path', 'write_json', 'track', 'in_words', 'in_bytes', 'table_type', 'read_catalog',
-           'check_columns', 'write_table', 'list_images', 'split_image_name', 'find_images']
+           'galfast_path', 'atomic_path', 'folder_lock', 'write_json', 'track', 'in_words', 'in_bytes', 'table_type',
+           'read_catalog', 'check_columns', 'write_table', 'list_images', 'split_image_name', 'find_images']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 from .imports import *
@@ -43,7 +43,7 @@ def galfast_path(
     "Where `key` lives"
     return galfast_cfg().path(key)
 
-# %% ../nbs/00_core.ipynb #f2b29f2a
+# %% ../nbs/00_core.ipynb #16477602
 @contextmanager
 def atomic_path(
     path, # Final name; its folder is made if need be
@@ -56,6 +56,20 @@ def atomic_path(
         yield tmp
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
+
+@contextmanager
+def folder_lock(
+    dest, # Folder; it must be there
+    wait:bool=False, # Until another process lets go; else that is an error
+):
+    "Keep other processes out of a folder; the system takes the lock back when the process ends, however it does"
+    with open(Path(dest)/'.lock', 'w') as f:
+        try:
+            import fcntl
+            fcntl.flock(f, fcntl.LOCK_EX|(0 if wait else fcntl.LOCK_NB))
+        except ImportError: pass # no such locks on Windows
+        except BlockingIOError: raise GalfastError(f"another process is at work in {dest}; wait for it, or take another folder") from None
+        yield
 
 def write_json(
     path, # Final name

@@ -291,7 +291,7 @@ def _judge_names(survey):
         except ImageError as e: raise NetError(str(e), r.status, retry=True) from e
     return _inner
 
-# %% ../nbs/14_cutouts.ipynb #10f9cc15
+# %% ../nbs/14_cutouts.ipynb #cec96cfa
 most_rate = 10. # Requests a second that are never exceeded at a service that is not one's own
 
 def cutout_service(
@@ -324,7 +324,7 @@ def download_cutouts(
     service = service or cutout_service(survey, rate)
     df,asks = plan_cutouts(df, job, id_col, on_error)
     dest.mkdir(parents=True, exist_ok=True)
-    with _locked(dest):
+    with folder_lock(dest):
         folder = open_folder(dest, job, len(df))
         with Manifest(dest) as m:
             try: fetch_all(m, folder, survey, service, asks, retry_failed, limit, say)
@@ -381,18 +381,7 @@ def open_folder(dest, job, n)->CutoutFolder:
     if not f.exists(): write_json(f, new)
     return CutoutFolder(dest, old['sharded'])
 
-# %% ../nbs/14_cutouts.ipynb #8d04b18a
-@contextmanager
-def _locked(dest):
-    "Keep others out of a folder; the system takes the lock back when the process ends, however it does"
-    with open(dest/'.lock', 'w') as f:
-        try:
-            import fcntl
-            fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
-        except ImportError: pass # no such locks on Windows
-        except BlockingIOError: raise GalfastError(f"another process is fetching into {dest}; wait for it, or take another folder") from None
-        yield
-
+# %% ../nbs/14_cutouts.ipynb #3e1323b1
 def _wanted(m, folder, survey, asks, retry_failed):
     "Ids that are still to be fetched"
     for o,a in asks.items():
@@ -472,7 +461,7 @@ def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the
         if r.get('http_status') is None: break # no reply at all
     raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
 
-# %% ../nbs/14_cutouts.ipynb #c9c30ee2
+# %% ../nbs/14_cutouts.ipynb #33b75a4a
 def verify_cutouts(
     dest, # Folder that `download_cutouts` wrote
 )->pd.DataFrame: # `objID`, `file`, `problem`; no rows if all is well
@@ -481,7 +470,7 @@ def verify_cutouts(
     if not (dest/'cutouts.json').exists(): raise GalfastError(f"{dest} is no folder of cutouts: it has no cutouts.json")
     job = json.loads((dest/'cutouts.json').read_text())
     survey,bad,known = get_survey(job['survey']),[],set()
-    with _locked(dest), Manifest(dest) as m:
+    with folder_lock(dest), Manifest(dest) as m:
         for r in track(list(m.rows("status in ('ok','partial')")), 'verifying'):
             known |= set(r['file'].split())
             bad += [(r, f, p) for f,sha in zip(r['file'].split(), r['sha256'].split()) if (p := _problem(dest/f, sha, job, survey))]

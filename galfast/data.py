@@ -111,7 +111,7 @@ def _check_range(ok, spec):
         raise CatalogError(f"{spec.task} needs labels between 0 and 1; they run from {v.min():.3g} to {v.max():.3g}")
     if spec.task=='votes': spec.exclusive = bool(len(spec.targets)>1 and np.abs(v.sum(1)-1).max()<.02)
 
-# %% ../nbs/26_data.ipynb #d79a0141
+# %% ../nbs/26_data.ipynb #6d2cad06
 class ImageReader:
     "A callable: path (or path of each band, or array) -> tensor (band, y, x), uint8 for JPEG and PNG, float32 for FITS and arrays of floats"
     def __init__(self,
@@ -139,6 +139,19 @@ class ImageReader:
         im = self.create(fn)
         self.check_native(im, fn)
         return self.as_tensor(self.resize(im))
+    def decode(self, fn)->tuple: # uint8 (y, x, band), or float32 (band, y, x); and where pixels are missing (band, y, x), None if nowhere
+        "The image of `fn` as `pack_images` keeps it: the pixels that a call gives"
+        if self.kind!='fits':
+            im = self.create(fn)
+            self.check_native(im, fn)
+            return np.asarray(self.resize(im)),None
+        im = FITSImage.create(fn, bands=self.bands, hdu=self.hdu, nan='keep')
+        bad = ~im.as_subclass(Tensor).isfinite()
+        if bad.any(): # seldom
+            missing = self.resize(TensorImage(bad.float())).as_subclass(Tensor)>0
+            return self(fn).numpy(),missing.numpy()
+        self.check_native(im, fn)
+        return self.resize(Pipeline(self.stretch)(im) if self.stretch else im).numpy(),None
     def check_native(self, im, fn):
         "Raise `ImageError` where `im` is not of the size of the others"
         hw = tuple(im.shape[-2:]) # fastai gives PIL images a shape (y, x)
@@ -221,7 +234,7 @@ class CutoutReader:
         if p is None: raise ImageError(f"no image of {r[self.id_col]} in {self.images}")
         return p
 
-# %% ../nbs/26_data.ipynb #d8c1aa0e
+# %% ../nbs/26_data.ipynb #689076d0
 class GalaxyDataLoaders(DataLoaders):
     "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `reader`, `stats` and what was left out (`skipped`)"
     @classmethod
@@ -234,14 +247,15 @@ class GalaxyDataLoaders(DataLoaders):
         size:int=64, # Side of the image that the network sees, px
         id_col:str='objID',
         on_error:str='raise', # 'raise', 'skip' (leave such rows out), 'missing' (skip rows without an image or a label, raise for the rest)
-        pack:bool=True, # Read every image once and keep it; False: fastai's way, from disk at each use
+        pack='auto', # Decode every image once, see `read_images`; False: fastai's way, from disk at each use
         **kwargs # To `from_packed`
     ):
         "From a table and a folder"
         df = read_catalog(df, id_col)
         spec = target_spec(df, target, task)
         if reader is None: reader = guess_reader(df, images, id_col, size=size)
-        data = load_images(df, images, reader, id_col, spec=spec, on_error=on_error)
+        data = load_images(df, images, reader, id_col, spec=spec, on_error=on_error, pack=pack)
+        if data.pack: print(f"{len(data.images):,} images are packed in {data.pack.dest}")
         return cls.from_packed(data, spec, pack=pack, **kwargs)
 
     @classmethod
@@ -304,19 +318,20 @@ class GalaxyDataLoaders(DataLoaders):
         res.df,res.spec,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,reader,stats,data.skipped,splits,data.id_col
         return res
 
-# %% ../nbs/26_data.ipynb #bda65a89
+# %% ../nbs/26_data.ipynb #e9c41ca6
 @dataclass
 class GalaxyStack:
     "The images of a catalogue in memory: row i of `images` is row i of `df`"
     df:pd.DataFrame # With a plain index
-    images:Tensor # (n, band, y, x)
+    images:Tensor # (n, band, y, x); a `RowView` where they are in a pack
     folder:Path # Where they came from; None for arrays
     reader:ImageReader
     id_col:str
     skipped:pd.DataFrame # `id_col` and `reason` of each row that was left out
+    pack:ImagePack=None # Where the images lie on disk, if they do
     def stats(self, rows):
         "Mean and standard deviation of each band over `rows`, after the division of bytes by 255"
-        m,s = image_stats(self.images[torch.as_tensor(rows)])
+        m,s = image_stats(self.images[i] for i in torch.as_tensor(rows).split(1024))
         k = 255. if self.images.dtype==torch.uint8 else 1.
         return [float(o)/k for o in m],[max(float(o)/k, 1e-6) for o in s]
     def datablock(self, spec, splitter, augment, stats):
@@ -334,6 +349,7 @@ def load_images(
     id_col:str='objID',
     spec:TargetSpec=None, # Whose labels must be there; None: labels do not matter
     on_error:str='raise', # 'raise', 'skip' or 'missing': see `GalaxyDataLoaders.from_catalog`
+    pack='auto', # See `read_images`
 )->GalaxyStack:
     "Read the image of every row of `df`; raises `CatalogError` or leaves rows out, as `on_error` says"
     if on_error not in ('raise','skip','missing'): raise GalfastError(f"on_error is 'raise', 'skip' or 'missing', not {on_error!r}")
@@ -346,13 +362,13 @@ def load_images(
     _complain(df, reason, id_col, images, on_error)
     rows = np.flatnonzero(reason.isna())
     if not len(rows): raise CatalogError(f"no row of the catalogue has both an image in {images} and a label: are the files named by {id_col}?")
-    x,errs = stack_images([files[i] for i in rows], reader)
+    x,errs,pack = read_images([files[i] for i in rows], reader, pack, images)
     for i,e in errs.items(): reason[rows[i]] = e
     _complain(df, reason, id_col, images, on_error)
     keep = [i for i in range(len(rows)) if i not in errs]
     if not keep: raise CatalogError(f"no image in {images} can be read; the first: {errs[0]}")
     left = pd.DataFrame({id_col: df[id_col], 'reason': reason})[reason.notna()].reset_index(drop=True)
-    return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x if len(keep)==len(x) else x[keep], Path(images), reader, id_col, left)
+    return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x if len(keep)==len(x) else x.take(keep) if pack else x[keep], Path(images), reader, id_col, left, pack)
 
 # %% ../nbs/26_data.ipynb #4e6aa960
 def _as_type(typ, o): return typ(o)

@@ -109,7 +109,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #2cacb392
+# %% ../nbs/48_train.ipynb #1e01eff0
 @dataclass
 class TrainJob:
     "What a run is made of, beside its galaxies; to go on with a run, all of it has to be the same"
@@ -154,6 +154,7 @@ def train_galaxies(
     data = load_images(df, images, recipe_reader(df, images, job), job.id_col, spec, job.on_error)
     write_json(out/'checkpoint'/'job.json', state)
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
+    if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
     say(f"recipe: {describe_recipe(recipe, data.reader)}")
     run,held = fit_recipe(data, spec, recipe, job.valid, job.seed, device, out/'checkpoint')
     run.info |= dict(job=state, seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **provenance())
@@ -205,7 +206,7 @@ def provenance()->dict:
     import fastai
     return dict(versions=dict(galfast=galfast.__version__, torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__, python=platform.python_version()), git_commit=commit or None)
 
-# %% ../nbs/48_train.ipynb #0a9aa6d9
+# %% ../nbs/48_train.ipynb #2858c213
 @dataclass
 class HeldBack:
     "The galaxies that were held back, predicted by what never saw them"
@@ -228,7 +229,7 @@ def fit_recipe(
     splits,how = member_splits(data, spec, recipe, valid, seed)
     train = np.unique(np.concatenate([np.concatenate(o) if recipe.folds and valid is None else o[0] for o in splits]))
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
-    small = data if not recipe.members else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
+    small = data if not recipe.members or recipe.size>=data.images.shape[-1] else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
     spec = fit_spec(spec, data.df.iloc[train])
     stats = small.stats(train) if recipe.members else ([0.]*data.images.shape[1], [1.]*data.images.shape[1])
@@ -264,7 +265,7 @@ class _Meter(Callback):
     def after_batch(self):
         if self.training: next(self.meter, None)
 
-# %% ../nbs/48_train.ipynb #07bb33c3
+# %% ../nbs/48_train.ipynb #bbae57c9
 def member_learner(
     data:GalaxyStack, spec:TargetSpec, recipe:Recipe,
     valid_idx, # Rows that are held back
@@ -299,7 +300,7 @@ def fit_member(i, data, spec, recipe, valid_idx, stats, seed, device, checkpoint
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
     model = learn.model.to(memory_format=torch.contiguous_format).eval()
     one = GalaxyModel([model], *stats, spec.task, spec.exclusive, window=recipe.window).to(device).eval()
-    with torch.inference_mode(): res = [one(x.to(device), 8) for x in data.images[torch.as_tensor(valid_idx)].split(256)]
+    with torch.inference_mode(): res = [one(data.images[i].to(device), 8) for i in torch.as_tensor(valid_idx).split(256)]
     names = learn.recorder.metric_names[1:-1] if len(learn.recorder.metric_names)>2 else ['train_loss', 'valid_loss', *task_scores(spec.task)]
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
@@ -345,7 +346,7 @@ def held_back(model, fits, splits, data, y, loo, gp_weight=None)->HeldBack:
     if loo is not None:
         out = [i for i in rows.tolist() if i not in loo]
         if out:
-            with torch.inference_mode(): loo |= dict(zip(out, torch.cat([model.gp(as_float(x.to(model.mean.device)))[0].cpu() for x in data.images[torch.as_tensor(out)].split(256)]).numpy()))
+            with torch.inference_mode(): loo |= dict(zip(out, torch.cat([model.gp(as_float(x.to(model.mean.device)))[0].cpu() for x in map(data.images.__getitem__, torch.as_tensor(out).split(256))]).numpy()))
         second = model.as_answer(torch.as_tensor(np.stack([loo[i] for i in rows.tolist()])).float())
         if not fits: pred,spread = second,torch.zeros_like(second)
         model.gp_weight = ifnone(gp_weight, best_weight(pred, second, torch.as_tensor(y[rows])))

@@ -1,0 +1,127 @@
+"Packs on disk: FITS with missing pixels, processes that die, two at once, sources that change or go"
+import os,shutil,signal,subprocess,sys,time
+
+import numpy as np,pandas as pd,pytest,torch
+from astropy.io import fits
+from PIL import Image
+
+from galfast.data import GalaxyDataLoaders,ImageReader
+from galfast.pack import *
+from galfast.train import train_galaxies
+
+def cubes(d, n=5, size=16, seed=0):
+    x = np.random.default_rng(seed).normal(size=(n,3,size,size)).astype(np.float32)
+    x[1,2,3,4] = np.nan
+    for i,o in enumerate(x): fits.PrimaryHDU(o, fits.Header(dict(BANDS='grz'))).writeto(d/f'{i}.fits')
+    return [d/f'{i}.fits' for i in range(n)]
+
+def photos(d, n, size=24, seed=0):
+    rng = np.random.default_rng(seed)
+    d.mkdir(exist_ok=True)
+    for i in range(n): Image.fromarray(rng.integers(0, 255, (size,size,3), np.uint8)).save(d/f'{i}.jpg')
+    return [d/f'{i}.jpg' for i in range(n)]
+
+@pytest.mark.parametrize('kw', [{}, dict(size=8), dict(bands='zg'), dict(nan='median'), dict(crop=10, size=10)])
+def test_fits_pixels_are_those_of_the_reader(kw, tmp_path):
+    files,read = cubes(tmp_path),ImageReader('fits', **kw)
+    p = pack_images(files, tmp_path/'pack', read)
+    x,errs = p.view(files)
+    assert not errs and x.dtype==torch.float32
+    for i,f in enumerate(files): torch.testing.assert_close(x[i], read(f).as_subclass(torch.Tensor), rtol=0, atol=0)
+    m = p.missing
+    assert m.shape==x.shape and m[1].any() and not m[0].any()
+    if not kw: assert m[1].nonzero().tolist()==[[2,12,4]] # the file's row 3 of 16, row 0 north
+
+def test_half_precision(tmp_path):
+    files = cubes(tmp_path)
+    p = pack_images(files, tmp_path/'pack', ImageReader('fits'), dtype='float16')
+    assert p.images.dtype==torch.float16 and p.nbytes==2*3*16*16
+    torch.testing.assert_close(p.images.float(), pack_images(files, tmp_path/'p2', ImageReader('fits')).images, rtol=1e-3, atol=1e-3)
+
+def test_no_missing_pixels_no_mask(tmp_path):
+    p = pack_images(photos(tmp_path/'i', 3), tmp_path/'pack', ImageReader())
+    assert p.missing is None and p.images.shape==(3,3,24,24)
+
+def test_sizes_that_differ(tmp_path):
+    files = photos(tmp_path/'i', 4)
+    Image.new('RGB', (30,24)).save(files[2])
+    _,errs = pack_images(files, tmp_path/'pack', ImageReader()).view(files)
+    assert list(errs)==[2] and '30 x 24 px' in errs[2]
+    x,errs = pack_images(files, tmp_path/'p2', ImageReader(crop=20)).view(files)
+    assert not errs and x.shape==(4,3,20,20)
+
+code = """
+import sys
+from pathlib import Path
+from galfast.data import ImageReader
+from galfast.pack import *
+class Slow(ImageReader):
+    def decode(self, f):
+        import time; time.sleep(.001)
+        with open(sys.argv[2]+'.log', 'a') as o: o.write(Path(f).name+chr(10))
+        return super().decode(f)
+files = sorted(Path(sys.argv[1]).glob('*.jpg'))
+import galfast.pack
+pack_images(files, sys.argv[2], Slow(), n_workers=2)
+"""
+def start(*args): return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], stderr=subprocess.DEVNULL)
+
+def check(files, dest):
+    x,errs = ImagePack(dest).view(files)
+    assert not errs
+    read = ImageReader()
+    for i in range(0, len(files), 97): assert (x[i]==read(files[i])).all()
+
+def test_killed_and_gone_on_with(tmp_path):
+    photos(tmp_path/'i', 2600, 8)
+    log = tmp_path/'pack.log'
+    p = start(tmp_path/'i', tmp_path/'pack')
+    while not (log.exists() and log.stat().st_size>2200*8): time.sleep(.02)
+    p.send_signal(signal.SIGKILL); p.wait()
+    assert 0<ImagePack(tmp_path/'pack').n<2600
+    assert start(tmp_path/'i', tmp_path/'pack').wait()==0
+    check(sorted((tmp_path/'i').glob('*.jpg')), tmp_path/'pack')
+    assert len(log.read_text().split())<2600+2048+50 # no more than the part under way was decoded twice
+
+def test_two_at_once(tmp_path):
+    photos(tmp_path/'i', 600, 8)
+    ps = [start(tmp_path/'i', tmp_path/'pack') for _ in range(2)]
+    assert [p.wait() for p in ps]==[0,0]
+    check(sorted((tmp_path/'i').glob('*.jpg')), tmp_path/'pack')
+    assert len((tmp_path/'pack.log').read_text().split())<=602 # the second found it done
+
+def test_changed_added_and_gone(tmp_path):
+    files,read = photos(tmp_path/'i', 5),ImageReader()
+    pack_images(files, tmp_path/'pack', read)
+    Image.new('RGB', (24,24), (255,0,0)).save(files[3]); os.utime(files[3], (1,1))
+    files[0].unlink()
+    more = files+[tmp_path/'i'/'9.jpg']
+    shutil.copy(files[1], more[-1])
+    p = pack_images(more, tmp_path/'pack', read)
+    x,errs = p.view(more)
+    assert list(errs)==[0] and '0.jpg' in errs[0] and x[3][0].min()>250 and (x[5]==x[1]).all()
+    assert p.n==6 # a free row was used again
+
+def test_loaders_and_training_use_a_pack_and_say_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('GALFAST_HOME', str(tmp_path/'home')); monkeypatch.chdir(tmp_path)
+    files = photos(tmp_path/'i', 40, 32)
+    df = pd.DataFrame(dict(objID=[f.stem for f in files], y=np.arange(40.)))
+    monkeypatch.setattr('galfast.pack.most_in_memory', 1000)
+    dls = GalaxyDataLoaders.from_catalog(df, tmp_path/'i', 'y', size=32, bs=8, device='cpu')
+    assert 'packed in' in capsys.readouterr().out and (tmp_path/'home'/'cache'/'packs').is_dir()
+    plain = GalaxyDataLoaders.from_catalog(df, tmp_path/'i', 'y', size=32, bs=8, device='cpu', pack=False, num_workers=0)
+    for a,b in zip(dls.valid, plain.valid): assert (a[0]==b[0]).all() and (a[1]==b[1]).all()
+    lines = []
+    run = train_galaxies(df, tmp_path/'i', 'y', tmp_path/'run', device='cpu', say=lines.append, size=32, members=2, epochs=1)
+    assert any('packed in' in o for o in lines) and run.info['n_train']==40
+
+def test_the_command(tmp_path):
+    photos(tmp_path/'i', 6)
+    (tmp_path/'i'/'3.jpg').write_bytes(b'<html>')
+    pd.DataFrame(dict(objID=range(7))).to_csv(tmp_path/'c.csv', index=False)
+    def galfast(*args): return subprocess.run([shutil.which('galfast'), 'pack', str(tmp_path/'c.csv'), '--images', str(tmp_path/'i'), *map(str, args)], capture_output=True, text=True)
+    r = galfast('--out', tmp_path/'p')
+    assert r.returncode==0 and '5 of 7 galaxies are packed' in r.stdout and 'web page' in r.stdout, r.stderr
+    r = galfast('--out', tmp_path/'p', '--size', 12)
+    assert r.returncode==2 and 'other size' in r.stderr and 'Traceback' not in r.stderr
+    assert galfast('--out', tmp_path/'p', '--size', 12, '--rebuild').returncode==0
