@@ -208,7 +208,7 @@ def GalaxySplitter(
         return L(np.flatnonzero(~valid).tolist()),L(np.flatnonzero(valid).tolist())
     return _inner
 
-# %% ../nbs/26_data.ipynb #e07dfd50
+# %% ../nbs/26_data.ipynb #25c55372
 def galaxy_datablock(
     images, # Folder of images
     spec:TargetSpec, # From `target_spec`
@@ -222,7 +222,7 @@ def galaxy_datablock(
     reader = ifnone(reader, ImageReader())
     return DataBlock(blocks=(reader.block(), spec.block()), get_x=CutoutReader(images, reader, id_col), get_y=spec.reader(),
         splitter=ifnone(splitter, GalaxySplitter()), item_tfms=L(reader.resize) if reader.resize is not noop else None,
-        batch_tfms=[*L(ifnone(augment, GalaxyAugment())), *([Normalize.from_stats(*stats)] if stats else [])])
+        batch_tfms=[*L(ifnone(augment, GalaxyAugment())), *([BandNormalize.from_stats(*stats)] if stats else [])])
 
 class CutoutReader:
     "A getter: row of a catalogue -> path of its image (or the path of each band); the folder is listed once"
@@ -318,7 +318,7 @@ class GalaxyDataLoaders(DataLoaders):
         res.df,res.spec,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,reader,stats,data.skipped,splits,data.id_col
         return res
 
-# %% ../nbs/26_data.ipynb #e9c41ca6
+# %% ../nbs/26_data.ipynb #295fc112
 @dataclass
 class GalaxyStack:
     "The images of a catalogue in memory: row i of `images` is row i of `df`"
@@ -338,7 +338,7 @@ class GalaxyStack:
         if self.folder is not None: return galaxy_datablock(self.folder, spec, self.reader, splitter, self.id_col, augment, stats)
         typ = TensorImage if self.images.dtype==torch.uint8 else FITSImage
         blk = TransformBlock(type_tfms=partial(_as_type, typ), batch_tfms=IntToFloatTensor if typ is TensorImage else None)
-        norm = [Normalize.from_stats(*stats)] if stats else []
+        norm = [BandNormalize.from_stats(*stats)] if stats else []
         return DataBlock((blk, spec.block()), get_x=lambda r: self.images[r.name] if hasattr(r, 'name') else r, get_y=spec.reader(),
                          splitter=splitter, batch_tfms=[*L(ifnone(augment, GalaxyAugment())), *norm])
 
