@@ -42,7 +42,7 @@ def _hdu(h, key, path):
     if math.prod(_shape3(u))>_max_pix: raise ImageError(f"{path}: an image of {' x '.join(map(str, u.shape))} is no cutout; cut it first")
     return u
 
-# %% ../nbs/20_image.ipynb #ccac7e6b
+# %% ../nbs/20_image.ipynb #9f319c1b
 _band_keys = ('FILTER', 'BAND', 'FPA.FILTER', 'FILTER1', 'FILTER2')
 
 def _names(bands): return None if bands is None else list(bands) # 'grz' and ['g','r','z'] alike
@@ -52,12 +52,12 @@ def _header_bands(hdr, n):
     b = str(hdr.get('BANDS', '')).strip()
     for o in (re.split(r'[\s,;]+', b), list(b)):
         if b and len(o)==n: return o
-    o = sorted((int(k[4:]), str(v).strip()) for k,v in hdr.items() if re.fullmatch(r'BAND\d+', k))
+    o = sorted((int(k[4:]), str(hdr[k]).strip()) for k in hdr if re.fullmatch(r'BAND\d+', k))
     if len(o)==n: return [v for _,v in o]
     o = [re.split(r'[\s.]', str(hdr[k]).strip())[0] for k in _band_keys if k in hdr] if n==1 else []
     return first([[v] for v in o if v and not v.upper().startswith('CLEAR')])
 
-# %% ../nbs/20_image.ipynb #c7f75c13
+# %% ../nbs/20_image.ipynb #b339d4cc
 def _check_file(path):
     "Raise an `ImageError` if `path` cannot be a FITS file"
     p = Path(path)
@@ -80,7 +80,6 @@ def _quiet():
 def _open(path):
     "The HDUs of `path`; what astropy raises becomes an `ImageError`"
     from astropy.io import fits
-    _check_file(path)
     with _quiet():
         try:
             with open(path, 'rb') as f, fits.open(f, memmap=False, uint=False) as h: yield h # closed, whatever astropy makes of it
@@ -117,7 +116,7 @@ def _check_nan(nan):
     if nan in ('zero','keep','median') or isinstance(nan, (int,float)): return
     raise ImageError(f"nan={nan!r}: use 'zero', 'keep', 'median' or a number")
 
-# %% ../nbs/20_image.ipynb #3aa8ff02
+# %% ../nbs/20_image.ipynb #0bd44222
 def _pick(x, have, bands, path):
     "The `bands` of `x`, whose bands are `have` (None: not known), and their names"
     if have and len(have)!=len(x): raise ImageError(f"{path}: {len(x)} bands, but {len(have)} names were given: {first_few(have)}")
@@ -153,7 +152,43 @@ def _stack(parts, src):
     names = sum([list(o[1]) for o in parts], []) if all(o[1] for o in parts) else None
     return (parts[0][0] if len(parts)==1 else np.concatenate([o[0] for o in parts])),names,parts[0][2]
 
+def _cards(head):
+    "Keyword -> value as text, of the cards that say how the data lie; None where they are not as the standard has them"
+    res = {}
+    for i in range(0, len(head), 80):
+        k = head[i:i+8].rstrip()
+        if k==b'END': return res
+        if k[:5]==b'NAXIS' or k in (b'SIMPLE',b'BITPIX',b'BSCALE',b'BZERO',b'BLANK',b'GROUPS'):
+            if head[i+8:i+10]!=b'= ' or k in res: return None
+            res[k] = head[i+10:i+80].partition(b'/')[0].strip()
+    return None
+
+def _read_plain(path):
+    "Image, band names and header of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
+    from astropy.io import fits
+    with open(path, 'rb') as f:
+        head = f.read(2880)
+        while head[:9]==b'SIMPLE  =' and not re.search(rb'END {77}', head[-2880:]) and len(head)<10**6:
+            more = f.read(2880)
+            if len(more)<2880: return None
+            head += more
+        c = _cards(head) if len(head)%2880==0 else None
+        try:
+            if c is None or c.get(b'SIMPLE')!=b'T' or {b'BSCALE',b'BZERO',b'BLANK',b'GROUPS'}&set(c): return None
+            dtype,n = {8: 'u1', 16: '>i2', 32: '>i4', -32: '>f4', -64: '>f8'}.get(int(c[b'BITPIX'])),int(c[b'NAXIS'])
+            shape = [int(c[b'NAXIS%d'%i]) for i in range(n, 0, -1)]
+        except (KeyError,ValueError): return None
+        if dtype is None or re.search(rb'[^ -~]', head) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
+        x = np.fromfile(f, dtype, math.prod(shape))
+    if len(x)<math.prod(shape): return None # astropy's way has the words for it
+    x = x.reshape([1]*(3-n)+shape)[:,::-1].astype(np.float32, order='C')
+    with _quiet():
+        hdr = fits.Header.fromstring(head.decode('ascii'))
+        return x,_header_bands(hdr, len(x)),hdr
+
 def _read_one(path, hdu):
+    _check_file(path)
+    if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path)): return res
     with _open(path) as h:
         us = [_hdu(h, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
         parts = [(*_planes(h, u, path), u.header.copy()) for u in us]
@@ -201,7 +236,7 @@ def _flip_sip(c, s, sign):
     p,q = np.indices(c.shape)
     return sign*c*(-1.)**q*s**(1.-p-q)
 
-# %% ../nbs/20_image.ipynb #5ec06189
+# %% ../nbs/20_image.ipynb #28b45b39
 class FITSImage(TensorImage):
     "Fluxes as float32 (band, y, x), row 0 north, with `bands`, `header` and `wcs`"
     _show_args = {}
@@ -222,7 +257,9 @@ class FITSImage(TensorImage):
             if pattern and not isinstance(fn, (dict,list,tuple,L)): fn = Path(fn).parent/pattern.replace('{objID}', Path(fn).name)
             x,bands,hdr = read_fits(fn, bands, hdu, nan, names)
             res = cls(torch.from_numpy(x))
-            with _quiet(): res._hdr = hdr.tostring()
+            try:
+                with _quiet(): res._hdr = hdr.tostring()
+            except Exception as e: raise ImageError(f"{fn}: its header is damaged ({type(e).__name__}: {str(e)[:150]}); download it again") from e
             res._geo = (x.shape[1], 0, 0, 1., *x.shape[1:])
         if res.ndim==2: res = res[None]
         res._bands = _names(bands)

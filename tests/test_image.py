@@ -402,3 +402,42 @@ def test_real_orientation():
     w = FITSImage.create(real/'legacysurvey_dr9/grz_cube.fits').wcs
     a,b,c = (w.pixel_to_world(*o) for o in ((128,0), (128,255), (0,128)))
     assert a.dec>b.dec and c.ra>a.ra
+
+def plain_kinds():
+    "Headers and data that a plain image can have, and some that must be left to astropy"
+    rng = np.random.default_rng(0)
+    for dt in ('u1','>i2','>i4','>f4','>f8'):
+        for shape in ((5,7), (1,5,7), (3,5,7)): yield f'{dt}{len(shape)}{shape[0]}',rng.integers(0, 99, shape).astype(dt),{}
+    x = rng.normal(size=(3,5,7)).astype('>f4')
+    yield 'bands',x,dict(BANDS='grz', BAND0='g', BAND1='r', BAND2='z')
+    yield 'long',x,{f'KEY{i}': i for i in range(90)}
+    yield 'text',x,dict(FILTER="it's / not", OBJECT='x'*200)
+    yield 'nan',np.where(rng.random(x.shape)<.1, np.nan, x).astype('>f4'),{}
+
+@pytest.mark.parametrize('name,x,head', list(plain_kinds()), ids=lambda o: o if isinstance(o, str) else '')
+def test_the_short_way_reads_as_astropy_does(name, x, head, tmp_path):
+    from galfast.image import _read_one,_read_plain
+    fits.PrimaryHDU(x, fits.Header(head)).writeto(tmp_path/'a.fits')
+    got = _read_plain(tmp_path/'a.fits')
+    assert got is not None
+    want = _read_one(tmp_path/'a.fits', [0]) # a list of HDUs goes astropy's way
+    np.testing.assert_array_equal(got[0], want[0])
+    assert got[0].dtype==np.float32 and got[0].flags.c_contiguous and (got[1]==want[1] or want[1]==['PRIMARY'])
+    assert {k: v for k,v in got[2].items() if k!='EXTEND'}=={k: v for k,v in want[2].items() if k!='EXTEND'}
+
+@pytest.mark.parametrize('what', ['scaled','blank','unsigned','extension','gz','short','groups','no end'])
+def test_the_rest_is_left_to_astropy(what, tmp_path):
+    from galfast.image import _read_plain
+    f,x = tmp_path/('a.fits.gz' if what=='gz' else 'a.fits'),np.arange(35, dtype='>i2').reshape(5,7)
+    h = fits.PrimaryHDU(np.arange(35, dtype=np.uint16).reshape(5,7) if what=='unsigned' else x if what!='extension' else None)
+    if what=='scaled': h.header['BSCALE'] = 2.
+    if what=='blank': h.header['BLANK'] = 3
+    if what=='groups': h.header['GROUPS'] = True
+    fits.HDUList([h]+([fits.ImageHDU(x)] if what=='extension' else [])).writeto(f)
+    b = f.read_bytes()
+    if what=='short': f.write_bytes(b[:2900])
+    if what=='no end': f.write_bytes(b[:2880].replace(b'END', b'XYZ')+b[2880:])
+    assert _read_plain(f) is None
+    if what not in ('short','no end','groups'): assert read_fits(f)[0].shape==(1,5,7)
+    else:
+        with pytest.raises(ImageError): read_fits(f)
