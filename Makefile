@@ -20,8 +20,10 @@ test: setup
 	PATH="$(BIN):$$PATH" PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-## make bench      the figures of README, on the real galaxies of ../shared/data
+## make bench      speed beside plain fastai, downloads, and the figures of README on the real galaxies of ../shared/data
 bench: setup
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/downloads.py
 	$(BIN)/python benchmarks/real_galaxies.py
 
 ## make export     notebooks -> modules, and clean the notebooks
