@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [NAME ...] [--n 2000] [--device cuda]
 
-Each benchmark prints a row of Markdown and writes benchmarks/results/NAME.json. A ratio above one: so many times faster (`memory`, `import`: so many times less)."""
+Each benchmark prints a row of Markdown and writes benchmarks/results/NAME.json. A ratio above one: so many times faster (`import`: the inverse of its time)."""
 import argparse,io,json,subprocess,sys,tempfile,time
 from pathlib import Path
 

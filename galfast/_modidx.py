@@ -110,6 +110,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.cutouts.describe_cutouts': ('cutouts.html#describe_cutouts', 'galfast/cutouts.py'),
                                  'galfast.cutouts.download_cutouts': ('cutouts.html#download_cutouts', 'galfast/cutouts.py'),
                                  'galfast.cutouts.fetch_all': ('cutouts.html#fetch_all', 'galfast/cutouts.py'),
+                                 'galfast.cutouts.judge_body': ('cutouts.html#judge_body', 'galfast/cutouts.py'),
                                  'galfast.cutouts.judge_cutout': ('cutouts.html#judge_cutout', 'galfast/cutouts.py'),
                                  'galfast.cutouts.judge_fits': ('cutouts.html#judge_fits', 'galfast/cutouts.py'),
                                  'galfast.cutouts.judge_jpeg': ('cutouts.html#judge_jpeg', 'galfast/cutouts.py'),

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-# %% ../nbs/90_cli.ipynb #7ba4c44a
+# %% ../nbs/90_cli.ipynb #66ccd67c
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
 
@@ -40,7 +40,7 @@ def _flat(f, groups):
     return inspect.Signature([q for k,p in inspect.signature(f).parameters.items() for q in
                               ([par(o.name, o.type, o.default) for o in fields(groups[k])] if k in groups else [par(k, p.annotation, p.default)])])
 
-_go_on = dict(train='`galfast train --resume` goes on where it was', cutouts='the same command goes on where it was', query='the same command goes on after the last whole page')
+_go_on = dict(train='`galfast train --resume` goes on where it was', cutouts='the same command goes on where it was', pack='the same command goes on where it was', query='the same command goes on after the last whole page')
 
 def _fail(msg, code):
     typer.echo(f'galfast: {msg}', err=True)

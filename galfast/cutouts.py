@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifest_columns', 'kept', 'most_rate', 'cutout_scale',
-           'OtherImage', 'sky_status', 'judge_jpeg', 'judge_fits', 'judge_cutout', 'Manifest', 'CutoutJob', 'ask_hash',
-           'safe_id', 'CutoutFolder', 'CutoutFetcher', 'cutout_service', 'download_cutouts', 'describe_cutouts',
-           'plan_cutouts', 'open_folder', 'fetch_all', 'probe', 'verify_cutouts']
+           'OtherImage', 'sky_status', 'judge_jpeg', 'judge_fits', 'judge_body', 'judge_cutout', 'Manifest',
+           'CutoutJob', 'ask_hash', 'safe_id', 'CutoutFolder', 'CutoutFetcher', 'cutout_service', 'download_cutouts',
+           'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all', 'probe', 'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
 import hashlib,io,sqlite3
@@ -114,7 +114,12 @@ def judge_fits(
     empty = ((x==0)|np.isnan(x)).all(0)
     return dict(**sky_status(empty, bool((x==x[:,:1,:1]).all())), width=x.shape[2], height=x.shape[1])
 
-# %% ../nbs/14_cutouts.ipynb #364df20b
+# %% ../nbs/14_cutouts.ipynb #c170eac5
+def judge_body(body:bytes, ask:CutoutAsk, survey:Survey)->dict: # `status`, `zero_fraction`, `width`, `height`
+    "What the bytes of a cutout are worth; raises `ImageError` where they are no image"
+    if ask.format=='jpg': return judge_jpeg(body, ask.size, survey.blank, survey.text)
+    return judge_fits(body, ask, ask.bands if survey.service=='legacy' else '') # the others name no bands in their headers
+
 media_types = dict(jpg=('image/jpeg', 'image/jpg'), fits=('image/fits', 'application/fits', 'application/octet-stream'))
 
 def judge_cutout(
@@ -128,9 +133,7 @@ def judge_cutout(
     what = r.body[:60].decode('ascii', 'replace').strip()
     if r.type not in media_types[ask.format]:
         raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in ('no such layer', 'no cutouts enabled'))
-    try:
-        if ask.format=='jpg': return judge_jpeg(r.body, ask.size, survey.blank, survey.text)
-        return judge_fits(r.body, ask, ask.bands if survey.service=='legacy' else '')
+    try: return judge_body(r.body, ask, survey)
     except ImageError as e: raise NetError(str(e), r.status, retry=not isinstance(e, OtherImage)) from e
 
 # %% ../nbs/14_cutouts.ipynb #c2e652de
@@ -381,7 +384,7 @@ def open_folder(dest, job, n)->CutoutFolder:
     if not f.exists(): write_json(f, new)
     return CutoutFolder(dest, old['sharded'])
 
-# %% ../nbs/14_cutouts.ipynb #3e1323b1
+# %% ../nbs/14_cutouts.ipynb #7d22315d
 def _wanted(m, folder, survey, asks, retry_failed):
     "Ids that are still to be fetched"
     for o,a in asks.items():
@@ -411,7 +414,7 @@ def _recover(m, folder, survey, asks):
         q = folder.part(p, ask_hash(a, survey))
         if q not in parts or not q.exists(): continue
         body = q.read_bytes()
-        try: v = judge_jpeg(body, a.size, survey.blank, survey.text) if a.format=='jpg' else judge_fits(body, a, a.bands if survey.service=='legacy' else '')
+        try: v = judge_body(body, a, survey)
         except ImageError: continue
         time = datetime.fromtimestamp(q.stat().st_mtime, UTC).isoformat(timespec='seconds')
         if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), file=p.relative_to(folder.dest).as_posix(),
@@ -479,13 +482,11 @@ def verify_cutouts(
     strange = [dict(objID='', file=p, problem='not in the manifest') for p in sorted(o.relative_to(dest).as_posix() for o in dest.rglob('*') if o.suffix in image_types and o.name[0]!='.') if p not in known]
     return pd.DataFrame([dict(objID=r['objID'], file=f, problem=p) for r,f,p in bad]+strange, columns=['objID','file','problem'])
 
-# %% ../nbs/14_cutouts.ipynb #38623137
+# %% ../nbs/14_cutouts.ipynb #56b63b52
 def _problem(path, sha, job, survey):
     "What is wrong with a file, None if nothing is"
     try: body = path.read_bytes()
     except OSError as e: return f'cannot be read ({e.strerror})'
     if hashlib.sha256(body).hexdigest()!=sha: return 'not the bytes that came'
-    try:
-        if job['format']=='jpg': judge_jpeg(body, job['size'], survey.blank, survey.text)
-        else: judge_fits(body, CutoutAsk(0, 0, job['size'], 1))
+    try: judge_body(body, survey.ask(0, 0, job['size'], None, job['format'], job['bands']), survey)
     except ImageError as e: return str(e)
