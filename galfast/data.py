@@ -111,7 +111,7 @@ def _check_range(ok, spec):
         raise CatalogError(f"{spec.task} needs labels between 0 and 1; they run from {v.min():.3g} to {v.max():.3g}")
     if spec.task=='votes': spec.exclusive = bool(len(spec.targets)>1 and np.abs(v.sum(1)-1).max()<.02)
 
-# %% ../nbs/26_data.ipynb #6d2cad06
+# %% ../nbs/26_data.ipynb #ef1e2c28
 class ImageReader:
     "A callable: path (or path of each band, or array) -> tensor (band, y, x), uint8 for JPEG and PNG, float32 for FITS and arrays of floats"
     def __init__(self,
@@ -158,7 +158,7 @@ class ImageReader:
         if self.native is None: self.native = hw
         if self.native!='any' and hw!=self.native:
             raise ImageError(f"{fn}: {hw[1]} x {hw[0]} px, where {self.native[1]} x {self.native[0]} is expected; give a crop, or native='any'")
-    def block(self): return ImageBlock() if self.kind=='rgb' else FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan) if self.kind=='fits' else TransformBlock(type_tfms=noop)
+    def block(self): return TransformBlock(type_tfms=PILImage.create) if self.kind=='rgb' else FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan) if self.kind=='fits' else TransformBlock(type_tfms=noop)
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern native'.split()}
@@ -208,7 +208,7 @@ def GalaxySplitter(
         return L(np.flatnonzero(~valid).tolist()),L(np.flatnonzero(valid).tolist())
     return _inner
 
-# %% ../nbs/26_data.ipynb #25c55372
+# %% ../nbs/26_data.ipynb #b58bd742
 def galaxy_datablock(
     images, # Folder of images
     spec:TargetSpec, # From `target_spec`
@@ -222,7 +222,7 @@ def galaxy_datablock(
     reader = ifnone(reader, ImageReader())
     return DataBlock(blocks=(reader.block(), spec.block()), get_x=CutoutReader(images, reader, id_col), get_y=spec.reader(),
         splitter=ifnone(splitter, GalaxySplitter()), item_tfms=L(reader.resize) if reader.resize is not noop else None,
-        batch_tfms=[*L(ifnone(augment, GalaxyAugment())), *([BandNormalize.from_stats(*stats)] if stats else [])])
+        batch_tfms=batch_transforms(augment, stats, reader.kind=='rgb'))
 
 class CutoutReader:
     "A getter: row of a catalogue -> path of its image (or the path of each band); the folder is listed once"
@@ -234,7 +234,7 @@ class CutoutReader:
         if p is None: raise ImageError(f"no image of {r[self.id_col]} in {self.images}")
         return p
 
-# %% ../nbs/26_data.ipynb #689076d0
+# %% ../nbs/26_data.ipynb #5279e79d
 class GalaxyDataLoaders(DataLoaders):
     "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `reader`, `stats` and what was left out (`skipped`)"
     @classmethod
@@ -311,14 +311,16 @@ class GalaxyDataLoaders(DataLoaders):
         if stats is None: stats = data.stats(splits[0])
         dblock = data.datablock(spec, IndexSplitter(splits[1]), augment, stats)
         bs = max(min(bs, len(splits[0])), 1)
-        if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=data.images, rows=torch.as_tensor(s), order_seed=seed) for s in splits]), kwargs)
+        device = torch.device(ifnone(device, default_device()))
+        imgs = place_images(data.images, device) if pack else None
+        if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=imgs, rows=torch.as_tensor(s), order_seed=seed) for s in splits]), kwargs)
         drop_last = len(splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
-        dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=ifnone(device, default_device()), drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
+        dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=device, drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
         res.df,res.spec,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,reader,stats,data.skipped,splits,data.id_col
         return res
 
-# %% ../nbs/26_data.ipynb #295fc112
+# %% ../nbs/26_data.ipynb #837edcf0
 @dataclass
 class GalaxyStack:
     "The images of a catalogue in memory: row i of `images` is row i of `df`"
@@ -337,10 +339,9 @@ class GalaxyStack:
     def datablock(self, spec, splitter, augment, stats):
         if self.folder is not None: return galaxy_datablock(self.folder, spec, self.reader, splitter, self.id_col, augment, stats)
         typ = TensorImage if self.images.dtype==torch.uint8 else FITSImage
-        blk = TransformBlock(type_tfms=partial(_as_type, typ), batch_tfms=IntToFloatTensor if typ is TensorImage else None)
-        norm = [BandNormalize.from_stats(*stats)] if stats else []
+        blk = TransformBlock(type_tfms=partial(_as_type, typ))
         return DataBlock((blk, spec.block()), get_x=lambda r: self.images[r.name] if hasattr(r, 'name') else r, get_y=spec.reader(),
-                         splitter=splitter, batch_tfms=[*L(ifnone(augment, GalaxyAugment())), *norm])
+                         splitter=splitter, batch_tfms=batch_transforms(augment, stats, typ is TensorImage))
 
 def load_images(
     df:pd.DataFrame, # As `read_catalog` returns it

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['pack_format', 'most_in_memory', 'stack_images', 'PackError', 'RowView', 'ImagePack', 'pack_images', 'pack_folder',
-           'read_images', 'PackedDL']
+           'read_images', 'gather', 'place_images', 'PackedDL']
 
-# %% ../nbs/24_pack.ipynb #2b9de99b
+# %% ../nbs/24_pack.ipynb #30fe8b2f
 import hashlib,sqlite3
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from .imports import *
@@ -38,7 +39,7 @@ def stack_images(
 
 def _kind(o): return f"{' x '.join(map(str, o.shape))} ({str(o.dtype).removeprefix('torch.')})"
 
-# %% ../nbs/24_pack.ipynb #7f304463
+# %% ../nbs/24_pack.ipynb #c64e7d3a
 pack_format = 1
 
 class PackError(GalfastError): "A pack on disk that cannot be used as it is"
@@ -54,6 +55,8 @@ class RowView:
     def __iter__(self): return (self.data[i] for i in self.rows)
     def split(self, n): return (self[i:i+n] for i in range(0, len(self), n))
     def take(self, i): return RowView(self.data, self.rows[torch.as_tensor(i)])
+    @property
+    def device(self): return self.data.device
     @property
     def shape(self): return torch.Size([len(self), *self.data.shape[1:]])
     @property
@@ -246,7 +249,41 @@ def read_images(
     if p is None: return *stack_images(files, read, desc=desc),None # for the errors
     return *p.view(files),p
 
-# %% ../nbs/24_pack.ipynb #69bb595b
+# %% ../nbs/24_pack.ipynb #c5d97d81
+def gather(
+    images, # Tensor (N, band, y, x), or `RowView`
+    i, # Rows (n,), on any device
+)->Tensor: # (n, band, y, x), in memory as `images` are
+    "Rows of a stack, copied as whole blocks of memory"
+    if isinstance(images, RowView): return gather(images.data, images.rows[i])
+    i = i.to(images.device)
+    if images.stride(1)==1: return images.permute(0,2,3,1).index_select(0, i).permute(0,3,1,2)
+    return images.index_select(0, i)
+
+def place_images(
+    images, # Tensor (N, band, y, x), or `RowView`
+    device, # Where batches are wanted
+    share:float=.5, # Of the free memory of a GPU that they may take
+): # `images`, or a copy on the GPU
+    "Images on the GPU where they fit; else where they are, to be fetched a batch ahead"
+    if torch.device(device).type!='cuda' or len(images)*math.prod(images.shape[1:])*images.element_size()>share*torch.cuda.mem_get_info(device)[0]: return images
+    out = torch.empty(len(images), *images.shape[1:], dtype=images.dtype, device=device, memory_format=_layout(images))
+    for i in torch.arange(len(images)).split(4096): out[i[0]:i[-1]+1] = gather(images, i).to(device)
+    return out
+
+def _layout(x):
+    x = x.data if isinstance(x, RowView) else x
+    return torch.channels_last if x.stride(1)==1 and x.shape[1]>1 else torch.contiguous_format
+
+def _ahead(batches, n=2):
+    "`batches`, made in a thread `n` ahead of their use"
+    it = iter(batches)
+    with ThreadPoolExecutor(1) as ex:
+        coming = deque(ex.submit(next, it, None) for _ in range(n))
+        while (b := coming.popleft().result()) is not None:
+            coming.append(ex.submit(next, it, None))
+            yield b
+
 class PackedDL(TfmdDL):
     "A `TfmdDL` whose batches are gathered from `images`"
     def __init__(self, dataset=None,
@@ -260,10 +297,14 @@ class PackedDL(TfmdDL):
         super().__init__(dataset, **kwargs)
     def create_batches(self, samps):
         if self.images is None: yield from super().create_batches(samps); return
+        fetch = self.device is not None and self.device.type=='cuda' and self.images.device.type=='cpu'
+        batches = (self._gather(torch.as_tensor(b), fetch) for b in chunked(samps, self.bs, self.drop_last))
+        yield from _ahead(batches) if fetch else batches
+    def _gather(self, i, fetch):
         x0,y = self._like()
-        for b in chunked(samps, self.bs, self.drop_last):
-            i = torch.as_tensor(b)
-            yield (retain_type(self.images[self.rows[i]], x0), *[retain_type(o[i], o) for o in y])
+        x = gather(self.images, self.rows[i])
+        if fetch: x = x.pin_memory().to(self.device, non_blocking=True)
+        return (retain_type(x, x0), *[retain_type(o[i], o) for o in y])
     def _like(self):
         "The first image, for its type, and all targets"
         if self._x0 is None: self._x0 = self.after_item(self.dataset[0])[0]
