@@ -17,6 +17,7 @@ from .models import *
 from .gp import *
 from .losses import *
 from .metrics import *
+from .fast import *
 from .learner import *
 from .run import *
 from .predict import *

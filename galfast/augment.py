@@ -31,7 +31,7 @@ def dihedral_views(
     if x.shape[-1]!=x.shape[-2]: raise GalfastError(f"eight views need square images, not {x.shape[-2]} x {x.shape[-1]} px")
     return [dihedral_view(x, k) for k in range(8)]
 
-# %% ../nbs/22_augment.ipynb #0c1209d1
+# %% ../nbs/22_augment.ipynb #8f13982c
 def centre_window(
     x, # Images (..., y, x)
     side:int=None, # px; None: all
@@ -53,7 +53,7 @@ def take_windows(
     if x.stride(1)==1 and c>1: # a pixel is one thing of c numbers
         a = x.permute(0,2,3,1).contiguous().numpy().view(f'V{c*x.element_size()}')[..., 0]
         out = np.empty((n,*shape), a.dtype)
-        res = lambda: torch.from_numpy(out.view(f'u1')).view(x.dtype).view(n, *shape, c).permute(0,3,1,2)
+        res = lambda: torch.from_numpy(out.view('u1')).view(x.dtype).view(n, *shape, c).permute(0,3,1,2)
     else:
         a,out = x.numpy(),np.empty((n,c,*shape), x.numpy().dtype)
         res = lambda: torch.from_numpy(out)
@@ -191,7 +191,7 @@ def cut_holes(
     y,z = torch.arange(h, device=x.device)[:,None]+.5,torch.arange(w, device=x.device)+.5
     return x.masked_fill((((y-cy)**2+(z-cx)**2)<=r**2).any(1, keepdim=True), fill)
 
-# %% ../nbs/22_augment.ipynb #613b4ca1
+# %% ../nbs/22_augment.ipynb #56967b10
 class BatchAugment(RandTransform):
     "A random change of a batch; with a `seed` its numbers are a sequence of its own"
     order,takes_bytes = 11,True
@@ -231,14 +231,14 @@ class GalaxyAugment(BatchAugment):
         if self.zoom and self.keep_flux: res['zoom'] = 'total'
         return {**{k: 'exact' for k,v in dict(window=self.crop, dihedral=self.dihedral).items() if v}, **res}
     def before_call(self, b, split_idx=None): self.do,self.training,self.drawn = True,split_idx!=1,None
-    def encodes(self, x:TensorImage): return self._move(x, x.as_subclass(Tensor), 'bilinear')
-    def encodes(self, x:TensorMask): return self._move(x, x.as_subclass(Tensor)[:,None], 'nearest')
-    def _move(self, x, t, mode):
+    def encodes(self, x:TensorImage|TensorMask):
         if not self.training: return centre_window(x, self.crop)
+        mask = isinstance(x, TensorMask)
+        t,mode = x.as_subclass(Tensor)[:,None] if mask else x.as_subclass(Tensor),'nearest' if mask else 'bilinear'
         if self.drawn is None: self.drawn = self._draw(t.shape) # once a batch: images and their masks move together
         mat,shift,windows = self.drawn
-        y = take_windows(t, *windows) if mat is None else resample(t, mat, shift, windows[-1], mode, self.keep_flux and mode=='bilinear')
-        return retain_type(y if mode=='bilinear' else y[:,0].to(x.dtype), x)
+        y = take_windows(t, *windows) if mat is None else resample(t, mat, shift, windows[-1], mode, self.keep_flux and not mask)
+        return retain_type(y[:,0].to(x.dtype) if mask else y, x)
     def _draw(self, shape):
         y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen)
         if not self.resamples: return None,None,windows

@@ -68,13 +68,14 @@ def main():
     "The entry point of the command `galfast`"
     app()
 
-# %% ../nbs/90_cli.ipynb #97bd87ad
+# %% ../nbs/90_cli.ipynb #5e5a953d
 Images = Annotated[Path, typer.Option(help='Folder of images named by id (.jpg, .png, .fits, .fits.gz, .fits.fz); sub-folders are searched.')]
 Target = Annotated[str, typer.Option(help='Label column; several with commas.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
+Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 
-# %% ../nbs/90_cli.ipynb #6cb7fb18
+# %% ../nbs/90_cli.ipynb #31a5f8e4
 @dataclass
 class _Recipe:
     "Options of training that change the recipe"
@@ -85,6 +86,8 @@ class _Recipe:
     lr:Annotated[float, typer.Option(help='Highest learning rate of one cycle.')]=None
     bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None
     members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None
+    fast:Fast=None
+    compile:Annotated[bool, typer.Option('--compile', help='Compile the networks: a minute or more at the start, for long runs on a GPU.')]=False
 
 @dataclass
 class _Reading:
@@ -147,7 +150,7 @@ def _summary(run, catalog, images):
                      f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}\n"
                      f"next      galfast predict {run.path} {catalog} --images {images} --out predictions.csv")
 
-# %% ../nbs/90_cli.ipynb #1ec0cbce
+# %% ../nbs/90_cli.ipynb #1d84fea2
 @_command
 def predict(
     run:Annotated[Path, typer.Argument(help='Run folder.')],
@@ -156,17 +159,22 @@ def predict(
     out:Annotated[Path, typer.Option(help='File to write: .csv, .tsv, .parquet, .fits or .ecsv.')],
     id:Annotated[str, typer.Option('--id', help='Column that names a galaxy; by default that of training.')]=None,
     tta:Annotated[bool, typer.Option('--tta/--no-tta', help='Average over the eight orientations of each image.')]=True,
+    pack:Annotated[bool, typer.Option('--pack', help='Keep the decoded images: for folders that are predicted again.')]=False,
+    fast:Fast=None,
     device:Device='auto',
 ):
     "Predict a catalogue: a row for each of its rows, in the same order."
-    from galfast.core import write_table,table_type
-    table_type(out)
-    from galfast.predict import predict_catalog
-    df = predict_catalog(run, catalog, images, tta, id, device)
-    write_table(df, out)
-    bad = df.status[df.status!='ok']
-    _console().print(f"{len(df)-len(bad):,} of {len(df):,} galaxies predicted: {out}")
-    for why,n in bad.str.rsplit(': ', n=1).str[-1].value_counts().head(5).items(): _console().print(f'  {n:,} not: {why}')
+    from collections import Counter
+    from galfast.core import table_writer
+    with table_writer(out) as add:
+        from galfast.predict import predict_chunks
+        n,why = 0,Counter()
+        for df in predict_chunks(run, catalog, images, tta, id, device, pack=pack, fast=fast):
+            add(df)
+            n += len(df)
+            why.update(df.status[df.status!='ok'].str.rsplit(': ', n=1).str[-1])
+    _console().print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}")
+    for k,m in why.most_common(5): _console().print(f'  {m:,} not: {k}')
 
 # %% ../nbs/90_cli.ipynb #a4dcf25d
 @_command

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['table_types', 'image_types', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg',
            'galfast_path', 'atomic_path', 'folder_lock', 'write_json', 'track', 'in_words', 'in_bytes', 'table_type',
-           'read_catalog', 'check_columns', 'write_table', 'list_images', 'split_image_name', 'find_images']
+           'read_catalog', 'check_columns', 'write_table', 'table_writer', 'list_images', 'split_image_name',
+           'find_images']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 from .imports import *
@@ -212,7 +213,7 @@ def check_columns(
     miss = [c for c in cols if c not in df.columns]
     if miss: raise CatalogError(f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(df.columns, 12)}{hint}")
 
-# %% ../nbs/00_core.ipynb #1618f0d8
+# %% ../nbs/00_core.ipynb #49a8fc51
 def write_table(
     df:pd.DataFrame,
     path, # .csv, .tsv, .parquet, .fits or .ecsv
@@ -226,7 +227,39 @@ def write_table(
         else: _to_astropy(df).write(p, format=dict(fit='fits').get(suf[1:], suf[1:]), overwrite=True)
     return Path(path)
 
-# %% ../nbs/00_core.ipynb #ea706566
+@contextmanager
+def table_writer(
+    path, # .csv, .tsv or .parquet as the rows come; .fits and .ecsv at the end
+):
+    "A function that adds the rows of a DataFrame to `path`; the file is there, whole, when the block has ended well"
+    suf = table_type(path)
+    with atomic_path(path) as p, ExitStack() as stack:
+        if suf in ('.csv','.tsv'):
+            f = stack.enter_context(open(p, 'w', newline='', encoding='utf-8'))
+            yield lambda df: df.to_csv(f, index=False, sep=',' if suf=='.csv' else '\t', header=f.tell()==0)
+        elif suf=='.parquet':
+            add = _ParquetRows(p)
+            stack.callback(add.close)
+            yield add
+        else:
+            rows = []
+            yield rows.append
+            if rows: _to_astropy(pd.concat(rows, ignore_index=True)).write(p, format=dict(fit='fits').get(suf[1:], suf[1:]), overwrite=True)
+
+# %% ../nbs/00_core.ipynb #dc125030
+class _ParquetRows:
+    "Adds DataFrames to a Parquet file; a column of objects holds words, whatever the first rows say"
+    def __init__(self, path): self.path,self.file = path,None
+    def __call__(self, df):
+        import pyarrow as pa,pyarrow.parquet as pq
+        if self.file is None:
+            s = pa.Schema.from_pandas(df, preserve_index=False)
+            s = pa.schema([pa.field(o.name, pa.string() if pa.types.is_null(o.type) else o.type) for o in s], s.metadata)
+            self.file = pq.ParquetWriter(self.path, s)
+        self.file.write_table(pa.Table.from_pandas(df, self.file.schema, preserve_index=False))
+    def close(self):
+        if self.file: self.file.close()
+
 def _to_astropy(df):
     from astropy.table import Table
     def _col(o): return o.to_numpy() if o.dtype.kind in 'fiub' else o.astype(object).where(o.notna(), '').astype(str).to_numpy(dtype=str)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pack_format', 'most_in_memory', 'stack_images', 'PackError', 'RowView', 'ImagePack', 'pack_images', 'pack_folder',
-           'read_images', 'gather', 'place_images', 'PackedDL']
+           'read_images', 'gather', 'place_images', 'ahead', 'PackedDL']
 
 # %% ../nbs/24_pack.ipynb #30fe8b2f
 import hashlib,sqlite3
@@ -249,7 +249,7 @@ def read_images(
     if p is None: return *stack_images(files, read, desc=desc),None # for the errors
     return *p.view(files),p
 
-# %% ../nbs/24_pack.ipynb #c5d97d81
+# %% ../nbs/24_pack.ipynb #def37f49
 def gather(
     images, # Tensor (N, band, y, x), or `RowView`
     i, # Rows (n,), on any device
@@ -275,7 +275,10 @@ def _layout(x):
     x = x.data if isinstance(x, RowView) else x
     return torch.channels_last if x.stride(1)==1 and x.shape[1]>1 else torch.contiguous_format
 
-def _ahead(batches, n=2):
+def ahead(
+    batches, # Any iterable of things that are not None
+    n:int=2, # How many
+):
     "`batches`, made in a thread `n` ahead of their use"
     it = iter(batches)
     with ThreadPoolExecutor(1) as ex:
@@ -299,7 +302,7 @@ class PackedDL(TfmdDL):
         if self.images is None: yield from super().create_batches(samps); return
         fetch = self.device is not None and self.device.type=='cuda' and self.images.device.type=='cpu'
         batches = (self._gather(torch.as_tensor(b), fetch) for b in chunked(samps, self.bs, self.drop_last))
-        yield from _ahead(batches) if fetch else batches
+        yield from ahead(batches) if fetch else batches
     def _gather(self, i, fetch):
         x0,y = self._like()
         x = gather(self.images, self.rows[i])

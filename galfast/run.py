@@ -6,7 +6,7 @@
 __all__ = ['GalaxyModel', 'shrink', 'fit_err', 'apply_err', 'GalaxyRun', 'prediction_table', 'save_run', 'load_run',
            'pick_device']
 
-# %% ../nbs/38_run.ipynb #7ed610a3
+# %% ../nbs/38_run.ipynb #53d8848f
 from .imports import *
 from fastai.vision.all import *
 from safetensors.torch import load_file,save
@@ -18,9 +18,10 @@ from .data import *
 from .augment import *
 from .gp import *
 from .models import *
+from .fast import *
 from .learner import *
 
-# %% ../nbs/38_run.ipynb #a62c4629
+# %% ../nbs/38_run.ipynb #1042e3a2
 class GalaxyModel(Module):
     "Networks that are averaged, a `PhotometryGP`, or both blended; images as `ImageReader` gives them -> predictions"
     def __init__(self,
@@ -39,14 +40,14 @@ class GalaxyModel(Module):
     def activation(self, x):
         if self.task=='classification' or (self.task=='votes' and self.exclusive): return x.softmax(-1)
         return x if self.task=='regression' else x.sigmoid()
-    def forward(self, x, views=1):
-        "(predictions, spread over the views), each (n, outputs)"
+    def forward(self, x, views=1, bf16=False):
+        "(predictions, spread over the views), each (n, outputs); with `bf16` the networks, and they alone, in bfloat16"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
         second = None if self.gp is None else self.as_answer(self.gp(x)[0])
         if not self.members: return second,torch.zeros_like(second)
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
-        p = torch.stack([predict_views(m, z, views, self.activation) for m in self.members]) # member, view, n, output
+        p = torch.stack([predict_views(m, z, views, self.activation, bf16) for m in self.members]) # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
         return (mean if second is None else torch.lerp(mean, second, self.gp_weight)), spread
     def as_answer(self, p):
@@ -84,7 +85,7 @@ def apply_err(spread, ab)->np.ndarray: # One sigma, shape of `spread`
     "One sigma for each `spread`"
     return np.sqrt(ab[0]**2+(ab[1]*np.asarray(spread))**2)
 
-# %% ../nbs/38_run.ipynb #2775841c
+# %% ../nbs/38_run.ipynb #e695c157
 class GalaxyRun:
     "A trained model with all that is needed to use it"
     def __init__(self,
@@ -115,11 +116,13 @@ class GalaxyRun:
         images, # Tensor (n, band, y, x), as `reader` gives them
         tta:bool=True, # The mean of all eight orientations
         bs:int=256, # Images at a time
+        fast:bool=None, # Networks in bfloat16; by default where the machine gains from it
     )->tuple: # Predictions and one sigma (None but for regression): float64 (n, outputs)
         "What the model says to `images`"
-        self.model.eval()
-        with torch.inference_mode():
-            res = [[o.cpu().double().numpy() for o in self.model(x.to(self.device), 8 if tta else 1)] for x in images.split(bs)]
+        fast = ifnone(fast, has_fast_bf16(self.device))
+        self.model.eval().to(memory_format=torch.channels_last)
+        with torch.inference_mode(): res = [self.model(x.to(self.device), 8 if tta else 1, fast) for x in images.split(bs)]
+        res = [[o.cpu().double().numpy() for o in r] for r in res] # a GPU is waited for once
         pred,spread = (np.concatenate(o) for o in zip(*res))
         if self.spec.task!='regression': return pred,None
         err = np.stack([apply_err(spread[:,i], ab) for i,ab in enumerate(self.err)], 1) if self.err else np.full_like(pred, np.nan)

@@ -8,7 +8,7 @@ __all__ = ['many_galaxies', 'Recipe', 'choose_recipe', 'central_field', 'TrainJo
            'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back',
            'write_run', 'run_figures', 'stack_rgb']
 
-# %% ../nbs/48_train.ipynb #64435377
+# %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
 
 from .imports import *
@@ -23,6 +23,7 @@ from .data import *
 from .photometry import *
 from .gp import *
 from .models import *
+from .fast import *
 from .losses import *
 from .metrics import *
 from .learner import *
@@ -30,7 +31,7 @@ from .run import *
 from .predict import *
 from .plot import *
 
-# %% ../nbs/48_train.ipynb #e02e1f3d
+# %% ../nbs/48_train.ipynb #372c2fca
 many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy network
 
 @dataclass
@@ -50,6 +51,8 @@ class Recipe:
     members:int = 4 # Networks whose predictions are averaged; 0: the Gaussian process alone
     folds:bool = True # Each network holds back another part, and the Gaussian process each galaxy in turn, so that all galaxies are learned from and judged on
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
+    fast:bool = None # bfloat16; None: where the machine gains from it
+    compile:bool = False # `torch.compile` the networks: a minute or more before the first batch
     why:str = ''
 
 def choose_recipe(
@@ -60,18 +63,19 @@ def choose_recipe(
 )->Recipe:
     "The recipe for `n` galaxies"
     asked = {k: v for k,v in changes.items() if v is not None}
+    how = {k: asked.pop(k) for k in ('fast','compile') if k in asked}
     unknown = set(asked)-set(Recipe.__dataclass_fields__)
     if unknown: raise GalfastError(f"there is no option {first_few(sorted(unknown))}; a recipe has {', '.join(Recipe.__dataclass_fields__)}")
     if quick:
         if asked: raise GalfastError(f"quick is a recipe of its own: it cannot go with {first_few(asked)}")
-        if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
-        return Recipe(members=1, epochs=6, gp_weight=.6, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
+        if task!='classification': return Recipe(members=0, gp_weight=1., **how, why='quick: a Gaussian process on measured features')
+        return Recipe(members=1, epochs=6, gp_weight=.6, **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
     if n>=many_galaxies:
-        r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
+        r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
         r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
-    return Recipe(**merge(asdict(r), asked))
+    return Recipe(**merge(asdict(r), asked, how))
 
 # %% ../nbs/48_train.ipynb #b4bce24c
 def _epochs(n, task):
@@ -109,7 +113,7 @@ def central_field(
     crop = int(round(side*widths*widest/2))
     return (crop if crop<.85*side else None), probe.native
 
-# %% ../nbs/48_train.ipynb #1e01eff0
+# %% ../nbs/48_train.ipynb #10e1b980
 @dataclass
 class TrainJob:
     "What a run is made of, beside its galaxies; to go on with a run, all of it has to be the same"
@@ -156,6 +160,7 @@ def train_galaxies(
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
     if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
     say(f"recipe: {describe_recipe(recipe, data.reader)}")
+    if recipe.members: say(f"networks in {describe_math(device, recipe.fast, recipe.compile)}")
     run,held = fit_recipe(data, spec, recipe, job.valid, job.seed, device, out/'checkpoint')
     run.info |= dict(job=state, seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **provenance())
     write_run(run, out, data, held)
@@ -265,7 +270,7 @@ class _Meter(Callback):
     def after_batch(self):
         if self.training: next(self.meter, None)
 
-# %% ../nbs/48_train.ipynb #bbae57c9
+# %% ../nbs/48_train.ipynb #372fb928
 def member_learner(
     data:GalaxyStack, spec:TargetSpec, recipe:Recipe,
     valid_idx, # Rows that are held back
@@ -277,7 +282,7 @@ def member_learner(
     dls = GalaxyDataLoaders.from_packed(data, spec, valid=valid_idx, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window), stats=stats)
     blog = recipe.opt=='ranger'
     loss = None if blog else task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
-    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(ranger if blog else adamw, wd=recipe.wd), seed=seed)
+    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), seed=seed, fast=recipe.fast, compile=recipe.compile)
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None)->list:
     "Train a network on each of `splits`, with one progress bar"
@@ -298,9 +303,9 @@ def fit_member(i, data, spec, recipe, valid_idx, stats, seed, device, checkpoint
         with learn.no_bar(), learn.no_logging():
             learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=[_Meter(iter(meter)), *L(save)], start_epoch=done, reset_opt=False)
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
-    model = learn.model.to(memory_format=torch.contiguous_format).eval()
+    model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec.task, spec.exclusive, window=recipe.window).to(device).eval()
-    with torch.inference_mode(): res = [one(data.images[i].to(device), 8) for i in torch.as_tensor(valid_idx).split(256)]
+    with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast) for i in torch.as_tensor(valid_idx).split(256)]
     names = learn.recorder.metric_names[1:-1] if len(learn.recorder.metric_names)>2 else ['train_loss', 'valid_loss', *task_scores(spec.task)]
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
