@@ -10,10 +10,11 @@ from fastai.vision.all import *
 from PIL import Image as PILimage
 
 from galfast.augment import GalaxyAugment
-from galfast.data import GalaxyDataLoaders,ImageReader
+from galfast.data import GalaxyDataLoaders
 from galfast.image import read_fits
 from galfast.learner import galaxy_learner
 from galfast.pack import pack_images
+from galfast.reader import ImageReader
 from galfast.sim import sim_catalog,sim_galaxy,sim_rgb
 
 results = Path(__file__).parent/'results'

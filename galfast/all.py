@@ -10,6 +10,7 @@ from .skyserver import *
 from .cutouts import *
 from .image import *
 from .augment import *
+from .reader import *
 from .pack import *
 from .data import *
 from .photometry import *

@@ -98,11 +98,12 @@ class _Reading:
     pattern:Annotated[str, typer.Option(help="FITS, one file a band: such as '{objID}_{band}.fits'.")]=None
     asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
     any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
+    pad:Annotated[bool, typer.Option('--pad', help='With --crop: give images that are smaller a border of zeros.')]=False
     def reader(self):
         "What `ImageReader` takes"
         from galfast.image import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
-        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh else None, native='any' if self.any_size else None)
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh else None, native='any' if self.any_size else None, pad=self.pad or None)
         return {k: v for k,v in kw.items() if v is not None}
 
 @dataclass
@@ -232,7 +233,7 @@ def pack(
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
     from galfast.core import CatalogError,find_images,in_bytes,read_catalog
-    from galfast.data import guess_reader
+    from galfast.reader import guess_reader
     from galfast.pack import pack_folder,pack_images
     df = read_catalog(catalog, id)
     read = guess_reader(df, images, id, size=size, **reading.reader())

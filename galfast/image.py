@@ -554,23 +554,35 @@ class CropResize(DisplayedTransform):
     def __init__(self,
         size:int, # px of a side
         crop:int=None, # px of a side, cut from the centre; None: the largest square
+        pad:bool=False, # What lies beyond a smaller image is zero; otherwise that is an error
     ):
         super().__init__()
         for o in (size, ifnone(crop, 1)):
             if int(o)!=o or o<1: raise ImageError(f"a size is a whole number of pixels, not {o}")
-        self.size,self.crop = int(size),None if crop is None else int(crop)
-    def config(self): return dict(size=self.size, crop=self.crop)
+        self.size,self.crop,self.pad = int(size),None if crop is None else int(crop),bool(pad)
+    def config(self): return dict(size=self.size, crop=self.crop, pad=self.pad)
+    def pads(self, h, w)->bool:
+        "Is an image of `h` x `w` px smaller than the crop?"
+        return self.crop is not None and self.crop>min(h, w)
     def _box(self, h, w):
         "Left, top and side of the square to keep"
+        if self.pads(h, w) and not self.pad: raise ImageError(f"an image of {w} x {h} px (width x height) is smaller than the crop of {self.crop} px")
         c = ifnone(self.crop, min(h, w))
-        if c>min(h, w): raise ImageError(f"an image of {w} x {h} px (width x height) is smaller than the crop of {c} px")
         return (w-c)//2,(h-c)//2,c
+    def pixels(self,
+        x, # uint8 (y, x, band)
+    )->np.ndarray: # uint8 (size, size, band)
+        "What the PIL image of `x` becomes"
+        l,t,c = self._box(*x.shape[:2])
+        if c==self.size and not self.pads(*x.shape[:2]): return np.ascontiguousarray(x[t:t+c,l:l+c])
+        return np.array(self(PILImage.create(x)))
     def encodes(self, x:PILBase):
         l,t,c = self._box(x.height, x.width)
         return x.crop((l,t,l+c,t+c)).resize((self.size,self.size), Image.Resampling.BILINEAR, reducing_gap=3.)
     def encodes(self, x:TensorImage): # noqa: F811
-        l,t,c = self._box(*x.shape[-2:])
-        y = x[...,t:t+c,l:l+c]
+        (h,w),(l,t,c) = x.shape[-2:],self._box(*x.shape[-2:])
+        y = x[...,max(t,0):t+c,max(l,0):l+c]
+        if self.pads(h, w): y = retain_meta(x, F.pad(y, (max(-l,0),max(l+c-w,0),max(-t,0),max(t+c-h,0))), as_copy=True)
         if c!=self.size: y = retain_meta(x, _resize(y, self.size), as_copy=True)
         if geo := getattr(y, '_geo', None): # in pixels of the file: corner, scale; then the shape
             n,x0,y0,s = geo[:4]

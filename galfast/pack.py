@@ -25,17 +25,25 @@ def stack_images(
     desc:str='reading images', # Shown while it runs
 )->tuple: # Tensor (n, band, y, x), and a dict row -> error message
     "Read all `files` into one tensor"
-    files,errs,out = list(files),{},None
-    def _one(f):
-        try: return read(f)
-        except (GalfastError,OSError) as e: return str(e) or type(e).__name__
-    with ThreadPoolExecutor(ifnone(n_workers, min(8, os.cpu_count() or 1))) as ex:
-        for i,o in enumerate(track(ex.map(_one, files), desc, len(files))):
-            if isinstance(o, str): errs[i] = o; continue
-            if out is None: out = torch.zeros(len(files), *o.shape, dtype=o.dtype)
-            if o.shape==out.shape[1:] and o.dtype==out.dtype: out[i] = o
-            else: errs[i] = f"{files[i]}: {_kind(o)}, where the images before it are {_kind(out[0])}"
-    return out,errs
+    files,errs,out,k = list(files),{},None,0
+    def _put(i):
+        try: o = read(files[i])
+        except (GalfastError,OSError) as e: errs[i] = str(e) or type(e).__name__; return
+        to = _like_one(o, len(files)) if out is None else out
+        if o.shape==to.shape[1:] and o.dtype==to.dtype: to[i] = o; return to
+        errs[i] = f"{files[i]}: {_kind(o)}, where the images before it are {_kind(to[0])}"
+    bar = iter(track(range(len(files)), desc))
+    while out is None and k<len(files): out,k = _put(k),k+1; next(bar)
+    with ThreadPoolExecutor(ifnone(n_workers, min(16, os.cpu_count() or 1))) as ex: # each puts what it read into its place
+        for part in ex.map(lambda o: [_put(i) for i in o], chunked(range(k, len(files)), 16)):
+            for _ in part: next(bar)
+    for _ in bar: pass
+    return out,dict(sorted(errs.items()))
+
+def _like_one(x, n):
+    "Zeros for `n` images such as `x`, in the same order in memory"
+    if x.ndim==3 and x.stride(0)==1 and len(x)>1: return torch.zeros(n, *x.shape[1:], len(x), dtype=x.dtype).permute(0,3,1,2)
+    return torch.zeros(n, *x.shape, dtype=x.dtype)
 
 def _kind(o): return f"{' x '.join(map(str, o.shape))} ({str(o.dtype).removeprefix('torch.')})"
 
@@ -174,10 +182,14 @@ def pack_images(
         if pack is None: return None
         todo,free = _changed(pack, files)
         rows = iter(free+list(range(pack.n, pack.n+len(todo))))
-        n = ifnone(n_workers, min(8, os.cpu_count() or 1))
-        with ThreadPoolExecutor(n) as ex:
-            bar = iter(track(range(len(todo)), desc))
-            for i in range(0, len(todo), 2048): _pack_some(pack, files, todo[i:i+2048], rows, read, ex, bar)
+        n = ifnone(n_workers, min(16, os.cpu_count() or 1))
+        with ThreadPoolExecutor(n) as ex, ThreadPoolExecutor(1) as entry: # while one part is entered the next is decoded
+            bar,entered = iter(track(range(len(todo)), desc)),None
+            for i in range(0, len(todo), 2048):
+                part = _pack_some(pack, files, todo[i:i+2048], rows, read, ex, bar)
+                if entered: entered.result()
+                entered = entry.submit(_enter, pack, *part)
+            if entered: entered.result()
             for _ in bar: pass
     return ImagePack(dest)
 
@@ -199,27 +211,35 @@ def _open_pack(dest, read, damaged):
 def _native(o): return o if o=='any' else tuple(o)
 
 def _pack_some(pack, files, todo, rows, read, ex, bar):
-    "Decode some files into rows of the pack, and enter them in its index"
-    take = [next(rows) for _ in todo]
-    n,bits,done = max(pack.n, max(take)+1),{},[]
-    out = pack._map('pixels.bin', pack.shape, pack.dtype, n, 'r+') # threads write to a mapping side by side, to a file one after the other
-    def _one(o):
-        i,r = o
-        stamp,res = _stamp(files[i]),_decode(read, files[i]) # a file that changes meanwhile has another stamp next time
-        if isinstance(res, str): return i,None,stamp,res
+    "Decode some files into rows of the pack: a tuple (source, row, size, time, error) for each, row -> bits of missing pixels, and how many rows there are now"
+    todo,bits,done = [(files[i], next(rows)) for i in todo],{},[]
+    pack.n = max(pack.n, max(r for _,r in todo)+1)
+    with open(pack.dest/'pixels.bin', 'ab') as f: f.truncate(pack.n*pack.nbytes)
+    def _one(f, row, out):
+        stamp,res = _stamp(f) or (None,None),_decode(read, f) # a file that changes meanwhile has another stamp next time
+        if isinstance(res, str): return _source(f),None,*stamp,res
         x,missing = res
-        if x.shape!=pack.shape: return i,None,stamp,f"{_source(files[i])}: {_kind(x)}, where the images before it are {' x '.join(map(str, pack.shape))}"
-        out[r] = x
-        if missing is not None: bits[r] = np.packbits(missing.reshape(-1))
-        return i,r,stamp,None
-    for o in ex.map(_one, list(zip(todo, take))): done.append(o); next(bar, None)
-    out.flush()
+        if x.shape!=pack.shape: return _source(f),None,*stamp,f"{_source(f)}: {_kind(x)}, where the images before it are {' x '.join(map(str, pack.shape))}"
+        out.seek(row*pack.nbytes)
+        out.write(np.ascontiguousarray(x, pack.dtype))
+        if missing is not None: bits[row] = np.packbits(missing.reshape(-1))
+        return _source(f),row,*stamp,None
+    def _few(part):
+        with open(pack.dest/'pixels.bin', 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
+    for o in ex.map(_few, chunked(todo, 16)):
+        done += o
+        for _ in o: next(bar, None)
+    return done,bits,pack.n
+
+def _enter(pack, done, bits, n):
+    "Enter what was decoded in the index, once its pixels are on disk"
+    with open(pack.dest/'pixels.bin', 'r+b') as f: os.fsync(f.fileno())
     if bits or pack._size('missing.bin'):
         mask = pack._map('missing.bin', (-(-math.prod(pack.shape)//8),), np.uint8, n, 'r+')
-        for r in take: mask[r] = bits.get(r, 0)
+        for _,r,*_ in done:
+            if r is not None: mask[r] = bits.get(r, 0)
         mask.flush()
-    with pack.index() as db: db.executemany('insert or replace into images values (?,?,?,?,?)', [(_source(files[i]), r, *(stamp or (None,None)), err) for i,r,stamp,err in done])
-    pack.n = n
+    with pack.index() as db: db.executemany('insert or replace into images values (?,?,?,?,?)', done)
 
 # %% ../nbs/24_pack.ipynb #108b04d1
 most_in_memory = 500_000_000 # Bytes of images that are simply kept in memory

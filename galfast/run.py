@@ -14,6 +14,7 @@ from safetensors.torch import load_file,save
 import galfast
 from .core import *
 from .image import *
+from .reader import *
 from .data import *
 from .augment import *
 from .gp import *

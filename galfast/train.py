@@ -17,6 +17,7 @@ from fastai.vision.all import *
 import galfast
 from .core import *
 from .image import *
+from .reader import *
 from .augment import *
 from .pack import *
 from .data import *

@@ -1,12 +1,14 @@
 "Packs on disk: FITS with missing pixels, processes that die, two at once, sources that change or go"
 import os,shutil,signal,subprocess,sys,time
+from pathlib import Path
 
 import numpy as np,pandas as pd,pytest,torch
 from astropy.io import fits
 from PIL import Image
 
-from galfast.data import GalaxyDataLoaders,ImageReader
+from galfast.data import GalaxyDataLoaders
 from galfast.pack import *
+from galfast.reader import ImageReader
 from galfast.train import train_galaxies
 
 def cubes(d, n=5, size=16, seed=0):
@@ -53,7 +55,7 @@ def test_sizes_that_differ(tmp_path):
 code = """
 import sys
 from pathlib import Path
-from galfast.data import ImageReader
+from galfast.reader import ImageReader
 from galfast.pack import *
 class Slow(ImageReader):
     def decode(self, f):
@@ -119,7 +121,7 @@ def test_the_command(tmp_path):
     photos(tmp_path/'i', 6)
     (tmp_path/'i'/'3.jpg').write_bytes(b'<html>')
     pd.DataFrame(dict(objID=range(7))).to_csv(tmp_path/'c.csv', index=False)
-    def galfast(*args): return subprocess.run([shutil.which('galfast'), 'pack', str(tmp_path/'c.csv'), '--images', str(tmp_path/'i'), *map(str, args)], capture_output=True, text=True)
+    def galfast(*args): return subprocess.run([Path(sys.executable).parent/'galfast', 'pack', str(tmp_path/'c.csv'), '--images', str(tmp_path/'i'), *map(str, args)], capture_output=True, text=True)
     r = galfast('--out', tmp_path/'p')
     assert r.returncode==0 and '5 of 7 galaxies are packed' in r.stdout and 'web page' in r.stdout, r.stderr
     r = galfast('--out', tmp_path/'p', '--size', 12)
