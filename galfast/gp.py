@@ -35,7 +35,7 @@ def fit_kernel(
     h0 = x.new_tensor([0., -1., .5*math.log(d)+.4]) # log of amplitude, noise and common length
     with torch.enable_grad():
         h,t = h0.clone().requires_grad_(),x.new_zeros(d).requires_grad_(tau>0)
-        opt = torch.optim.LBFGS([h,t] if tau else [h], max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=1e-5)
+        opt = torch.optim.LBFGS([h,t] if tau else [h], max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=.02) # a hundredth of a sigma of the posterior moves no prediction
         def _loss():
             opt.zero_grad()
             a,s,l = _kernel_params(h, t, tau)
@@ -68,9 +68,9 @@ class PhotometryGP(Module):
         d = len(self.measure.names(n_in))
         for k,s in dict(f_mean=(d,), f_std=(d,), x=(n,d), alpha=(n,n_out), kernel=(n_out,d+2), y_mean=(n_out,), y_std=(n_out,)).items():
             self.register_buffer(k, torch.zeros(s, dtype=torch.float64))
-    def features(self, x, bs=256):
+    def features(self, x):
         "Standardised features, float64 (n, features)"
-        return ((torch.cat([self.measure(o) for o in x.split(bs)]).double()-self.f_mean)/self.f_std).clamp(-6, 6)
+        return ((self.measure(x).double()-self.f_mean)/self.f_std).clamp(-6, 6)
     def forward(self, x):
         f = self.features(x)
         return torch.stack([self._mean(f, i) for i in range(len(self.kernel))], 1).float(), f

@@ -26,20 +26,26 @@ def adaptive_moments(
     steps:int=8, # Rounds of fitting the window
 )->tuple: # x, y of the centre, and xx, yy, xy of the covariance, each (n,), in half image sides
     "Centre and covariance of each galaxy under a Gaussian window of its own shape"
-    X,Y = pixel_grid(f.shape[-1], f.device)
-    f,z = f.clamp(min=0)+1e-6,f.new_zeros(len(f))
+    basis = torch.stack([o.flatten() for o in _powers(*pixel_grid(f.shape[-1], f.device))]) # of polynomials of second order: the window and its moments are products with it
+    f = f.flatten(1).clamp(min=0)+1e-6
+    z = f.new_zeros(len(f))
     cx,cy,xx,yy,xy = z,z,z+.06,z+.06,z
     for _ in range(steps):
-        dx,dy = X-_im(cx),Y-_im(cy)
-        w = f*torch.exp(-.5*elliptical_radius(dx, dy, xx, yy, xy)**2)
-        w = w/w.sum((1,2), keepdim=True)
-        mx,my,a,b,c = ((w*v).sum((1,2)) for v in (dx, dy, 2*dx*dx, 2*dy*dy, 2*dx*dy))
-        cx,cy = (cx+mx).clamp(-.25,.25),(cy+my).clamp(-.25,.25)
-        # a, b, c: twice the moments, as the window halves the variance of a Gaussian
+        det = (xx*yy-xy*xy).clamp(min=1e-8)
+        p,q,r = yy/det,-xy/det,xx/det
+        squared = torch.stack([p*cx*cx+2*q*cx*cy+r*cy*cy, -2*(p*cx+q*cy), -2*(q*cx+r*cy), p, 2*q, r], 1) # distance from the centre, in sigma
+        w = (-.5*squared@basis).clamp_(max=0).exp_().mul_(f)
+        m = w@basis.T
+        _,mx,my,a,c,b = (m/m[:,:1]).unbind(1)
+        # twice the moments about the centre, as the window halves the variance of a Gaussian
+        a,b,c = 2*(a-2*cx*mx+cx*cx),2*(b-2*cy*my+cy*cy),2*(c-cx*my-cy*mx+cx*cy)
+        cx,cy = mx.clamp(-.25,.25),my.clamp(-.25,.25)
         xx,yy = a.clamp(3e-4,.12),b.clamp(3e-4,.12)
         k = .97*(xx*yy).sqrt()
         xy = torch.maximum(torch.minimum(c, k), -k)
     return cx,cy,xx,yy,xy
+
+def _powers(x, y): return torch.ones_like(x),x,y,x*x,x*y,y*y
 
 def elliptical_radius(dx, dy, xx, yy, xy):
     "Distance from the centre in units of one sigma of the covariance (n,): images (n, s, s)"
@@ -91,6 +97,13 @@ class GalaxyFrame:
         self.major,self.minor = semi_axes(*self.cov)
         self.aperture = self.within(3)
         self.light = self.mean(self.smooth.mean(1).clamp(min=0)).clamp(min=.005)
+        self._annuli = {}
+    def annuli(self,
+        edges:tuple, # Sigma, from 0
+    ):
+        "`Annuli` of the ellipse, made once"
+        if edges not in self._annuli: self._annuli[edges] = Annuli(self.r, edges)
+        return self._annuli[edges]
     def within(self,
         r:float, # Sigma
     )->Tensor: # (n, s, s), 1 inside and 0 outside, with a soft edge
@@ -151,7 +164,9 @@ class Photometry(Module):
         "What the features are called"
         return list(self.measure(torch.zeros(1, n_in, self.size, self.size)))
     def forward(self, x):
-        return torch.nan_to_num(torch.stack(list(self.measure(x).values()), 1), nan=0., posinf=0., neginf=0.).clamp(-50, 50)
+        few = 64 if x.device.type=='cpu' else 1024 # what is made of so many stays in a processor's cache
+        return torch.cat([self._matrix(o) for o in x.split(few)])
+    def _matrix(self, x): return torch.nan_to_num(torch.stack(list(self.measure(x).values()), 1), nan=0., posinf=0., neginf=0.).clamp(-50, 50)
     def prepare(self, x):
         "Square, `size` pixels, in units of `full`, without background (the median of the border of each band)"
         x,s = torch.nan_to_num(x.as_subclass(Tensor).float(), nan=0., posinf=0., neginf=0.)/self.full,self.size
@@ -221,7 +236,7 @@ class Photometry(Module):
         return res
     def waves(self, g):
         "Scatter around the ellipse, and amplitudes of one to four waves around it (arms, bars, discs seen edge-on), by annulus"
-        ring,e = Annuli(g.r, self.rings),g.phase()
+        ring,e = g.annuli(self.rings),g.phase()
         p = [e, e**2]; p += [p[1]*e, p[1]**2]
         m = ring.mean(torch.stack([g.img, *[g.img*o for w in p for o in (w.real, w.imag)]], 1))
         mean,soft = m[:,0],m[:,0].clamp(min=0)+self.soft
@@ -235,7 +250,7 @@ class Photometry(Module):
         return res
     def clumps(self, g):
         "Light of clumps of several sizes, within and without, and what is left when the mean profile is taken away"
-        ring = Annuli(g.r, self.rings)
+        ring = g.annuli(self.rings)
         left = (g.img-ring.spread(ring.mean(g.img[:,None])[:,0]).view_as(g.img))*g.aperture
         inner,outer = g.aperture*(g.r<1.2),g.aperture*(g.r>=1.2)
         res = {}
