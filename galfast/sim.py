@@ -34,7 +34,7 @@ def sersic(
 )->np.ndarray: # Light per squared half-light radius, same shape; its integral over the plane is 1
     "Sersic profile of unit total light (Graham & Driver 2005, eqs. 1 and 4)"
     b = gammaincinv(2*n, .5)
-    return b**(2*n)/(2*math.pi*n*gamma(2*n))*np.exp(-b*r**(1/n))
+    return b**(2*n)/(2*math.pi*n*gamma(2*n))*np.exp(-b*(r if n==1 else r**(1/n)))
 
 # %% ../nbs/05_sim.ipynb #de758a95
 def petro_radii(
@@ -122,11 +122,19 @@ def irreducible_rmse(
     return float(np.sqrt(np.mean((df[target]-df[f'{target}_mean'])**2)))
 
 # %% ../nbs/05_sim.ipynb #c51816d7
-def _uv(size, pixscale, pa, sub=1, x0=0., y0=0.):
-    "Arcsec along major and minor axis from (`x0`, `y0`), arcsec right of and below the centre of `size` pixels, `sub` points a pixel side"
-    x = (np.arange(size*sub)-(size*sub-1)/2)*pixscale/sub
-    n,e,s,c = (y0-x)[:,None],x0-x,np.sin(np.radians(pa)),np.cos(np.radians(pa))
+def _axis(size, pixscale, sub=1):
+    "Arcsec from the centre of `size` pixels, `sub` points a pixel"
+    return (np.arange(size*sub)-(size*sub-1)/2)*pixscale/sub
+
+def _along(y, x, pa):
+    "Arcsec along major and minor axis of points at rows `y` and columns `x`, arcsec below and right of their origin"
+    n,e,s,c = -y[:,None],-x,np.sin(np.radians(pa)),np.cos(np.radians(pa))
     return e*s+n*c,e*c-n*s
+
+def _uv(size, pixscale, pa, sub=1):
+    "Arcsec along major and minor axis from the centre of `size` pixels, `sub` points a pixel side"
+    x = _axis(size, pixscale, sub)
+    return _along(x, x, pa)
 
 # %% ../nbs/05_sim.ipynb #2c22db52
 def _ellipse(u, v, re, n, q): return sersic(np.hypot(u, v/q)/re, n)/(re*re*q)
@@ -170,7 +178,7 @@ def _cores(fwhm): return [(a, k*max(fwhm/2.355, .3)) for a,k in ((.9,1),(.1,2.5)
 
 def _points(y, x, flux, fwhm):
     "Points of light at rows and columns `y`, `x` relative to a grid, both (point, n) in pixels, in bands: `flux` is (band, point)"
-    return sum(np.einsum('bk,ky,kx->byx', a*flux, _gauss(y, s), _gauss(x, s)) for a,s in _cores(fwhm))
+    return sum((a*flux[:,None]*_gauss(y, s).T)@_gauss(x, s) for a,s in _cores(fwhm))
 
 def _blur(a, fwhm):
     "`a`, shape (..., n, n), seen through the atmosphere: each Gaussian is a product of one in y and one in x, in Fourier space too"
@@ -198,10 +206,11 @@ def _neighbours(g, rng, bands, size, pixscale, fwhm, pad):
     re,q,pa,gr = (rng.uniform(*o, len(x)) for o in ((.5,1.5),(.3,1),(0,180),(.3,1.3)))
     grs = rng.uniform(.3, 1.4, len(xs))
     full = size+2*pad
-    gals,i = np.zeros((len(bands),full,full)),np.arange(full)-(full-1)/2
+    gals,i,arcsec = np.zeros((len(bands),full,full)),np.arange(full)-(full-1)/2,_axis(full, pixscale)
     for j,f in enumerate(_colours(m, gr, bands).T):
-        u,v = _uv(full, pixscale, pa[j], x0=x[j], y0=y[j])
-        gals += f[:,None,None]*_ellipse(u, v, re[j], 1, q[j])*pixscale**2
+        rows,cols = (slice(*np.searchsorted(arcsec, [o-10*re[j], o+10*re[j]])) for o in (y[j], x[j])) # beyond lies a millionth of the light
+        disc = _ellipse(*_along(arcsec[rows]-y[j], arcsec[cols]-x[j], pa[j]), re[j], 1, q[j])*pixscale**2
+        gals[:,rows,cols] += f[:,None,None]*disc
     return gals,_points(i-ys[:,None]/pixscale, i-xs[:,None]/pixscale, _colours(ms, grs, bands), fwhm)
 
 # %% ../nbs/05_sim.ipynb #e611ce2d
@@ -249,7 +258,7 @@ def sim_galaxy(
     pad = (full-size)//2  # light from outside the frame is blurred into it
     w,tint,shapes = zip(*_parts(row))
     light = np.stack([_sample(o, row, full, pixscale) for o in shapes])
-    img = np.einsum('bc,cyx->byx', _fluxes(row, bands)[:,None]*_shares(w, tint, bands), light)
+    img = np.tensordot(_fluxes(row, bands)[:,None]*_shares(w, tint, bands), light, 1)
     near,stars = _neighbours(row, _rng(seed, row['objID'], 'near'), bands, size, pixscale, fwhm, pad) if neighbours else (0.,0.)
     img = (img+near).astype(np.float32)
     if fwhm: img = _blur(img, fwhm)
