@@ -185,6 +185,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.data.TargetSpec.missing': ('data.html#targetspec.missing', 'galfast/data.py'),
                               'galfast.data.TargetSpec.n_out': ('data.html#targetspec.n_out', 'galfast/data.py'),
                               'galfast.data.TargetSpec.reader': ('data.html#targetspec.reader', 'galfast/data.py'),
+                              'galfast.data.TargetSpec.tensor': ('data.html#targetspec.tensor', 'galfast/data.py'),
                               'galfast.data.TargetSpec.values': ('data.html#targetspec.values', 'galfast/data.py'),
                               'galfast.data._as_type': ('data.html#_as_type', 'galfast/data.py'),
                               'galfast.data._check_idx': ('data.html#_check_idx', 'galfast/data.py'),

@@ -68,6 +68,11 @@ class TargetSpec:
         if self.task=='classification': return CategoryBlock(vocab=self.classes, sort=False)
         if self.task=='multilabel': return MultiCategoryBlock(encoded=True, vocab=self.targets)
         return RegressionBlock(n_out=len(self.targets))
+    def tensor(self, df):
+        "Labels of `df` as a batch of `block` has them"
+        y = torch.from_numpy(self.encode(df))
+        if self.task=='classification': return TensorCategory(y)
+        return TensorMultiCategory(y) if self.task=='multilabel' else y[:,0] if len(self.targets)==1 else y
     def reader(self):
         "A function: row -> its label, as `block` takes it"
         def _inner(r):
@@ -249,7 +254,7 @@ class GalaxyDataLoaders(DataLoaders):
         bs = max(min(bs, len(splits[0])), 1)
         device = torch.device(ifnone(device, default_device()))
         imgs = place_images(data.images, device) if pack else None
-        if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=imgs, rows=torch.as_tensor(s), order_seed=seed) for s in splits]), kwargs)
+        if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=imgs, rows=torch.as_tensor(s), targs=(spec.tensor(df.iloc[s]),), order_seed=seed) for s in splits]), kwargs)
         drop_last = len(splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
         dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=device, drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
