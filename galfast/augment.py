@@ -50,15 +50,21 @@ def take_windows(
     "A part of each image in an orientation of its own, without resampling"
     if x.device.type!='cpu' or x.dtype==torch.bfloat16: return _look_up_windows(x, y0, x0, k, shape)
     n,c = x.shape[:2]
-    if x.stride(1)==1 and c>1: # a pixel is one thing of c numbers
-        a = x.permute(0,2,3,1).contiguous().numpy().view(f'V{c*x.element_size()}')[..., 0]
-        out = np.empty((n,*shape), a.dtype)
-        res = lambda: torch.from_numpy(out.view('u1')).view(x.dtype).view(n, *shape, c).permute(0,3,1,2)
+    side_by_side = x.stride(1)==1 and c>1 # the bands of a pixel
+    a = (x.permute(0,2,3,1).contiguous() if side_by_side else x).numpy()
+    out = np.empty((n,*shape,c) if side_by_side else (n,c,*shape), a.dtype)
+    for i,(t,l,o) in enumerate(zip(y0.tolist(), x0.tolist(), k.tolist())):
+        if side_by_side: _copy_turned(out[i], a[i, t:t+shape[0], l:l+shape[1]], o)
+        else: out[i] = dihedral_view(a[i, :, t:t+shape[0], l:l+shape[1]], o)
+    out = torch.from_numpy(out)
+    return out.permute(0,3,1,2) if side_by_side else out
+
+def _copy_turned(out, a, k):
+    "`out` (y, x, band) becomes orientation `k` of `a`: whole rows where they stay as they are; else a band at a time, as NumPy is slow with pixels of three bytes"
+    rows = lambda o: o.view(f'V{o.shape[-1]*o.itemsize}')[..., 0]
+    if k in (0,2): rows(out)[:] = rows(a)[::1-k]
     else:
-        a,out = x.numpy(),np.empty((n,c,*shape), x.numpy().dtype)
-        res = lambda: torch.from_numpy(out)
-    for i,(t,l,o) in enumerate(zip(y0.tolist(), x0.tolist(), k.tolist())): out[i] = dihedral_view(a[i, ..., t:t+shape[0], l:l+shape[1]], o)
-    return res()
+        for b in range(a.shape[-1]): out[..., b] = dihedral_view(a[..., b], k)
 
 def _look_up_windows(x, y0, x0, k, shape):
     "`take_windows` by one look-up"
