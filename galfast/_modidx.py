@@ -295,6 +295,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.image._hdu': ('image.html#_hdu', 'galfast/image.py'),
                                'galfast.image._hdu_list': ('image.html#_hdu_list', 'galfast/image.py'),
                                'galfast.image._header_bands': ('image.html#_header_bands', 'galfast/image.py'),
+                               'galfast.image._moments': ('image.html#_moments', 'galfast/image.py'),
                                'galfast.image._names': ('image.html#_names', 'galfast/image.py'),
                                'galfast.image._open': ('image.html#_open', 'galfast/image.py'),
                                'galfast.image._over_noise': ('image.html#_over_noise', 'galfast/image.py'),

@@ -29,7 +29,8 @@ def dihedral_views(
 )->list: # Eight tensors of the shape of `x`, itself first
     "The eight orientations of a batch"
     if x.shape[-1]!=x.shape[-2]: raise GalfastError(f"eight views need square images, not {x.shape[-2]} x {x.shape[-1]} px")
-    return [dihedral_view(x, k) for k in range(8)]
+    t = x.swapaxes(-1, -2).clone(memory_format=torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format) # the slow half, once
+    return [o for y,(a,b) in ((x, (-1,-2)), (t, (-2,-1))) for o in (y, y.flip(a), y.flip(b), y.flip(-1, -2))]
 
 # %% ../nbs/22_augment.ipynb #8f13982c
 def centre_window(

@@ -249,11 +249,11 @@ class GalaxyDataLoaders(DataLoaders):
         df,reader = data.df,data.reader
         splits = split_rows(df, spec, valid, seed)
         spec = fit_spec(spec, df.iloc[splits[0]])
-        if stats is None: stats = data.stats(splits[0])
-        dblock = data.datablock(spec, IndexSplitter(splits[1]), augment, stats)
-        bs = max(min(bs, len(splits[0])), 1)
         device = torch.device(ifnone(device, default_device()))
         imgs = place_images(data.images, device) if pack else None
+        if stats is None: stats = data.stats(splits[0], imgs)
+        dblock = data.datablock(spec, IndexSplitter(splits[1]), augment, stats)
+        bs = max(min(bs, len(splits[0])), 1)
         if pack: kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=[dict(images=imgs, rows=torch.as_tensor(s), targs=(spec.tensor(df.iloc[s]),), order_seed=seed) for s in splits]), kwargs)
         drop_last = len(splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
         dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=device, drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
@@ -272,10 +272,14 @@ class GalaxyStack:
     id_col:str
     skipped:pd.DataFrame # `id_col` and `reason` of each row that was left out
     pack:ImagePack=None # Where the images lie on disk, if they do
-    def stats(self, rows):
+    def stats(self,
+        rows,
+        images=None, # `self.images`, or a copy of them on a GPU
+    )->tuple: # Two lists
         "Mean and standard deviation of each band over `rows`, after the division of bytes by 255"
-        m,s = image_stats(self.images[i] for i in torch.as_tensor(rows).split(1024))
-        k = 255. if self.images.dtype==torch.uint8 else 1.
+        images = ifnone(images, self.images)
+        m,s = image_stats(gather(images, i) for i in torch.as_tensor(rows).split(128))
+        k = 255. if images.dtype==torch.uint8 else 1.
         return [float(o)/k for o in m],[max(float(o)/k, 1e-6) for o in s]
     def datablock(self, spec, splitter, augment, stats):
         if self.folder is not None: return galaxy_datablock(self.folder, spec, self.reader, splitter, self.id_col, augment, stats)

@@ -100,8 +100,9 @@ def _planes(h, u, path):
 # %% ../nbs/20_image.ipynb #437149c7
 def _fill(x, nan, path, bands):
     "`x` with its invalid pixels filled, in place"
-    bad = ~np.isfinite(x)
-    if not bad.any(): return x
+    ok = np.isfinite(x)
+    if ok.all(): return x
+    bad = ~ok
     none = bad.all((1,2))
     if none.all() or none.any() and nan!='keep':
         which = 'the image' if none.all() else f"band {first_few(o for o,n in zip(bands or range(len(x)), none) if n)}"
@@ -163,32 +164,35 @@ def _cards(head):
             res[k] = head[i+10:i+80].partition(b'/')[0].strip()
     return None
 
+_end,_printable = b'END'+b' '*77,bytes(range(32, 127))
+
 def _read_plain(path):
     "Image, band names and header of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
     from astropy.io import fits
-    with open(path, 'rb') as f:
+    if not os.path.isfile(path): return None # a pipe would be waited for
+    with open(path, 'rb', buffering=0) as f:
         head = f.read(2880)
-        while head[:9]==b'SIMPLE  =' and not re.search(rb'END {77}', head[-2880:]) and len(head)<10**6:
+        while head[:9]==b'SIMPLE  =' and _end not in head[-2880:] and len(head)<10**6:
             more = f.read(2880)
             if len(more)<2880: return None
             head += more
-        c = _cards(head) if len(head)%2880==0 else None
+        c = _cards(head) if head and len(head)%2880==0 else None
         try:
             if c is None or c.get(b'SIMPLE')!=b'T' or {b'BSCALE',b'BZERO',b'BLANK',b'GROUPS'}&set(c): return None
             dtype,n = {8: 'u1', 16: '>i2', 32: '>i4', -32: '>f4', -64: '>f8'}.get(int(c[b'BITPIX'])),int(c[b'NAXIS'])
             shape = [int(c[b'NAXIS%d'%i]) for i in range(n, 0, -1)]
         except (KeyError,ValueError): return None
-        if dtype is None or re.search(rb'[^ -~]', head) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
-        x = np.fromfile(f, dtype, math.prod(shape))
-    if len(x)<math.prod(shape): return None # astropy's way has the words for it
+        if dtype is None or head.translate(None, _printable) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
+        x = np.empty(math.prod(shape), dtype)
+        if f.readinto(x)<x.nbytes: return None # astropy's way has the words for it
     x = x.reshape([1]*(3-n)+shape)[:,::-1].astype(np.float32, order='C')
     with _quiet():
         hdr = fits.Header.fromstring(head.decode('ascii'))
         return x,_header_bands(hdr, len(x)),hdr
 
 def _read_one(path, hdu):
-    _check_file(path)
     if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path)): return res
+    _check_file(path)
     with _open(path) as h:
         us = [_hdu(h, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
         parts = [(*_planes(h, u, path), u.header.copy()) for u in us]
@@ -523,9 +527,22 @@ def _each(images):
     "Tensors (..., band, y, x) from arrays, tensors, batches with labels, or one array of them all"
     for o in ([images] if isinstance(images, (Tensor,np.ndarray)) else images):
         if isinstance(o, (tuple,list)): o = o[0]
-        yield torch.as_tensor(np.asarray(o) if not isinstance(o, Tensor) else o).as_subclass(Tensor).cpu()
+        yield torch.as_tensor(np.asarray(o) if not isinstance(o, Tensor) else o).as_subclass(Tensor)
 
-def _planes_of(x): return x.transpose(0, -3).flatten(1).double().numpy() # (..., band, y, x) -> (band, pixel)
+def _planes_of(x): return x.transpose(0, -3).flatten(1).cpu().double().numpy() # (..., band, y, x) -> (band, pixel)
+
+def _moments(x, tfm):
+    "Of each band of `x` how many pixels are valid, their mean, and the sum of squared differences from it"
+    if x.dtype==torch.uint8 and not tfm.fs: # counted, where they are: bytes have few values
+        h = torch.stack([torch.bincount(o.flatten(), minlength=256) for o in x.transpose(0, -3)]).cpu().double().numpy()
+        n,v = h.sum(1),np.arange(256.)
+        m = h@v/n
+        return n,m,(h*(v-m[:,None])**2).sum(1)
+    x = _planes_of(tfm(TensorImage(x)).as_subclass(Tensor))
+    n = np.isfinite(x).sum(1)
+    x = np.where(np.isfinite(x), x, np.nan)
+    m = np.nansum(x, axis=1)/np.maximum(n, 1)
+    return n,m,np.nansum((x-m[:,None])**2, axis=1)
 
 # %% ../nbs/20_image.ipynb #351da167
 def image_stats(
@@ -536,13 +553,10 @@ def image_stats(
     tfm,n,mean,m2 = Pipeline(stretch),0,0,0
     for x in _each(images):
         if x.ndim<3: raise ImageError(f"an image of shape (band, y, x) was expected, not {tuple(x.shape)}")
-        x = _planes_of(tfm(TensorImage(x)).as_subclass(Tensor))
-        if np.ndim(n) and len(n)!=len(x): raise ImageError(f"an image of {len(x)} bands among images of {len(n)}")
-        k = np.isfinite(x).sum(1)
-        x = np.where(np.isfinite(x), x, np.nan)
-        m = np.nansum(x, axis=1)/np.maximum(k, 1)
+        k,m,s = _moments(x, tfm)
+        if np.ndim(n) and len(n)!=len(k): raise ImageError(f"an image of {len(k)} bands among images of {len(n)}")
         tot,d = n+k,m-mean
-        m2 = m2 + np.nansum((x-m[:,None])**2, axis=1) + d**2*n*k/np.maximum(tot, 1)
+        m2 = m2 + s + d**2*n*k/np.maximum(tot, 1)
         mean,n = mean + d*k/np.maximum(tot, 1),tot
     if np.ndim(n)==0 or not np.all(n): raise ImageError("no valid pixel to take statistics from")
     return mean.tolist(),np.sqrt(m2/n).tolist()

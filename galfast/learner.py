@@ -155,6 +155,7 @@ def predict_views(
     bf16:bool=False, # The network in bfloat16
 )->Tensor: # (views, n, outputs), float32
     "What `model` says to each orientation of `x`"
+    if bf16: x = x.to(torch.bfloat16) # once for all views
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         res = [model(o.contiguous(memory_format=torch.channels_last)) for o in (dihedral_views(x) if views>1 else [x])[:views]]
     return torch.stack([activation(o.float()) for o in res])
@@ -163,6 +164,7 @@ def predict_views(
 def tta8(self:Learner,
     ds_idx:int=1, # 1: validation
     dl=None, # Another loader
+    views:int=8, # 1, 2, 4 or 8 of the orientations
 )->tuple: # Predictions (n, outputs), after the activation of the loss, and targets
     "Predictions averaged over the eight orientations of each image"
     dl = self.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
@@ -171,6 +173,6 @@ def tta8(self:Learner,
     self.model.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for x,*y in dl:
-            res.append(predict_views(self.model, x.as_subclass(Tensor), activation=act, bf16=fast).mean(0).cpu())
-            ys += [o.cpu() for o in y]
-    return torch.cat(res),torch.cat(ys) if ys else None
+            res.append(predict_views(self.model, x.as_subclass(Tensor), views, act, fast).mean(0))
+            ys += y
+    return torch.cat(res).cpu(),torch.cat(ys).cpu() if ys else None # a GPU is waited for once

@@ -1,0 +1,84 @@
+"What the benchmarks share: simulated galaxies, the blog's pipeline and galfast's on the same images, timing in turns, a row and a JSON file for each result"
+import io,json,shutil,time
+from functools import partial
+from pathlib import Path
+
+from fastai.vision.all import *
+from PIL import Image as PILimage
+
+from galfast.augment import GalaxyAugment
+from galfast.data import GalaxyDataLoaders
+from galfast.learner import galaxy_learner
+from galfast.losses import rmse_loss
+from galfast.reader import ImageReader
+from galfast.sim import sim_catalog,sim_galaxy,sim_rgb,sim_survey
+
+results = Path(__file__).parent/'results'
+window,size = 144,112 # The blog's: the central part that is kept of an image, the random crop of it that a network sees
+
+class Galaxies:
+    "A catalogue and a folder of 224 px JPEGs, and the two ways from them to batches and learners"
+    def __init__(self, df, root, device): self.df,self.root,self.device = df,Path(root),torch.device(device)
+    @property
+    def files(self): return [self.root/'images'/f'{o}.jpg' for o in self.df.objID]
+    def plain_dls(self, bs=128, rotate=10., workers=None):
+        "The blog's `DataLoaders`"
+        tfms = aug_transforms(max_zoom=1., flip_vert=True, max_lighting=0., max_warp=0., max_rotate=rotate)
+        block = DataBlock((ImageBlock, RegressionBlock), get_x=ColReader('objID', pref=f'{self.root}/images/', suff='.jpg'), get_y=ColReader('metallicity'),
+                          splitter=IndexSplitter(range(int(.8*len(self.df)), len(self.df))), item_tfms=[CropPad(window), RandomCrop(size)], batch_tfms=[*tfms, Normalize])
+        return block.dataloaders(self.df, bs=bs, device=self.device, num_workers=workers)
+    def galfast_dls(self, bs=128, rotate=10., pack=True):
+        "The same images, split and augmentation, from a pack"
+        return GalaxyDataLoaders.from_catalog(self.df, self.root/'images', 'metallicity', reader=ImageReader(size=window, crop=window), bs=bs, device=self.device, pack=self.root/'pack' if pack else False,
+                                              valid=list(range(int(.8*len(self.df)), len(self.df))), augment=GalaxyAugment(crop=size, max_deg=rotate))
+    def plain_learner(self, depth, sa, bs=128, rotate=10.):
+        "The blog's learner, on fastai as installed"
+        net = dict(xresnet18=xresnet18, xresnet34=xresnet34)[depth](n_out=1, sa=sa, act_cls=nn.Mish)
+        return Learner(self.plain_dls(bs, rotate), net, opt_func=ranger, loss_func=rmse_loss, metrics=rmse)
+    def galfast_learner(self, depth, sa, bs=128, rotate=10., seed=0, **kwargs):
+        return galaxy_learner(self.galfast_dls(bs, rotate), depth, dict(sa=sa), seed=seed, **kwargs)
+
+def few_galaxies(n, root, device)->Galaxies:
+    "`n` JPEGs in a moment: 64 simulated galaxies over and over, in random orientations"
+    root,rng,gals = Path(root),np.random.default_rng(0),sim_catalog(64, seed=1)
+    pics = [np.maximum(sim_rgb(sim_galaxy(r, size=224)), 6) for r in gals.to_dict('records')]
+    (root/'images').mkdir(parents=True)
+    which = rng.integers(0, 64, n)
+    for i,k in enumerate(which):
+        out = io.BytesIO()
+        PILimage.fromarray(np.rot90(pics[k], rng.integers(4))).save(out, 'JPEG', quality=85)
+        (root/'images'/f'{i}.jpg').write_bytes(out.getvalue())
+    return Galaxies(pd.DataFrame(dict(objID=[str(i) for i in range(n)], metallicity=gals.metallicity.to_numpy()[which])), root, device)
+
+def many_galaxies(n, root, device)->Galaxies:
+    "`n` simulated galaxies, each another"
+    return Galaxies(sim_survey(Path(root), n, seed=5, size=224)[['objID','metallicity']], root, device)
+
+def seconds(f, device='cpu'):
+    "Time of `f()`, and what it gives"
+    sync = torch.cuda.synchronize if torch.device(device).type=='cuda' else noop
+    sync(); t0 = time.perf_counter()
+    res = f()
+    sync()
+    return time.perf_counter()-t0,res
+
+def in_turns(a, b, device='cpu', times=3):
+    "Medians of the times of `a` and `b`"
+    t = np.array([(seconds(a, device)[0], seconds(b, device)[0]) for _ in range(times)])
+    return np.median(t, 0)
+
+def fit(learn, epochs, lr=1e-2):
+    "Train quietly"
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
+
+def report(name, galfast, baseline, unit, n, device, less_is_better=False, **more):
+    "Print a row of Markdown, and write results/NAME.json"
+    ratio = baseline/galfast if less_is_better else galfast/baseline
+    row = dict(name=name, galfast=galfast, baseline=baseline, ratio=ratio, unit=unit, n=n, device=device_name(device), threads=torch.get_num_threads(), **more)
+    row = {k: float(f'{v:.4g}') if isinstance(v, float) else v for k,v in row.items()}
+    results.mkdir(exist_ok=True)
+    (results/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
+    notes = ', '.join(f"{k.replace('_', ' ')} {v}" for k,v in list(row.items())[5:])
+    print(f"| {name} | {row['galfast']:,} {unit} | {row['baseline']:,} {unit} | {row['ratio']:.3g} | {notes} |", flush=True)
+
+def device_name(device): return torch.cuda.get_device_name() if torch.device(device).type=='cuda' else 'cpu'
