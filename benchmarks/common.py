@@ -1,6 +1,5 @@
 "What the benchmarks share: simulated galaxies, the blog's pipeline and galfast's on the same images, timing in turns, a row and a JSON file for each result"
-import io,json,shutil,time
-from functools import partial
+import io,json,time
 from pathlib import Path
 
 from fastai.vision.all import *

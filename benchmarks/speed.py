@@ -8,7 +8,7 @@ import argparse,os,subprocess,sys,tempfile
 
 from astropy.io import fits
 
-from accuracy import time_to_accuracy
+from time_to_accuracy import time_to_accuracy
 from common import *
 from galfast.image import read_fits
 from galfast.pack import pack_images
@@ -103,9 +103,9 @@ def importing(n, root, device, name):
 
 benchmarks = {'import': importing, 'fits-reading': fits_reading, 'packing': packing,
     'loading-augmented': partial(loading, rotate=10.), 'loading-crops': partial(loading, rotate=0.), 'predicting-tta': predicting,
-    'training-xresnet18': partial(training, arch='xresnet18', sa=False, epochs=3, seeds=3), 'training-xresnet34-sa': partial(training, arch='xresnet34', sa=True, epochs=1, seeds=1),
+    'training-xresnet18': partial(training, arch='xresnet18', sa=False, epochs=4, seeds=3), 'training-xresnet34-sa': partial(training, arch='xresnet34', sa=True, epochs=1, seeds=1),
     'memory': memory,
-    'time-to-accuracy-metallicity': partial(time_to_accuracy, data='metallicity'), 'time-to-accuracy-morphology': partial(time_to_accuracy, data='morphology', folds=2),
+    'time-to-accuracy-metallicity': partial(time_to_accuracy, data='metallicity'), 'time-to-accuracy-morphology': partial(time_to_accuracy, data='morphology', folds=1),
     'full-story': full_story}
 
 if __name__=='__main__':
