@@ -95,11 +95,11 @@ def memory(n, root, device, name):
     report(name, b, d, 'MB', 4*n, device, less_is_better=True, growth_from_a_quarter=b-a, baseline_growth=d-c)
 
 def importing(n, root, device, name):
-    "From the start of Python until galfast, or fastai, is there; Python's own start is taken off"
-    t = lambda code: np.median([seconds(lambda: subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True))[0] for _ in range(5)])
-    base = t('pass')
-    report(name, t('import galfast')-base, t('from fastai.vision.all import *')-base, 's', 5, device, less_is_better=True,
-           all_of_galfast=float(t('from galfast import *')-base), help_of_the_command=float(t('from galfast.cli import app')-base))
+    "Until galfast, or fastai, is there, in a Python that has just started"
+    def t(code):
+        clock = f"import time; t = time.perf_counter(); exec({code!r}); print(time.perf_counter()-t)"
+        return float(np.median([float(subprocess.run([sys.executable, '-W', 'ignore', '-c', clock], check=True, capture_output=True, text=True).stdout.split()[-1]) for _ in range(5)]))
+    report(name, t('import galfast'), t('from fastai.vision.all import *'), 's', 5, device, less_is_better=True, all_of_galfast=t('from galfast import *'), command=t('from galfast.cli import app'))
 
 benchmarks = {'import': importing, 'fits-reading': fits_reading, 'packing': packing,
     'loading-augmented': partial(loading, rotate=10.), 'loading-crops': partial(loading, rotate=0.), 'predicting-tta': predicting,

@@ -95,7 +95,7 @@ def has_fast_bf16(
     device='cpu', # 'cpu' or 'cuda'
 )->bool:
     "Does `device` compute faster in bfloat16 than in float32?"
-    if torch.device(device).type=='cuda': return torch.cuda.is_bf16_supported()
+    if torch.device(device).type=='cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.device(device).type=='cpu' and any(getattr(torch.cpu, f'_is_{o}_supported', bool)() for o in ('avx512_bf16','amx_tile'))
 
 def describe_math(

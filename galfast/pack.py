@@ -82,9 +82,12 @@ class ImagePack:
         try: self.meta = json.loads((self.dest/'pack.json').read_text())
         except FileNotFoundError: raise PackError(f"{dest} is no pack: it has no pack.json") from None
         except ValueError as e: raise PackError(f"{self.dest/'pack.json'}: not JSON ({str(e)[:80]})") from e
-        if self.meta.get('format')!=pack_format: raise PackError(f"{dest} is a pack of format {self.meta.get('format')}; this galfast reads format {pack_format}. Remove it, and it is made anew")
+        if not isinstance(self.meta, dict) or 'format' not in self.meta: raise PackError(f"{self.dest/'pack.json'} does not describe a pack")
+        if self.meta['format']!=pack_format: raise PackError(f"{dest} is a pack of format {self.meta.get('format')}; this galfast reads format {pack_format}. Remove it, and it is made anew")
         self.shape,self.dtype = tuple(self.meta['shape']),np.dtype(self.meta['dtype'])
-        with self.index() as db: self.n = db.execute('select ifnull(max(row)+1, 0) from images').fetchone()[0]
+        try:
+            with self.index() as db: self.n = db.execute('select ifnull(max(row)+1, 0) from images').fetchone()[0]
+        except sqlite3.DatabaseError as e: raise PackError(f"{self.dest/'index.sqlite'}: damaged ({e}). Remove {dest}, and it is made anew") from e
         there = self._size('pixels.bin')
         if there<self.n*self.nbytes: raise PackError(f"{self.dest/'pixels.bin'} was cut off: {there:,} bytes, where {self.n:,} images need {self.n*self.nbytes:,}. Remove {dest}, and it is made anew")
     def _size(self, name):

@@ -127,3 +127,50 @@ def test_the_command(tmp_path):
     r = galfast('--out', tmp_path/'p', '--size', 12)
     assert r.returncode==2 and 'other size' in r.stderr and 'Traceback' not in r.stderr
     assert galfast('--out', tmp_path/'p', '--size', 12, '--rebuild').returncode==0
+
+def test_memory_of_training_does_not_grow_with_the_images(tmp_path):
+    "4,000 images of 96 px are 111 MB; what is mapped is not the process's own"
+    photos(tmp_path/'i', 40, 96)
+    for i in range(40, 4000): os.link(tmp_path/'i'/f'{i%40}.jpg', tmp_path/'i'/f'{i}.jpg')
+    code = f"""
+import re
+from galfast import *
+tmp = Path({str(tmp_path)!r})
+class Peak(Callback):
+    most = 0
+    def after_batch(self): self.most = max(self.most, int(re.search(r'RssAnon:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])/1024)
+def train(n):
+    df = pd.DataFrame(dict(objID=[str(i) for i in range(n)], y=np.arange(n)/n))
+    dls = GalaxyDataLoaders.from_catalog(df, tmp/'i', 'y', reader=ImageReader(), bs=64, device='cpu', pack=tmp/f'pack{{n}}', augment=GalaxyAugment(crop=32))
+    learn = galaxy_learner(dls, 'galnet', dict(width=8), cbs=[peak := Peak()])
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+    return peak.most
+print(train(400), train(4000))
+"""
+    r = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert r.returncode==0, r.stderr[-2000:]
+    few,many = map(float, r.stdout.split()[-2:])
+    assert many-few<40, f'{few:.0f} MB, then {many:.0f} MB'
+
+@pytest.mark.parametrize('harm,words', [(lambda d: (d/'pack.json').write_text('{'), 'not JSON'), (lambda d: (d/'pack.json').write_text('{"format": 99}'), 'format 99'),
+                                        (lambda d: os.truncate(d/'pixels.bin', 100), 'cut off'), (lambda d: (d/'index.sqlite').write_bytes(b'no database'*99), 'index.sqlite')])
+def test_damaged_packs(harm, words, tmp_path):
+    "A clear error, or made anew, as asked"
+    files,read = photos(tmp_path/'i', 4),ImageReader()
+    pack_images(files, tmp_path/'pack', read)
+    harm(tmp_path/'pack')
+    with pytest.raises(PackError, match=words): ImagePack(tmp_path/'pack')
+    with pytest.raises(PackError, match=words): pack_images(files, tmp_path/'pack', read)
+    x,errs = pack_images(files, tmp_path/'pack', read, damaged='rebuild').view(files)
+    assert not errs and (x[2]==read(files[2])).all()
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    files,read = photos(tmp_path/'i', 6),ImageReader()
+    pack_images(files[:3], tmp_path/'pack', read)
+    def full(*args): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('galfast.pack.os.fsync', full)
+    with pytest.raises(OSError, match='No space'): pack_images(files, tmp_path/'pack', read)
+    monkeypatch.undo()
+    assert ImagePack(tmp_path/'pack').n==3
+    x,errs = pack_images(files, tmp_path/'pack', read).view(files)
+    assert not errs and all((x[i]==read(f)).all() for i,f in enumerate(files))
