@@ -1,5 +1,5 @@
-"What the benchmarks share: simulated galaxies, the blog's pipeline and galfast's on the same images, timing in turns, a row and a JSON file for each result"
-import io,json,time
+"What the benchmarks share: simulated galaxies, the blog's pipeline and galfast's on the same images, and timing in turns"
+import io,time
 from pathlib import Path
 
 from fastai.vision.all import *
@@ -12,7 +12,6 @@ from galfast.losses import rmse_loss
 from galfast.reader import ImageReader
 from galfast.sim import sim_catalog,sim_galaxy,sim_rgb,sim_survey
 
-results = Path(__file__).parent/'results'
 window,size = 144,112 # The blog's: the central part that is kept of an image, the random crop of it that a network sees
 
 class Galaxies:
@@ -70,14 +69,9 @@ def fit(learn, epochs, lr=1e-2):
     "Train quietly"
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
 
-def report(name, galfast, baseline, unit, n, device, less_is_better=False, **more):
-    "Print a row of Markdown, and write results/NAME.json"
-    ratio = baseline/galfast if less_is_better else galfast/baseline
-    row = dict(name=name, galfast=galfast, baseline=baseline, ratio=ratio, unit=unit, n=n, device=device_name(device), threads=torch.get_num_threads(), **more)
-    row = {k: float(f'{v:.4g}') if isinstance(v, float) else v for k,v in row.items()}
-    results.mkdir(exist_ok=True)
-    (results/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
-    notes = ', '.join(f"{k.replace('_', ' ')} {v}" for k,v in list(row.items())[5:])
-    print(f"| {name} | {row['galfast']:,} {unit} | {row['baseline']:,} {unit} | {row['ratio']:.3g} | {notes} |", flush=True)
+def result(galfast, baseline, unit, n, device, less_is_better=False, **more)->dict:
+    "What a benchmark found; a ratio above one is in favour of galfast"
+    res = dict(galfast=galfast, baseline=baseline, ratio=baseline/galfast if less_is_better else galfast/baseline, unit=unit, n=n, device=device_name(device), threads=torch.get_num_threads(), **more)
+    return {k: float(f'{v:.4g}') if isinstance(v, float) else v for k,v in res.items()}
 
 def device_name(device): return torch.cuda.get_device_name() if torch.device(device).type=='cuda' else 'cpu'

@@ -3,7 +3,7 @@ import os
 
 from common import *
 
-def full_story(n, root, device, name, epochs=7, bs=128, lr=1e-2):
+def full_story(n, root, device, epochs=7, bs=128, lr=1e-2):
     "`galfast` is the time from packed images; from JPEGs it is that of packing more"
     made,sky = seconds(partial(many_galaxies, n, root, device))
     bs = min(bs, max(n//20, 8)) # a small trial has to have steps
@@ -18,4 +18,4 @@ def full_story(n, root, device, name, epochs=7, bs=128, lr=1e-2):
         fit(learn, epochs, lr)
         return learn.recorder.values[-1][-1]
     (a,ea),(b,eb) = seconds(ours, device),seconds(plain, device)
-    report(name, a, b, 's', n, device, less_is_better=True, packing_s=packed, from_jpegs=b/(a+packed), epochs=epochs, bs=bs, rmse=float(ea), baseline_rmse=float(eb), images_made_in_s=made, cores=os.cpu_count())
+    return result(a, b, 's', n, device, less_is_better=True, packing_s=packed, from_jpegs=b/(a+packed), epochs=epochs, bs=bs, rmse=float(ea), baseline_rmse=float(eb), images_made_in_s=made, cores=os.cpu_count())

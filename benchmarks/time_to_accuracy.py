@@ -20,7 +20,7 @@ def by_plain_fastai(data, df, train, test):
     use = df.iloc[[*train, *test]].reset_index(drop=True)
     return plain_fastai.plain_fold(shared/data, use, targets[data], range(len(train), len(use)), **blog[data])[0]
 
-def time_to_accuracy(n, root, device, name, data, folds=5):
+def time_to_accuracy(n, root, device, data, folds=5):
     "Both from files to predictions of a fold, in turns in one process that has imported everything: plain fastai with all of its epochs, and `quick`"
     df,rows = pd.read_csv(shared/data/'catalog.csv', dtype={'objID': str}),[]
     for train,test in all_folds(df, targets[data])[:folds]:
@@ -30,4 +30,4 @@ def time_to_accuracy(n, root, device, name, data, folds=5):
         print('fold', len(rows)-1, [round(float(o), 4) for o in rows[-1]], flush=True)
     a,ea,b,eb = np.mean(rows, 0)
     kind,better = next(iter(score(y, y))),(ea<=eb if y.dtype.kind=='f' else ea>=eb)
-    report(name, float(a), float(b), 's', len(df), device, less_is_better=True, folds=len(rows), **{kind: float(ea), f'baseline_{kind}': float(eb)}, as_good=bool(better))
+    return result(float(a), float(b), 's', len(df), device, less_is_better=True, folds=len(rows), **{kind: float(ea), f'baseline_{kind}': float(eb)}, as_good=bool(better))

@@ -156,6 +156,8 @@ def predict_views(
 )->Tensor: # (views, n, outputs), float32
     "What `model` says to each orientation of `x`"
     if bf16: x = x.to(torch.bfloat16) # once for all views
+    few = 32 if x.device.type=='cpu' else len(x) # what so many need stays in a processor's cache
+    if len(x)>few: return torch.cat([predict_views(model, o, views, activation, bf16) for o in x.split(few)], 1)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         res = [model(o.contiguous(memory_format=torch.channels_last)) for o in (dihedral_views(x) if views>1 else [x])[:views]]
     return torch.stack([activation(o.float()) for o in res])
