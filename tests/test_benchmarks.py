@@ -3,7 +3,7 @@ import json,subprocess,sys
 from pathlib import Path
 
 def test_benchmarks_run(tmp_path):
-    names = ['loading-crops', 'packing', 'fits-reading', 'predicting-tta']
+    names = ['loading-crops', 'packing', 'fits-reading']
     r = subprocess.run([sys.executable, '-W', 'ignore', Path(__file__).parent.parent/'benchmarks'/'speed.py', *names, '--n', '200', '--out', tmp_path], capture_output=True, text=True)
     assert r.returncode==0, r.stderr[-2000:]
     for k in names:
