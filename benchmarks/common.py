@@ -25,9 +25,9 @@ class Galaxies:
         block = DataBlock((ImageBlock, RegressionBlock), get_x=ColReader('objID', pref=f'{self.root}/images/', suff='.jpg'), get_y=ColReader('metallicity'),
                           splitter=IndexSplitter(range(int(.8*len(self.df)), len(self.df))), item_tfms=[CropPad(window), RandomCrop(size)], batch_tfms=[*tfms, Normalize])
         return block.dataloaders(self.df, bs=bs, device=self.device, num_workers=workers)
-    def galfast_dls(self, bs=128, rotate=10., pack=True):
+    def galfast_dls(self, bs=128, rotate=10.):
         "The same images, split and augmentation, from a pack"
-        return GalaxyDataLoaders.from_catalog(self.df, self.root/'images', 'metallicity', reader=ImageReader(size=window, crop=window), bs=bs, device=self.device, pack=self.root/'pack' if pack else False,
+        return GalaxyDataLoaders.from_catalog(self.df, self.root/'images', 'metallicity', reader=ImageReader(size=window, crop=window), bs=bs, device=self.device, pack=self.root/'pack',
                                               valid=list(range(int(.8*len(self.df)), len(self.df))), augment=GalaxyAugment(crop=size, max_deg=rotate))
     def plain_learner(self, depth, sa, bs=128, rotate=10.):
         "The blog's learner, on fastai as installed"

@@ -35,7 +35,7 @@ def fit_kernel(
     h0 = x.new_tensor([0., -1., .5*math.log(d)+.4]) # log of amplitude, noise and common length
     with torch.enable_grad():
         h,t = h0.clone().requires_grad_(),x.new_zeros(d).requires_grad_(tau>0)
-        opt = torch.optim.LBFGS([h,t] if tau else [h], max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=.02) # a hundredth of a sigma of the posterior moves no prediction
+        opt = torch.optim.LBFGS([h,t] if tau else [h], max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=.02) # smaller steps of the hyperparameters do not show in predictions
         def _loss():
             opt.zero_grad()
             a,s,l = _kernel_params(h, t, tau)

@@ -35,7 +35,7 @@ def _as_images(p, x):
     return y if x.is_contiguous(memory_format=torch.channels_last) else y.contiguous()
 
 class LeanSelfAttention(SimpleSelfAttention):
-    "fastai's `SimpleSelfAttention` with fewer products; (n, channel, y, x) -> the same"
+    "fastai's `SimpleSelfAttention` with fewer products: (n, channel, y, x) -> the same shape and order in memory"
     def __init__(self,
         n_in:int, # Channels
     ): super().__init__(n_in, ks=1)
@@ -45,15 +45,15 @@ class LeanSelfAttention(SimpleSelfAttention):
         return _as_images(torch.baddbmm(p, p, m.mT.to(p.dtype)), x)
 
 class SDPASelfAttention(SelfAttention):
-    "fastai's `SelfAttention` by torch's `scaled_dot_product_attention`; (n, channel, y, x) -> the same"
+    "fastai's `SelfAttention` by torch's `scaled_dot_product_attention`: (n, channel, y, x) -> the same shape and order in memory"
     def forward(self, x):
         p = _pixels(x)
-        q,k,v = (F.linear(p, _spectral_weight(o[0])) for o in (self.key, self.query, self.value)) # in SAGAN's words each pixel's key asks
+        q,k,v = (F.linear(p, _spectral_weight(o[0])) for o in (self.key, self.query, self.value)) # SAGAN sums over its queries: its keys are the queries of `scaled_dot_product_attention`
         q,k = (F.pad(o, (0, v.shape[-1]-o.shape[-1])) for o in (q, k)) # fused kernels want one width
         o = F.scaled_dot_product_attention(*(o[:,None] for o in (q, k, v)), scale=1.)[:,0]
         return _as_images(torch.addcmul(p, self.gamma.to(p.dtype), o.to(p.dtype)), x)
 
-attentions = {False: noop, True: LeanSelfAttention, 'softmax': SDPASelfAttention}
+attentions = {False: None, True: LeanSelfAttention, 'softmax': SDPASelfAttention} # `sa` of `galaxy_xresnet` -> layer, made with its number of channels
 
 # %% ../nbs/30_models.ipynb #47657117
 xresnet_depths = {9:(1, [1,1,1]), 10:(1, [1,1,1,1]), 14:(1, [2,2,2]), 18:(1, [2,2,2,2]), 26:(4, [2,2,2,2]), 34:(1, [3,4,6,3]), 50:(4, [3,4,6,3])}
@@ -67,8 +67,8 @@ class GalaxyXResNet(nn.Sequential):
         stages = [nn.Sequential(*[ResBlock(expansion, nfs[i] if j==0 else nfs[i+1], nfs[i+1], stride=2 if i>0 and j==0 else 1, act_cls=act_cls,
                                            **kwargs) for j in range(n)]) for i,n in enumerate(layers)]
         if sa: # at the end of the convolutions of the last block of the first stage, or of a later one where there are many
-            block = stages[max(len(layers)-4, 0)][-1]
-            block.convpath.append(attentions[sa](block.convpath[-1][0].out_channels))
+            i = max(len(layers)-4, 0)
+            stages[i][-1].convpath.append(attentions[sa](nfs[i+1]*expansion))
         super().__init__(*stem, nn.MaxPool2d(3, 2, 1), *stages, AdaptiveAvgPool(1), Flatten(), nn.Dropout(p), nn.Linear(nfs[-1]*expansion, n_out))
         init_cnn(self)
 

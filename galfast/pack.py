@@ -21,24 +21,29 @@ from .image import *
 def stack_images(
     files, # Whatever `read` takes
     read, # Callable: one of `files` -> tensor (band, y, x), all of one shape and type
-    n_workers:int=None, # Threads; by default one a core, 8 at most
+    n_workers:int=None, # Threads; by default one a core, 16 at most
     desc:str='reading images', # Shown while it runs
 )->tuple: # Tensor (n, band, y, x), and a dict row -> error message
     "Read all `files` into one tensor"
-    files,errs,out,k = list(files),{},None,0
-    def _put(i):
-        try: o = read(files[i])
-        except (GalfastError,OSError) as e: errs[i] = str(e) or type(e).__name__; return
-        to = _like_one(o, len(files)) if out is None else out
-        if o.shape==to.shape[1:] and o.dtype==to.dtype: to[i] = o; return to
-        errs[i] = f"{files[i]}: {_kind(o)}, where the images before it are {_kind(to[0])}"
-    bar = iter(track(range(len(files)), desc))
-    while out is None and k<len(files): out,k = _put(k),k+1; next(bar)
-    with ThreadPoolExecutor(ifnone(n_workers, min(16, os.cpu_count() or 1))) as ex: # each puts what it read into its place
-        for part in ex.map(lambda o: [_put(i) for i in o], chunked(range(k, len(files)), 16)):
-            for _ in part: next(bar)
-    for _ in bar: pass
+    files,errs = list(files),{}
+    def _read(i):
+        try: return read(files[i])
+        except (GalfastError,OSError) as e: errs[i] = str(e) or type(e).__name__
+    k,x = next(((i,o) for i in range(len(files)) if (o := _read(i)) is not None), (None,None)) # the first that can be read says what the others are
+    if x is None: return None,errs
+    out = _like_one(x, len(files))
+    out[k] = x
+    def _put(i): # each thread puts what it read into its place
+        o = _read(i)
+        if o is None: return
+        if o.shape==x.shape and o.dtype==x.dtype: out[i] = o
+        else: errs[i] = f"{files[i]}: {_kind(o)}, where the images before it are {_kind(x)}"
+    with ThreadPoolExecutor(_threads(n_workers)) as ex:
+        parts = ex.map(lambda part: [_put(i) for i in part], chunked(range(k+1, len(files)), 16))
+        for _ in track((o for part in parts for o in part), desc, len(files)-k-1): pass
     return out,dict(sorted(errs.items()))
+
+def _threads(n): return ifnone(n, min(16, os.cpu_count() or 1))
 
 def _like_one(x, n):
     "Zeros for `n` images such as `x`, in the same order in memory"
@@ -173,7 +178,7 @@ def pack_images(
     dest, # Folder of the pack
     read, # An `ImageReader`, or what has its `decode` and `config`
     dtype=None, # Of numbers that are not bytes: 'float32', or 'float16' to halve them
-    n_workers:int=None, # Threads; by default one a core
+    n_workers:int=None, # Threads; by default one a core, 16 at most
     damaged:str='raise', # A pack of another format or other options, or one that was cut off: 'raise', or 'rebuild'
     desc='packing', # Shown while it runs
 )->ImagePack: # None if no image could be read
@@ -185,8 +190,7 @@ def pack_images(
         if pack is None: return None
         todo,free = _changed(pack, files)
         rows = iter(free+list(range(pack.n, pack.n+len(todo))))
-        n = ifnone(n_workers, min(16, os.cpu_count() or 1))
-        with ThreadPoolExecutor(n) as ex, ThreadPoolExecutor(1) as entry: # while one part is entered the next is decoded
+        with ThreadPoolExecutor(_threads(n_workers)) as ex, ThreadPoolExecutor(1) as entry: # while one part is entered the next is decoded
             bar,entered = iter(track(range(len(todo)), desc)),None
             for i in range(0, len(todo), 2048):
                 part = _pack_some(pack, files, todo[i:i+2048], rows, read, ex, bar)
@@ -203,7 +207,7 @@ def _open_pack(dest, read, damaged):
     try:
         pack = ImagePack(dest)
         now = json.loads(json.dumps(read.config))
-        diff = [k for k,v in now.items() if k!='native' and pack.meta['reader'].get(k)!=v]
+        diff = [k for k,v in now.items() if k!='native' and (pack.meta['reader'].get(k) or None)!=(v or None)] # an option that did not exist yet was not used
         if diff: raise PackError(f"{dest} was packed with other {first_few(diff)}: take another folder, or remove it")
         if pack.meta['reader'].get('native') and not read.native: read.native = _native(pack.meta['reader']['native'])
         return pack

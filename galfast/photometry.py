@@ -7,6 +7,8 @@ __all__ = ['pixel_grid', 'adaptive_moments', 'elliptical_radius', 'semi_axes', '
            'Annuli', 'Photometry']
 
 # %% ../nbs/28_photometry.ipynb #4b61c5f4
+from functools import cached_property
+
 from .imports import *
 from fastai.vision.all import *
 
@@ -97,13 +99,10 @@ class GalaxyFrame:
         self.major,self.minor = semi_axes(*self.cov)
         self.aperture = self.within(3)
         self.light = self.mean(self.smooth.mean(1).clamp(min=0)).clamp(min=.005)
-        self._annuli = {}
-    def annuli(self,
-        edges:tuple, # Sigma, from 0
-    ):
-        "`Annuli` of the ellipse, made once"
-        if edges not in self._annuli: self._annuli[edges] = Annuli(self.r, edges)
-        return self._annuli[edges]
+    @cached_property
+    def rings(self):
+        "Narrow `Annuli` out to four sigma, in which arms, bars and clumps are measured"
+        return Annuli(self.r, [.4*i for i in range(11)])
     def within(self,
         r:float, # Sigma
     )->Tensor: # (n, s, s), 1 inside and 0 outside, with a soft edge
@@ -150,7 +149,6 @@ class Annuli:
 class Photometry(Module):
     "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image"
     edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
-    rings = tuple(.4*i for i in range(11)) # Edges of the annuli in which arms and bars are measured, in sigma
     ranks = ((0,.05),(.05,.2),(.2,.5)) # Shares of the pixels, from the brightest
     levels,scales = (.05,.1,.2,.4),(3,5,9,15) # Of isophotes, in units of the peak; of clumps, px
     def __init__(self,
@@ -236,7 +234,7 @@ class Photometry(Module):
         return res
     def waves(self, g):
         "Scatter around the ellipse, and amplitudes of one to four waves around it (arms, bars, discs seen edge-on), by annulus"
-        ring,e = g.annuli(self.rings),g.phase()
+        ring,e = g.rings,g.phase()
         p = [e, e**2]; p += [p[1]*e, p[1]**2]
         m = ring.mean(torch.stack([g.img, *[g.img*o for w in p for o in (w.real, w.imag)]], 1))
         mean,soft = m[:,0],m[:,0].clamp(min=0)+self.soft
@@ -250,7 +248,7 @@ class Photometry(Module):
         return res
     def clumps(self, g):
         "Light of clumps of several sizes, within and without, and what is left when the mean profile is taken away"
-        ring = g.annuli(self.rings)
+        ring = g.rings
         left = (g.img-ring.spread(ring.mean(g.img[:,None])[:,0]).view_as(g.img))*g.aperture
         inner,outer = g.aperture*(g.r<1.2),g.aperture*(g.r>=1.2)
         res = {}

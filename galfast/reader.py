@@ -57,16 +57,11 @@ class ImageReader:
         if native is not None and native!='any': native = tuple(native)
         store_attr()
         self.resize = CropResize(ifnone(size, crop), crop, pad) if size or crop else noop
-        self.as_tensor = ToTensor()
-    def create(self, fn):
-        "The image of `fn` in its own size"
-        if self.kind=='fits': return FITSImage.create(fn, bands=self.bands, hdu=self.hdu, stretch=self.stretch, nan=self.nan)
-        return read_rgb(fn) if self.kind=='rgb' else TensorImage(torch.as_tensor(fn))
     def __call__(self, fn):
         if self.kind=='rgb': return TensorImage(torch.from_numpy(self.decode(fn)[0]).permute(2,0,1))
-        im = self.create(fn)
+        im = FITSImage.create(fn, bands=self.bands, hdu=self.hdu, stretch=self.stretch, nan=self.nan) if self.kind=='fits' else TensorImage(torch.as_tensor(fn))
         self.check_native(im.shape[-2:], fn)
-        return self.as_tensor(self.resize(im))
+        return self.resize(im)
     def decode(self, fn)->tuple: # uint8 (y, x, band), or float32 (band, y, x); and where pixels are missing (band, y, x), None if nowhere
         "The image of `fn` as `pack_images` keeps it: the pixels that a call gives"
         if self.kind=='fits': return self._decode_fits(fn)
@@ -78,7 +73,7 @@ class ImageReader:
         im = FITSImage.create(fn, bands=self.bands, hdu=self.hdu, nan='keep')
         self.check_native(im.shape[-2:], fn)
         there = im.as_subclass(Tensor).isfinite()
-        if there.all() and not (self.pad and self.resize is not noop and self.resize.pads(*im.shape[-2:])):
+        if there.all() and (self.resize is noop or not self.resize.pads(*im.shape[-2:])):
             return self.resize(Pipeline(self.stretch)(im) if self.stretch else im).numpy(),None
         return self(fn).numpy(),(self.resize(TensorImage(there.float())).as_subclass(Tensor)<.9999).numpy() # seldom
     def check_native(self, shape, fn):
