@@ -9,6 +9,7 @@ from galfast.augment import GalaxyAugment
 from galfast.data import GalaxyDataLoaders
 from galfast.learner import galaxy_learner
 from galfast.losses import rmse_loss
+from galfast.models import ScaleOutput
 from galfast.reader import ImageReader
 from galfast.sim import sim_catalog,sim_galaxy,sim_rgb,sim_survey
 
@@ -29,9 +30,11 @@ class Galaxies:
         "The same images, split and augmentation, from a pack"
         return GalaxyDataLoaders.from_catalog(self.df, self.root/'images', 'metallicity', reader=ImageReader(size=window, crop=window), bs=bs, device=self.device, pack=self.root/'pack',
                                               valid=list(range(int(.8*len(self.df)), len(self.df))), augment=GalaxyAugment(crop=size, max_deg=rotate))
-    def plain_learner(self, depth, sa, bs=128, rotate=10.):
-        "The blog's learner, on fastai as installed"
+    def plain_learner(self, depth, sa, bs=128, rotate=10., scaled=False):
+        "The blog's learner, on fastai as installed; `scaled` starts it at the mean and scatter of the targets, as galfast's"
         net = dict(xresnet18=xresnet18, xresnet34=xresnet34)[depth](n_out=1, sa=sa, act_cls=nn.Mish)
+        y = self.df.metallicity[:int(.8*len(self.df))]
+        if scaled: net = nn.Sequential(net, ScaleOutput(y.mean(), y.std(ddof=0)))
         return Learner(self.plain_dls(bs, rotate), net, opt_func=ranger, loss_func=rmse_loss, metrics=rmse)
     def galfast_learner(self, depth, sa, bs=128, rotate=10., seed=0, **kwargs):
         return galaxy_learner(self.galfast_dls(bs, rotate), depth, dict(sa=sa), seed=seed, **kwargs)

@@ -43,14 +43,11 @@ def blog_fits(fn):
 
 def fits_reading(n, root, device):
     "Cubes of 3 x 224 x 224 float32, one at a time; beside the blog's snippet the shortest way through astropy, galfast's own way through it, and fitsio where it is installed"
-    from galfast.image import _open,_planes
     k = min(n, 400)
     flux = [sim_galaxy(r, size=224) for r in sim_catalog(16, seed=1).to_dict('records')]
     files = [Path(root)/f'{i}.fits' for i in range(k)]
     for i,f in enumerate(files): fits.PrimaryHDU(flux[i%16], fits.Header(dict(BANDS='gri'))).writeto(f)
-    def through_astropy(f):
-        with _open(f) as h: return _planes(h, h[0], f)
-    ways = dict(galfast=read_fits, blog=blog_fits, getdata=lambda f: torch.from_numpy(fits.getdata(f).astype(np.float32)), astropy=through_astropy)
+    ways = dict(galfast=read_fits, blog=blog_fits, getdata=lambda f: torch.from_numpy(fits.getdata(f).astype(np.float32)), astropy=partial(read_fits, hdu=[0])) # a list of HDUs goes through astropy's
     try:
         import fitsio
         ways['fitsio'] = lambda f: torch.from_numpy(fitsio.read(f).astype(np.float32))
@@ -74,13 +71,13 @@ def predicting(n, root, device):
     return result(8*k/eight, 5*k/five, 'views/s', k, device, one_view=8*k/ones, plain_one_view=k/single, eight_views_cost_single=8*eight/ones)
 
 def training(n, root, device, arch, sa, epochs, seeds, lr=1e-2):
-    "Training with loading and validation; RMSE on simulated galaxies that were held back, mean over seeds"
+    "Training with loading and validation, the same network for both; RMSE on simulated galaxies that were held back, mean over seeds"
     sky,bs = many_galaxies(n, root, device),64
     rows = []
     for s in range(seeds):
         ours = sky.galfast_learner(arch, sa, bs=bs, seed=s)
         set_seed(s)
-        plain = sky.plain_learner(arch, sa, bs=bs)
+        plain = sky.plain_learner(arch, sa, bs=bs, scaled=True)
         t = [seconds(partial(fit, l, epochs, lr), device)[0] for l in (ours, plain)]
         rows.append((*t, *(l.recorder.values[-1][-1 if l is plain else l.recorder.metric_names.index('rmse')-1] for l in (ours, plain))))
     a,b,ea,eb = np.mean(rows, 0)
@@ -107,7 +104,7 @@ benchmarks = {'import': importing, 'fits-reading': fits_reading, 'packing': pack
     'loading-augmented': partial(loading, rotate=10.), 'loading-crops': partial(loading, rotate=0.), 'predicting-tta': predicting,
     'training-xresnet18': partial(training, arch='xresnet18', sa=False, epochs=4, seeds=3), 'training-xresnet34-sa': partial(training, arch='xresnet34', sa=True, epochs=1, seeds=1),
     'memory': memory,
-    'time-to-accuracy-metallicity': partial(time_to_accuracy, data='metallicity'), 'time-to-accuracy-morphology': partial(time_to_accuracy, data='morphology', folds=1),
+    'time-to-accuracy-metallicity': partial(time_to_accuracy, data='metallicity'), 'time-to-accuracy-morphology': partial(time_to_accuracy, data='morphology', folds=2),
     'full-story': full_story}
 
 def write(name, res, out):

@@ -33,8 +33,8 @@ def sersic(
     n:float, # Sersic index: 0.5 Gaussian, 1 exponential, 4 de Vaucouleurs
 )->np.ndarray: # Light per squared half-light radius, same shape; its integral over the plane is 1
     "Sersic profile of unit total light (Graham & Driver 2005, eqs. 1 and 4)"
-    b = gammaincinv(2*n, .5)
-    return b**(2*n)/(2*math.pi*n*gamma(2*n))*np.exp(-b*(r if n==1 else r**(1/n)))
+    b = float(gammaincinv(2*n, .5))
+    return float(b**(2*n)/(2*math.pi*n*gamma(2*n)))*np.exp(-b*(r if n==1 else r**float(1/n)))
 
 # %% ../nbs/05_sim.ipynb #de758a95
 def petro_radii(
@@ -124,11 +124,11 @@ def irreducible_rmse(
 # %% ../nbs/05_sim.ipynb #c51816d7
 def _axis(size, pixscale, sub=1):
     "Arcsec from the centre of `size` pixels, `sub` points a pixel"
-    return (np.arange(size*sub)-(size*sub-1)/2)*pixscale/sub
+    return ((np.arange(size*sub)-(size*sub-1)/2)*pixscale/sub).astype(np.float32) # noise is far above its rounding
 
 def _along(y, x, pa):
     "Arcsec along major and minor axis of points at rows `y` and columns `x`, arcsec below and right of their origin"
-    n,e,s,c = -y[:,None],-x,np.sin(np.radians(pa)),np.cos(np.radians(pa))
+    n,e,s,c = -y[:,None],-x,math.sin(math.radians(pa)),math.cos(math.radians(pa))
     return e*s+n*c,e*c-n*s
 
 def _uv(size, pixscale, pa, sub=1):
@@ -137,19 +137,19 @@ def _uv(size, pixscale, pa, sub=1):
     return _along(x, x, pa)
 
 # %% ../nbs/05_sim.ipynb #2c22db52
-def _ellipse(u, v, re, n, q): return sersic(np.hypot(u, v/q)/re, n)/(re*re*q)
+def _ellipse(u, v, re, n, q): return sersic(np.hypot(u, v/q)/re, n)/(re*re*q) # numbers, not arrays of NumPy, for all but `u` and `v`
 
 def _disc(g, u, v): return _ellipse(u, v, g['r_disc'], 1, g['q'])
 def _bulge(g, u, v): return _ellipse(u, v, g['r_bulge'], g['bulge_n'], g['q_bulge'])
 def _arms(g, u, v):
     "The disc wound into two arms, which begin where a bar would end"
-    r,t = np.hypot(u, v/g['q'])/g['r_disc'],np.arctan2(v/g['q'], u)-np.radians(g['phase'])
-    k,wind = 1-np.exp(-(r/.6)**2),np.log(np.maximum(r, .4)/.6)/np.tan(np.radians(g['pitch']))
+    r,t = np.hypot(u, v/g['q'])/g['r_disc'],np.arctan2(v/g['q'], u)-math.radians(g['phase'])
+    k,wind = 1-np.exp(-(r/.6)**2),np.log(np.maximum(r, .4)/.6)/math.tan(math.radians(g['pitch']))
     def wave(k, m, phase): return np.exp(k*(np.cos(m*(t-phase))-1))/i0e(k)
     return _disc(g, u, v)*wave(2.2*k, 2, wind+.25*np.sin(5*r))*wave(k, 5, 1.6*wind+np.sin(4*r+g['phase']))
 def _bar(g, u, v):
     "A flat ellipse in the plane of the disc"
-    s,c,w = np.sin(np.radians(g['phase'])),np.cos(np.radians(g['phase'])),v/g['q']
+    s,c,w = math.sin(math.radians(g['phase'])),math.cos(math.radians(g['phase'])),v/g['q']
     return _ellipse(u*c+w*s, w*c-u*s, .35*g['r_disc'], .5, .3)/g['q']
 
 def _parts(g):
@@ -178,7 +178,7 @@ def _cores(fwhm): return [(a, k*max(fwhm/2.355, .3)) for a,k in ((.9,1),(.1,2.5)
 
 def _points(y, x, flux, fwhm):
     "Points of light at rows and columns `y`, `x` relative to a grid, both (point, n) in pixels, in bands: `flux` is (band, point)"
-    return sum((a*flux[:,None]*_gauss(y, s).T)@_gauss(x, s) for a,s in _cores(fwhm))
+    return sum((a*flux[:,None]*_gauss(y, s).T).astype(np.float32)@_gauss(x, s).astype(np.float32) for a,s in _cores(fwhm))
 
 def _blur(a, fwhm):
     "`a`, shape (..., n, n), seen through the atmosphere: each Gaussian is a product of one in y and one in x, in Fourier space too"
@@ -206,10 +206,10 @@ def _neighbours(g, rng, bands, size, pixscale, fwhm, pad):
     re,q,pa,gr = (rng.uniform(*o, len(x)) for o in ((.5,1.5),(.3,1),(0,180),(.3,1.3)))
     grs = rng.uniform(.3, 1.4, len(xs))
     full = size+2*pad
-    gals,i,arcsec = np.zeros((len(bands),full,full)),np.arange(full)-(full-1)/2,_axis(full, pixscale)
-    for j,f in enumerate(_colours(m, gr, bands).T):
-        rows,cols = (slice(*np.searchsorted(arcsec, [o-10*re[j], o+10*re[j]])) for o in (y[j], x[j])) # beyond lies a millionth of the light
-        disc = _ellipse(*_along(arcsec[rows]-y[j], arcsec[cols]-x[j], pa[j]), re[j], 1, q[j])*pixscale**2
+    gals,i,arcsec = np.zeros((len(bands),full,full), np.float32),np.arange(full)-(full-1)/2,_axis(full, pixscale)
+    for f,x0,y0,r,axis,angle in zip(_colours(m, gr, bands).T, *(o.tolist() for o in (x, y, re, q, pa))):
+        rows,cols = (slice(*np.searchsorted(arcsec, [o-10*r, o+10*r])) for o in (y0, x0)) # beyond lies a millionth of the light
+        disc = _ellipse(*_along(arcsec[rows]-y0, arcsec[cols]-x0, angle), r, 1, axis)*pixscale**2
         gals[:,rows,cols] += f[:,None,None]*disc
     return gals,_points(i-ys[:,None]/pixscale, i-xs[:,None]/pixscale, _colours(ms, grs, bands), fwhm)
 
@@ -253,12 +253,13 @@ def sim_galaxy(
     _check_image(bands, size, pixscale, psf_fwhm, seed)
     lacks = [c for c in _truth if c not in row]
     if lacks: raise GalfastError(f"`row` has no {', '.join(lacks)}, but it must be a row of `sim_catalog`, whose truth draws the image.")
-    fwhm = psf_fwhm/pixscale
+    row = {k: v.item() if hasattr(v, 'item') else v for k,v in dict(row).items()} # plain numbers leave float32 what it is
+    pixscale,fwhm = float(pixscale),float(psf_fwhm/pixscale)
     full = next(n for n in range(size+2*math.ceil(3*fwhm), 10**9, 2) if fft.next_fast_len(n, True)==n)
     pad = (full-size)//2  # light from outside the frame is blurred into it
     w,tint,shapes = zip(*_parts(row))
     light = np.stack([_sample(o, row, full, pixscale) for o in shapes])
-    img = np.tensordot(_fluxes(row, bands)[:,None]*_shares(w, tint, bands), light, 1)
+    img = np.tensordot((_fluxes(row, bands)[:,None]*_shares(w, tint, bands)).astype(np.float32), light, 1)
     near,stars = _neighbours(row, _rng(seed, row['objID'], 'near'), bands, size, pixscale, fwhm, pad) if neighbours else (0.,0.)
     img = (img+near).astype(np.float32)
     if fwhm: img = _blur(img, fwhm)
