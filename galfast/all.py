@@ -15,11 +15,12 @@ from .pack import *
 from .data import *
 from .photometry import *
 from .models import *
-from .gp import *
 from .losses import *
+from .archs import *
 from .metrics import *
 from .fast import *
 from .learner import *
+from .gp import *
 from .run import *
 from .predict import *
 from .plot import *

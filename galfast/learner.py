@@ -18,6 +18,7 @@ from .augment import *
 from .pack import *
 from .data import *
 from .models import *
+from .archs import *
 from .fast import *
 from .losses import *
 from .metrics import *

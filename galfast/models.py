@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['attentions', 'xresnet_depths', 'galaxy_xresnet9', 'galaxy_xresnet10', 'galaxy_xresnet14', 'galaxy_xresnet18',
-           'galaxy_xresnet26', 'galaxy_xresnet34', 'galaxy_xresnet50', 'galaxy_archs', 'LeanSelfAttention',
-           'SDPASelfAttention', 'GalaxyXResNet', 'galaxy_xresnet', 'ScaleOutput', 'SingleResBlock', 'galnet',
-           'build_model', 'MishCuda']
+           'galaxy_xresnet26', 'galaxy_xresnet34', 'galaxy_xresnet50', 'LeanSelfAttention', 'SDPASelfAttention',
+           'GalaxyXResNet', 'galaxy_xresnet', 'ScaleOutput', 'SingleResBlock', 'galnet', 'MishCuda']
 
 # %% ../nbs/30_models.ipynb #4b61c5f4
 from .imports import *
@@ -130,17 +129,3 @@ def galnet(
         SingleResBlock(w[1], w[2], 1, act_cls), SingleResBlock(w[2], w[3], 2, act_cls), SingleResBlock(w[3], w[4], 2, act_cls), SingleResBlock(w[4], w[5], 1, act_cls),
         AdaptiveAvgPool(1), Flatten(), nn.Dropout(p), nn.Linear(w[5], n_out))
     return net if y_mean is None else nn.Sequential(net, ScaleOutput(y_mean, y_std))
-
-# %% ../nbs/30_models.ipynb #d67d053a
-galaxy_archs = {f'xresnet{d}': partial(galaxy_xresnet, d) for d in xresnet_depths}
-galaxy_archs['galnet'] = galnet
-
-def build_model(
-    arch:str, # A name in `galaxy_archs`
-    n_in:int, # Bands
-    n_out:int, # Targets or classes
-    **kwargs # To the builder
-)->nn.Module:
-    "The network called `arch`"
-    if arch not in galaxy_archs: raise GalfastError(f"no architecture is called {arch!r}; there are {first_few(galaxy_archs, 20)}")
-    return galaxy_archs[arch](n_in=n_in, n_out=n_out, **kwargs)

@@ -19,6 +19,7 @@ from .data import *
 from .augment import *
 from .gp import *
 from .models import *
+from .archs import *
 from .fast import *
 from .learner import *
 

@@ -23,7 +23,6 @@ from .pack import *
 from .data import *
 from .photometry import *
 from .gp import *
-from .models import *
 from .fast import *
 from .losses import *
 from .metrics import *
@@ -384,7 +383,7 @@ def run_figures(run, out, data, held, err):
     "losses.png, predictions.png or confusion.png, examples.png, worst.png"
     spec,rows = run.spec,held.rows
     y = spec.encode(data.df)[rows]
-    if len(held.history): save_plot(plot_losses(held.history.groupby('epoch').mean().drop(columns='network').reset_index()), out/'losses.png')
+    if len(held.history): save_plot(plot_history(held.history.groupby('epoch').mean().drop(columns='network').reset_index()), out/'losses.png')
     if spec.task=='classification':
         names = np.array(spec.classes, dtype=object)
         true,pred,prob = names[y],names[held.pred.argmax(1)],held.pred.max(1)
@@ -396,9 +395,9 @@ def run_figures(run, out, data, held, err):
     rgb = partial(stack_rgb, data)
     pick = np.random.default_rng(0).permutation(len(rows))[:16]
     few = lambda i: {k: v[i] if v is not None else None for k,v in kw.items()}
-    save_plot(show_galaxies(rgb(rows[pick]), true=true[pick], pred=pred[pick], **few(pick)), out/'examples.png')
+    save_plot(plot_images(rgb(rows[pick]), true=true[pick], pred=pred[pick], **few(pick)), out/'examples.png')
     worst = worst_cases(true, pred, 16, **{k: v for k,v in kw.items() if k=='prob'})
-    if len(worst): save_plot(show_galaxies(rgb(rows[worst]), true=true[worst], pred=pred[worst], **few(worst)), out/'worst.png')
+    if len(worst): save_plot(plot_images(rgb(rows[worst]), true=true[worst], pred=pred[worst], **few(worst)), out/'worst.png')
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"

@@ -84,10 +84,10 @@ def test_given_axes_leave_pyplot_alone():
     axs = fig.subplots(4, 2).ravel()
     mine = plt.figure()
     res = plot_predictions(t, p, e, axs=axs[:2])
-    plot_losses(hist, axs=axs[2:4])
+    plot_history(hist, axs=axs[2:4])
     assert plot_confusion(c, c, ax=axs[4]) is axs[4]
-    show_galaxies(np.zeros((2,8,8,3), np.uint8), true=c[:2], pred=c[1:3], axs=axs[5:7])
-    show_worst(np.zeros((2,8,8,3), np.uint8), c[:2], c[:2], axs=axs[7:8])
+    plot_images(np.zeros((2,8,8,3), np.uint8), true=c[:2], pred=c[1:3], axs=axs[5:7])
+    plot_worst(np.zeros((2,8,8,3), np.uint8), c[:2], c[:2], axs=axs[7:8])
     fig.canvas.draw()
     assert list(res)==list(axs[:2])
     assert plt.get_fignums()==[mine.number] and plt.gcf() is mine and not mine.axes
@@ -121,10 +121,10 @@ def test_layout_is_stable():
 @pytest.mark.parametrize('f,msg', [
     (lambda: plot_predictions([], []), 'no galaxies'), (lambda: plot_predictions([1.], [np.nan]), 'none of the 1'),
     (lambda: plot_predictions([1.,2], [1.,2,3]), 'shape'), (lambda: plot_predictions(['a'], ['b']), 'must be numbers'),
-    (lambda: plot_losses(pd.DataFrame()), 'no epochs'), (lambda: plot_losses(dict(epoch=[0], rmse=[1])), 'it has epoch, rmse'),
+    (lambda: plot_history(pd.DataFrame()), 'no epochs'), (lambda: plot_history(dict(epoch=[0], rmse=[1])), 'it has epoch, rmse'),
     (lambda: plot_confusion([], []), 'none of the 0'), (lambda: plot_confusion([0,1], [0]), 'true has 2 galaxies and pred 1'),
-    (lambda: plot_confusion([0,5], [0,1], ['a','b']), '5 not among the 2 labels'), (lambda: show_galaxies([]), 'no galaxies'),
-    (lambda: show_galaxies(np.zeros((2,4,4)), pred=[1.]), 'pred has 1'), (lambda: show_worst([], [1.], [1.]), '0 images'),
+    (lambda: plot_confusion([0,5], [0,1], ['a','b']), '5 not among the 2 labels'), (lambda: plot_images([]), 'no galaxies'),
+    (lambda: plot_images(np.zeros((2,4,4)), pred=[1.]), 'pred has 1'), (lambda: plot_worst([], [1.], [1.]), '0 images'),
     (lambda: worst_cases([], []), 'no galaxies')])
 def test_errors(f, msg):
     with pytest.raises(GalfastError, match=msg): f()
@@ -132,13 +132,13 @@ def test_errors(f, msg):
 
 def test_losses_marks_the_best():
     h = dict(epoch=[0,1,2,3], train_loss=[30.,3,1,.5], valid_loss=[2.,1,.6,.8], accuracy=[.1,.5,.7,.65], time=['00:01']*4)
-    axs = plot_losses(h, units=dict(valid_loss='dex'))
+    axs = plot_history(h, units=dict(valid_loss='dex'))
     assert [o.get_ylabel() for o in axs]==['Loss [dex]','accuracy'] and axs[0].get_yscale()=='log'
     assert [o.get_text() for o in axs[0].get_legend().get_texts()]==['training','validation','best: epoch 2, 0.6']
     assert axs[1].get_title(loc='right')=='0.7 at epoch 2'
-    assert plot_losses(pd.DataFrame(h)[1:])[0].get_yscale()=='linear'
+    assert plot_history(pd.DataFrame(h)[1:])[0].get_yscale()=='linear'
 
-def test_one_epoch(): plot_losses(dict(train_loss=[1.], valid_loss=[2.]))[0].figure.canvas.draw()
+def test_one_epoch(): plot_history(dict(train_loss=[1.], valid_loss=[2.]))[0].figure.canvas.draw()
 
 def cells(ax): return {(round(o.get_position()[1]),round(o.get_position()[0])): o.get_text() for o in ax.texts}
 
@@ -172,24 +172,24 @@ def test_worst_classes():
     assert list(worst_cases(t, p, prob=[[.4,.6],[.1,.9],[.8,.2],[0,1]], n=2))==[1,2]
     assert list(worst_cases(['a',None], ['b','b']))==[0]
 
-def test_show_worst_reads_only_what_it_draws(tmp_path):
+def test_plot_worst_reads_only_what_it_draws(tmp_path):
     from PIL import Image
     rgb = np.random.default_rng(0).integers(0, 255, (10,12,3), dtype=np.uint8)
     Image.fromarray(rgb).save(tmp_path/'b.png')
-    axs = show_worst(pd.Series(['nowhere.jpg', tmp_path/'b.png']), [1.,2], [1.,5], n=1, ids=['a','1237648704043942146'])
+    axs = plot_worst(pd.Series(['nowhere.jpg', tmp_path/'b.png']), [1.,2], [1.,5], n=1, ids=['a','1237648704043942146'])
     assert (axs[0].images[0].get_array()==rgb).all()
     assert axs[0].get_title()=='1237648704043942146\ntrue 2.00  pred 5.00'
-    with pytest.raises(ImageError, match='nowhere.jpg'): show_galaxies(['nowhere.jpg'])
+    with pytest.raises(ImageError, match='nowhere.jpg'): plot_images(['nowhere.jpg'])
 
 def test_wrong_is_not_told_by_colour_alone():
-    axs = show_galaxies(np.zeros((3,8,8), np.uint8), true=['a','a','a'], pred=['a','b',None])
+    axs = plot_images(np.zeros((3,8,8), np.uint8), true=['a','a','a'], pred=['a','b',None])
     assert [o.get_title() for o in axs]==['true a\npred a','true a\n✗ pred b','true a\npred none']
     assert [o.spines['left'].get_visible() for o in axs]==[False,True,False]
     assert axs[1].spines['left'].get_linestyle()!='-'
 
 def test_values_in_titles():
     im = np.zeros((1,8,8), np.uint8)
-    title = lambda **kw: show_galaxies(im, **kw)[0].get_title()
+    title = lambda **kw: plot_images(im, **kw)[0].get_title()
     assert title(true=[8.91], pred=[8.85], err=[.05])=='true 8.91  pred 8.85±0.05'
     assert title(true=[.0123], pred=[.0149], err=[.004])=='true 0.012  pred 0.015±0.004'
     assert title(true=[8.91], pred=[np.nan])=='true 8.91  pred none'
