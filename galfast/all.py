@@ -9,6 +9,7 @@ from .net import *
 from .skyserver import *
 from .cutouts import *
 from .image import *
+from .columns import *
 from .augment import *
 from .reader import *
 from .pack import *
