@@ -16,6 +16,7 @@ from .pack import *
 from .data import *
 from .photometry import *
 from .models import *
+from .classic import *
 from .losses import *
 from .archs import *
 from .metrics import *
