@@ -12,6 +12,7 @@ from .image import *
 from .augment import *
 from .reader import *
 from .pack import *
+from .rare import *
 from .data import *
 from .photometry import *
 from .models import *
