@@ -13,6 +13,7 @@ from .columns import *
 from .augment import *
 from .reader import *
 from .pack import *
+from .rare import *
 from .data import *
 from .photometry import *
 from .models import *
