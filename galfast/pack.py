@@ -321,10 +321,15 @@ class PackedDL(TfmdDL):
         rows=None, # The row of `images` of each item of `dataset`
         targs=None, # The targets of `dataset`, collated, if they are at hand
         order_seed:int=None, # Makes the order of each epoch; None: at random
+        epoch_rows=None, # Callable: a seed -> which items an epoch of training takes, in their order; None: each of them once
         **kwargs
     ):
-        self.images,self.rows,self.targs,self.order_seed,self.epoch,self._x0 = images,rows,targs,order_seed,0,None
+        self.images,self.rows,self.targs,self.order_seed,self.epoch_rows,self.epoch,self._x0 = images,rows,targs,order_seed,epoch_rows,0,None
         super().__init__(dataset, **kwargs)
+        self.n_epoch = len(epoch_rows(0)) if epoch_rows else None
+    def __len__(self):
+        if self.n_epoch is None or not self.shuffle: return super().__len__()
+        return self.n_epoch//self.bs + (0 if self.drop_last or self.n_epoch%self.bs==0 else 1)
     def create_batches(self, samps):
         if self.images is None: yield from super().create_batches(samps); return
         fetch = self.device is not None and self.device.type=='cuda' and self.images.device.type=='cpu'
@@ -341,10 +346,11 @@ class PackedDL(TfmdDL):
         if self.targs is None: self.targs = tuple(fa_collate([tl[i] for i in range(len(tl))]) for tl in self.dataset.tls[1:])
         return self._x0,self.targs
     def shuffle_fn(self, idxs):
-        if self.order_seed is None: return super().shuffle_fn(idxs)
+        if self.order_seed is None and not self.epoch_rows: return super().shuffle_fn(idxs)
         self.epoch += 1
+        if self.epoch_rows: return self.epoch_rows((ifnone(self.order_seed, random.getrandbits(32)), self.epoch)).tolist()
         return random.Random(f'{self.order_seed}-{self.epoch}').sample(idxs, len(idxs))
     def new(self, dataset=None, cls=None, **kwargs):
         own = dict(order_seed=self.order_seed)
-        if dataset is None or dataset is self.dataset: own.update(images=self.images, rows=self.rows, targs=self.targs)
+        if dataset is None or dataset is self.dataset: own.update(images=self.images, rows=self.rows, targs=self.targs, epoch_rows=self.epoch_rows)
         return super().new(dataset, cls, **merge(own, kwargs))
