@@ -415,9 +415,10 @@ def plot_images(
     return axs
 
 # %% ../nbs/44_plot.ipynb #b64927e5
-def _grid(n, ncols, size, lines, bar=0):
+def _grid(n, ncols, size, lines, bar=0, top=0):
+    "`n` axes, with room for `lines` of text above each, a colour bar, and a title, inches"
     nrows = math.ceil(n/ncols)
-    axs = np.ravel(plt.subplots(nrows, ncols, figsize=(ncols*size+bar, nrows*(size+.11*lines)), squeeze=False)[1])
+    axs = np.ravel(plt.subplots(nrows, ncols, figsize=(ncols*size+bar, nrows*(size+.11*lines)+top), squeeze=False)[1])
     for ax in axs[n:]: ax.remove()
     return axs[:n]
 
@@ -496,10 +497,12 @@ def plot_class(
     ncols = ifnone(ncols, min(n, 8, math.ceil(n**.5)))
     size = ifnone(size, min(1.75, (_page-bar)/ncols))
     title = f"{title}, {n} of {len(images):,}" if title and n<len(images) else title
-    new = axs is None
-    axs = _grid(n, ncols, size, 0, bar) if new else np.ravel(axs)[:n]
+    if new := axs is None:
+        title = textwrap.fill(title, int(16*(ncols*size+bar)))
+        axs = _grid(n, ncols, size, 0, bar, .17*len(title.splitlines()))
+    axs = np.ravel(axs)[:n]
     for ax,o,l,i in zip(axs, x, lim, rows): _show_stamp(ax, _between(o, *l), f'{i}', size)
-    if title and new: axs[0].figure.suptitle(textwrap.fill(title, int(18*ncols*size)), fontsize=8)
+    if title and new: axs[0].figure.suptitle(title, fontsize=8)
     elif title: axs[0].set_title(title, loc='left')
     if bar: _grey_bar(axs, lim[0] if common else None, limits, unit)
     return axs
