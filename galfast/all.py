@@ -26,5 +26,6 @@ from .learner import *
 from .gp import *
 from .run import *
 from .predict import *
+from .interpret import *
 from .plot import *
 from .train import *

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['root_mse', 'mean_abs_err', 'mean_bias', 'nmad', 'outlier_fraction', 'r2', 'class_accuracy', 'balanced_accuracy',
-           'macro_f1', 'label_accuracy', 'label_f1', 'task_scores', 'scores', 'bootstrap_err']
+           'macro_f1', 'second_choice', 'purity', 'completeness', 'positive_f1', 'roc_auc', 'average_precision',
+           'label_accuracy', 'label_f1', 'task_scores', 'scores', 'bootstrap_err']
 
 # %% ../nbs/34_metrics.ipynb #f151c2bb
 from .imports import *
@@ -14,77 +15,168 @@ from .core import *
 # %% ../nbs/34_metrics.ipynb #591a6453
 def _np(o): return o.detach().float().cpu().numpy() if hasattr(o, 'detach') else np.asarray(o)
 
-def _resid(inp, targ):
-    "Predictions minus targets, and targets: float64 (n, columns)"
+def _mean(f, inp, targ):
+    "`f(residuals, targets)`, both float64 (n, columns); where targets are missing the mean of `f` over the columns, each over the rows it has"
     inp,targ = _np(inp).astype(np.float64),_np(targ).astype(np.float64)
     targ = targ.reshape(len(targ), -1)
-    return inp.reshape(targ.shape)-targ, targ
+    d,ok = inp.reshape(targ.shape)-targ,~np.isnan(targ)
+    if ok.all(): return float(f(d, targ))
+    return _avg([f(d[o,i:i+1], targ[o,i:i+1]) for i,o in enumerate(ok.T) if o.any()])
+
+def _avg(o): return float(np.mean(o)) if len(o) else math.nan
 
 # %% ../nbs/34_metrics.ipynb #a37c44b1
 def root_mse(inp, targ)->float:
     "Root of the mean squared residual, in the unit of the target"
-    return float(np.sqrt((_resid(inp, targ)[0]**2).mean(0)).mean())
+    return _mean(lambda d,t: np.sqrt((d**2).mean(0)).mean(), inp, targ)
 
 def mean_abs_err(inp, targ)->float:
     "Mean absolute residual, in the unit of the target"
-    return float(np.abs(_resid(inp, targ)[0]).mean())
+    return _mean(lambda d,t: np.abs(d).mean(), inp, targ)
 
 def mean_bias(inp, targ)->float:
     "Mean residual, prediction minus truth, in the unit of the target"
-    return float(_resid(inp, targ)[0].mean())
+    return _mean(lambda d,t: d.mean(), inp, targ)
 
 def nmad(inp, targ)->float:
     "Normalised median absolute deviation of the residuals: 1.4826 median|d - median(d)|, the standard deviation if they are Gaussian"
-    d = _resid(inp, targ)[0]
-    return float((1.4826022*np.median(np.abs(d-np.median(d, 0)), 0)).mean())
+    return _mean(lambda d,t: (1.4826022*np.median(np.abs(d-np.median(d, 0)), 0)).mean(), inp, targ)
 
 def outlier_fraction(
     inp, targ,
     nsigma:float=5., # How far out, in units of `nmad`
 )->float:
     "Share of residuals further than `nsigma` times `nmad` from their median"
-    d = _resid(inp, targ)[0]
-    d = np.abs(d-np.median(d, 0))
-    return float((d>nsigma*1.4826022*np.median(d, 0)).mean())
+    def _far(d, t):
+        d = np.abs(d-np.median(d, 0))
+        return np.where(np.isnan(d), np.nan, d>nsigma*1.4826022*np.median(d, 0)).mean()
+    return _mean(_far, inp, targ)
 
 def r2(inp, targ)->float:
     "Share of the targets' variance that is explained; nan where they do not vary"
-    d,t = _resid(inp, targ)
-    v = t.var(0)
-    return float(np.where(v>0, 1-(d**2).mean(0)/np.where(v>0, v, 1), np.nan).mean())
+    def _explained(d, t):
+        v = t.var(0)
+        return np.where(v>0, 1-(d**2).mean(0)/np.where(v>0, v, 1), np.nan).mean()
+    return _mean(_explained, inp, targ)
 
 # %% ../nbs/34_metrics.ipynb #b4e2c24a
+def _codes(targ):
+    "Class numbers, int (n,); -1 where one is missing"
+    targ = _np(targ).ravel()
+    return np.where(np.isnan(targ), -1, targ).astype(int) if targ.dtype.kind=='f' else targ.astype(int)
+
 def _cls(inp, targ):
-    inp,targ = _np(inp),_np(targ).astype(int).ravel()
-    return (inp.argmax(-1) if inp.ndim>1 else inp.astype(int)), targ
+    "Class numbers, predicted and true, of the rows that have a true one"
+    inp,targ = _np(inp),_codes(targ)
+    p = inp.argmax(-1) if inp.ndim>1 and inp.shape[-1]>1 else _positive(inp.ravel()).astype(int) if inp.ndim>1 or _shares(inp) else inp.astype(int)
+    ok = targ>=0
+    return p[ok],targ[ok]
+
+def _shares(p): return p.dtype.kind=='f' and (p%1>0).any() # and not class numbers
+
+def _positive(p):
+    "Whether a probability is above one half"
+    if ((p<0)|(p>1)).any(): raise GalfastError(f"one number a galaxy is the probability of class 1, from 0 to 1; there are {np.nanmin(p):.4g} to {np.nanmax(p):.4g}. Logits need a sigmoid first")
+    return p>.5
 
 # %% ../nbs/34_metrics.ipynb #4c9feeba
 def class_accuracy(inp, targ)->float:
     "Share of right answers"
     p,t = _cls(inp, targ)
-    return float((p==t).mean())
+    return _avg(p==t)
 
 def balanced_accuracy(inp, targ)->float:
     "Mean over the classes present of the share of each that is found"
     p,t = _cls(inp, targ)
-    return float(np.mean([(p[t==c]==c).mean() for c in np.unique(t)]))
+    return _avg([(p[t==c]==c).mean() for c in np.unique(t)])
 
 def macro_f1(inp, targ)->float:
     "Mean over the classes of F1, the harmonic mean of precision and recall"
     p,t = _cls(inp, targ)
+    if not len(t): return math.nan
     k = max(p.max(), t.max())+1
     right,both = np.bincount(t[p==t], minlength=k),np.bincount(p, minlength=k)+np.bincount(t, minlength=k)
     return float((2*right/both.clip(1))[both>0].mean())
 
+def second_choice(
+    inp, # A score for each class (n, classes)
+    targ, # Number of the true class (n,)
+)->float: # nan where there are no mistakes
+    "Of the mistakes, the share whose second choice was right"
+    inp,t = _np(inp),_codes(targ)
+    if inp.ndim!=2 or inp.shape[1]<2: raise GalfastError(f"a second choice needs a score for each class, (n, classes), not the shape {inp.shape}")
+    best = np.argsort(-inp[t>=0].astype(np.float64), 1, kind='stable')
+    return _avg((best[:,1]==t[t>=0])[best[:,0]!=t[t>=0]])
+
+# %% ../nbs/34_metrics.ipynb #0cb7fd51
+def _two(inp, targ):
+    "Of the rows that have a target: the score of class 1, and whether it is true"
+    inp,t = _np(inp).astype(np.float64),_codes(targ)
+    if inp.ndim==1: inp = inp[:,None]
+    if inp.ndim!=2 or inp.shape[1] not in (1,2): raise GalfastError(f"this metric is for two classes, (n, 2), (n, 1) or (n,), not the shape {inp.shape}")
+    if len(inp)!=len(t): raise GalfastError(f"there are {len(inp)} predictions and {len(t)} targets")
+    if (t>1).any(): raise GalfastError(f"this metric is for the classes 0 and 1, and there is a class {t.max()}")
+    return inp[t>=0],t[t>=0]==1
+
+def _chosen(inp, targ):
+    "Whether class 1 is predicted, and whether it is true"
+    s,t = _two(inp, targ)
+    return (s[:,1]>s[:,0] if s.shape[1]==2 else _positive(s[:,0])),t
+
+def _ranked(inp, targ):
+    "Positives and all galaxies at each score that occurs, the highest first; none where a score is nan"
+    s,t = _two(inp, targ)
+    if np.isnan(s).any(): return np.zeros((2,0))
+    if s.shape[1]==2 and not ((s>=0).all() and np.allclose(s.sum(1), 1, atol=1e-3)): s = s[:,1:]-s[:,:1] # logits: as softmax orders them
+    v,i = np.unique(s[:,-1], return_inverse=True)
+    return np.array([np.bincount(i, t, len(v)), np.bincount(i, minlength=len(v))])[:,::-1]
+
+def _ratio(a, b): return float(a/b) if b else math.nan
+
+# %% ../nbs/34_metrics.ipynb #f6e363ff
+def purity(inp, targ)->float:
+    "Share of true positives in what is called positive: precision; nan where nothing is"
+    p,t = _chosen(inp, targ)
+    return _ratio((p&t).sum(), p.sum())
+
+def completeness(inp, targ)->float:
+    "Share of the positives that are found: recall; nan where there are none"
+    p,t = _chosen(inp, targ)
+    return _ratio((p&t).sum(), t.sum())
+
+def positive_f1(inp, targ)->float:
+    "F1 of class 1, the harmonic mean of `purity` and `completeness`; nan where there are no positives, neither true nor predicted"
+    p,t = _chosen(inp, targ)
+    return _ratio(2*(p&t).sum(), p.sum()+t.sum())
+
+# %% ../nbs/34_metrics.ipynb #60211475
+def roc_auc(inp, targ)->float:
+    "Area under the ROC curve: the probability that class 1 is ranked above class 0; nan where either is missing"
+    pos,n = _ranked(inp, targ)
+    neg = n-pos
+    return _ratio((neg*(np.cumsum(pos)-pos/2)).sum(), pos.sum()*neg.sum())
+
+def average_precision(inp, targ)->float:
+    "Mean of the purity down to each positive in the order of scores, the area under the purity-completeness curve in steps; nan where there are no positives"
+    pos,n = _ranked(inp, targ)
+    return _ratio((pos*np.cumsum(pos)/np.cumsum(n)).sum(), pos.sum())
+
 # %% ../nbs/34_metrics.ipynb #a9ad3234
+def _yes_no(inp, targ):
+    "Labels, predicted and true, and whether there is a true one"
+    inp,targ = _np(inp),_np(targ)
+    return inp.reshape(targ.shape)>.5,targ>.5,targ>=0
+
+# %% ../nbs/34_metrics.ipynb #56ecf7b3
 def label_accuracy(inp, targ)->float:
     "Share of single labels that are right at a probability of one half"
-    return float(((_np(inp)>.5)==(_np(targ)>.5)).mean())
+    p,t,ok = _yes_no(inp, targ)
+    return _avg((p==t)[ok])
 
 def label_f1(inp, targ)->float:
     "Mean over the labels of F1 at a probability of one half"
-    p,t = _np(inp)>.5,_np(targ)>.5
-    return float((2*(p&t).sum(0)/(p.sum(0)+t.sum(0)).clip(1)).mean())
+    p,t,ok = _yes_no(inp, targ)
+    return _avg((2*(p&t&ok).sum(0)/((p&ok).sum(0)+(t&ok).sum(0)).clip(1))[ok.any(0)])
 
 # %% ../nbs/34_metrics.ipynb #27dba803
 _by_task = dict(regression=[root_mse, mean_abs_err, nmad, mean_bias, outlier_fraction, r2],
@@ -104,10 +196,19 @@ def scores(
     task:str,
     inp, # Predictions
     targ, # Truth
-)->dict: # Name -> value, and `n`
+)->dict: # Name -> value, and `n`, the galaxies with a label
     "All metrics of a task"
-    if not len(targ): raise GalfastError("no galaxy has both a prediction and a label: nothing to score")
-    return dict(n=len(targ), **{k: f(inp, targ) for k,f in task_scores(task).items()})
+    n = _n_labelled(task, targ)
+    if not n: raise GalfastError("no galaxy has both a prediction and a label: nothing to score")
+    return dict(n=n, **{k: f(inp, targ) for k,f in task_scores(task).items()})
+
+# %% ../nbs/34_metrics.ipynb #988fd50e
+def _n_labelled(task, targ):
+    targ = _np(targ)
+    if not len(targ): return 0
+    if task=='classification': return int((_codes(targ)>=0).sum())
+    targ = targ.reshape(len(targ), -1).astype(np.float64)
+    return int((targ>=0 if task=='multilabel' else ~np.isnan(targ)).any(1).sum())
 
 # %% ../nbs/34_metrics.ipynb #f1ed5f87
 def bootstrap_err(

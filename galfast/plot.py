@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['save_plot', 'residual_stats', 'plot_predictions', 'plot_history', 'plot_confusion', 'galaxy2rgb', 'plot_images',
-           'worst_cases', 'plot_worst']
+           'plot_class', 'worst_cases', 'plot_worst', 'plot_occlusion']
 
 # %% ../nbs/44_plot.ipynb #2fb7d7a0
 from .imports import *
@@ -178,14 +178,26 @@ def plot_predictions(
 
 # %% ../nbs/44_plot.ipynb #a00d188e
 def _history(history):
-    "Numeric columns of `history`, with `epoch`, and the names of its losses and metrics"
+    "Numeric columns of `history`, which of them is the time, and a name and columns for each panel, losses first"
     df = pd.DataFrame(history).reset_index(drop=True)
     if not len(df): raise GalfastError("the history has no epochs")
-    if 'epoch' not in df: df = df.assign(epoch=range(len(df)))
+    x = 'step' if 'step' in df else 'epoch'
+    if x not in df: df = df.assign(epoch=range(len(df)))
     df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce')
-    losses = [o for o in ('train_loss','valid_loss') if o in df and df[o].notna().any()]
-    if not losses: raise GalfastError(f"the history has no numbers under train_loss or valid_loss; it has {first_few(df.columns, 12)}")
-    return df,losses,[o for o in df.columns if o not in ('epoch','train_loss','valid_loss') and df[o].notna().any()]
+    cols = [o for o in df.columns if o not in ('epoch','step') and df[o].notna().any()]
+    losses = [o for o in ('train_loss','valid_loss') if o in cols]
+    if not losses and (x=='epoch' or not cols):
+        raise GalfastError(f"the history has no numbers under train_loss or valid_loss; it has {first_few(df.columns, 12)}")
+    return df,x,[('Loss',losses)][:len(losses)] + _metric_panels([o for o in cols if o not in losses])
+
+def _metric_panels(cols):
+    "A name and columns for each panel: `train_x` and `valid_x` share one, all others have their own"
+    res = {}
+    for c in cols:
+        base = c.removeprefix('train_').removeprefix('valid_')
+        pair = c!=base and f'train_{base}' in cols and f'valid_{base}' in cols
+        res.setdefault((base if pair else c, pair), []).append(c)
+    return [(k,sorted(v)) for (k,_),v in res.items()]
 
 def _history_axes(k):
     "Axes for the losses and `k` metrics: one large, the others small beside it"
@@ -198,38 +210,43 @@ def _history_axes(k):
 # %% ../nbs/44_plot.ipynb #5a7eaadb
 @mpl.rc_context(_rc)
 def plot_history(
-    history, # A table with train_loss, valid_loss, any metrics, and epoch (else counted from 0)
-    units=None, # dict: column -> unit
+    history, # A table with train_loss, valid_loss, any metrics, and epoch (else counted from 0); or with step, then losses may be missing
+    units=None, # dict: column, or metric without train_ and valid_ -> unit
     axs=None, # Axes for the losses and for each metric; a new figure by default
 )->np.ndarray: # `axs` as an array
-    "Losses an epoch, logarithmic where they fall tenfold, each metric, and the epoch with the lowest validation loss"
-    df,losses,mets = _history(history)
-    axs = np.ravel(_history_axes(len(mets)) if axs is None else axs)
-    best = df[losses[-1]].idxmin() if 'valid_loss' in losses else None
-    for i,(ax,cs) in enumerate(zip(axs, [losses]+[[m] for m in mets])):
-        for c in cs:
-            ax.plot(df.epoch, df[c], '--' if c=='train_loss' else '-', marker='o' if len(df)<=30 else None, ms=2.5,
-                    label=dict(train_loss='training', valid_loss='validation').get(c), color='0.5' if c=='train_loss' else _blue)
-        if best is not None: _mark_best(ax, df.epoch[best], df[cs[-1]][best], i==0)
-        ax.set(xlabel='Epoch', ylabel=_label('Loss' if i==0 else cs[0].replace('_', ' '), (units or {}).get(cs[-1], '')))
+    "Losses an epoch (or by step), logarithmic where they fall tenfold, each metric, and the epoch with the lowest validation loss"
+    df,x,panels = _history(history)
+    axs = np.ravel(_history_axes(len(panels)-1) if axs is None else axs)
+    best = df.valid_loss.idxmin() if 'valid_loss' in panels[0][1] else None
+    for i,(ax,(name,cs)) in enumerate(zip(axs, panels)):
+        for c in cs: _curve(ax, df, x, c)
+        if best is not None: _mark_best(ax, x, df[x][best], df[cs[-1]][best], i==0)
+        ax.set(xlabel=x.capitalize(), ylabel=_label(name.replace('_', ' '), (units or {}).get(name, (units or {}).get(cs[-1], ''))))
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator('auto', integer=True, min_n_ticks=1))
-        if len(df)==1: ax.set_xlim(df.epoch[0]-.5, df.epoch[0]+.5)
-        _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
-    axs[0].legend()
+        if df[x].max()>=10_000: ax.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep='')) # 20k
+        if len(df)==1: ax.set_xlim(df[x][0]-.5, df[x][0]+.5)
+        if any(o.iloc[0]>o.iloc[-1] for o in (df[c].dropna() for c in cs)): _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
+        if ax.get_legend_handles_labels()[0] and (i==0 or len(cs)>len(panels[0][1])): ax.legend()
     return axs
 
 # %% ../nbs/44_plot.ipynb #f7c6a55b
+def _curve(ax, df, x, c):
+    df = df[df[c].notna()] if x=='step' else df
+    train = c.startswith('train_')
+    ax.plot(df[x], df[c], '--' if train else '-', marker='o' if len(df)<=30 else None, ms=2.5, color='0.5' if train else _blue,
+            label='training' if train else 'validation' if c.startswith('valid_') else None)
+
 def _log_if_useful(ax, lo, hi):
     if not 0<10*lo<hi: return
     ax.set_yscale('log')
     ax.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1,2,5) if hi<200*lo else (1,)))
     ax.yaxis.set_major_formatter('{x:g}'); ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
-def _mark_best(ax, epoch, v, named):
+def _mark_best(ax, x, at, v, named):
     if not np.isfinite(v): return
-    ax.axvline(epoch, color=_red, lw=.7, ls=':', zorder=0)
-    ax.plot(epoch, v, '*', color=_red, ms=7, mec='w', mew=.5, label=f'best: epoch {epoch:g}, {v:.4g}' if named else None, zorder=4)
-    if not named: ax.set_title(f'{v:.4g} at epoch {epoch:g}', fontsize=7, color=_red, loc='right', pad=3)
+    ax.axvline(at, color=_red, lw=.7, ls=':', zorder=0)
+    ax.plot(at, v, '*', color=_red, ms=7, mec='w', mew=.5, label=f'best: {x} {at:,.8g}, {v:.4g}' if named else None, zorder=4)
+    if not named: ax.set_title(f'{v:.4g} at {x} {at:,.8g}', fontsize=7, color=_red, loc='right', pad=3)
 
 # %% ../nbs/44_plot.ipynb #411c1459
 def _codes(true, pred, labels):
@@ -247,7 +264,7 @@ def _codes(true, pred, labels):
         raise GalfastError(f"{first_few(odd)} not among the {len(labels)} labels: {first_few(labels, 12)}")
     return t.map(pos).to_numpy(), p.map(pos).to_numpy(), [str(o) for o in labels], int((~ok).sum())
 
-def _cell_text(n, share): return '' if n==0 else f'{100*share:.0f}%\n{n:,}' if share>=.0095 or share==0 else f'<1%\n{n:,}'
+def _cell_text(n, share): return f'{100*share:.0f}%\n{n:,}' if share>=.0095 else f'<1%\n{n:,}'
 
 # %% ../nbs/44_plot.ipynb #2cb87a7b
 @mpl.rc_context(_rc)
@@ -255,10 +272,10 @@ def plot_confusion(
     true, # (n,) class names, or numbers with their names in `labels`
     pred, # (n,) likewise; rows without a class are left out and counted
     labels=None, # All classes in the order to be shown; by default those that occur
-    normalize:bool=True, # Colour by the share of the row, or else by the number of galaxies
+    normalize:bool=True, # Colour by the share of the true class, which stands above the number in each cell; False: numbers alone
     ax=None, # Axes; a new figure by default
 ): # `ax`
-    "Galaxies of each true class by predicted class: share of the true class and number in each cell"
+    "Galaxies of each true class by predicted class"
     t,p,labels,missing = _codes(true, pred, labels)
     k = len(labels)
     m = np.zeros((k,k), int); np.add.at(m, (t,p), 1)
@@ -269,7 +286,7 @@ def plot_confusion(
     cmap = mpl.colormaps['Blues']
     ax.imshow(np.ma.masked_equal(c, 0), cmap=cmap, vmin=0, vmax=1.05)
     for i,j in zip(*m.nonzero()):
-        ax.text(j, i, _cell_text(m[i,j], share[i,j]), ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8),
+        ax.text(j, i, _cell_text(m[i,j], share[i,j]) if normalize else f'{m[i,j]:,}', ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8),
                 color='w' if c[i,j]>.6 else _dark)
     _class_ticks(ax, labels, m.sum(1))
     recall = np.diag(share)[m.sum(1)>0].mean()
@@ -299,6 +316,7 @@ def galaxy2rgb(
     if o.ndim!=3: raise GalfastError(f"an image has two or three axes, not the shape {o.shape}")
     if o.shape[0]<o.shape[2]: o = np.moveaxis(o, 0, -1)
     if o.dtype==np.uint8: return np.repeat(o, 3, -1) if o.shape[2]==1 else o[...,:3]
+    if o.shape[2]==1: return np.repeat(_asinh_rgb(o.astype(float)), 3, -1)
     return _asinh_rgb(o.astype(float)[...,np.linspace(o.shape[2]-1, 0, 3).round().astype(int)])
 
 # %% ../nbs/44_plot.ipynb #91f878c8
@@ -316,7 +334,7 @@ def _asinh_rgb(o):
     x = np.nan_to_num(o/np.where(noise>0, noise, max(np.nanmax(np.abs(o)), 1e-30)/100))
     if (obj := x.mean(-1)>5).sum()>9: # most of the way to grey, or the deepest band tints everything
         f = np.median(x[obj], 0).clip(1)
-        x = x*(np.exp(np.log(f).mean())/f)**.7*(1.1,1,.9)
+        x = x*(np.exp(np.log(f).mean())/f)**.7*((1.1,1,.9) if len(f)==3 else 1)
     i = x.mean(-1, keepdims=True).clip(1e-6)
     top = max(np.percentile(i, 99.7), 20) # an empty field stays dark
     x = (x+1)*np.arcsinh(i/3)/i/np.arcsinh(top/3)
@@ -370,7 +388,7 @@ def _captions(n, titles, true, pred, err, prob, size):
 # %% ../nbs/44_plot.ipynb #0094db6b
 @mpl.rc_context(_rc)
 def plot_images(
-    images, # An array of images, or a list of arrays, tensors or paths, of one size or many; None where there is no image
+    images, # An array (n, y, x), (n, y, x, band) or (n, band, y, x), or a list of arrays, tensors or paths, of one size or many; None where there is no image
     titles=None, # A first line for each, such as its objID
     true=None, # (n,) values or class names; (n,target) for more targets
     pred=None, # Likewise
@@ -381,7 +399,7 @@ def plot_images(
     size:float=None, # Inches a side; by default what fills a page
     axs=None, # Axes to draw on, as many as images; a new figure by default
 )->np.ndarray: # The axes, one an image
-    "A grid of images, north up, with true and predicted values or classes above them"
+    "A grid of images, north up; above each its true class, the predicted one and its probability, or the true and predicted values"
     n = len(images)
     if not n: raise GalfastError("there are no galaxies to draw: images is empty")
     if n>400: raise GalfastError(f"{n:,} images are too many for one figure: choose up to 400")
@@ -397,9 +415,10 @@ def plot_images(
     return axs
 
 # %% ../nbs/44_plot.ipynb #b64927e5
-def _grid(n, ncols, size, lines):
+def _grid(n, ncols, size, lines, bar=0, top=0):
+    "`n` axes, with room for `lines` of text above each, a colour bar, and a title, inches"
     nrows = math.ceil(n/ncols)
-    axs = np.ravel(plt.subplots(nrows, ncols, figsize=(ncols*size, nrows*(size+.11*lines)), squeeze=False)[1])
+    axs = np.ravel(plt.subplots(nrows, ncols, figsize=(ncols*size+bar, nrows*(size+.11*lines)+top), squeeze=False)[1])
     for ax in axs[n:]: ax.remove()
     return axs[:n]
 
@@ -409,6 +428,110 @@ def _show_galaxy(ax, rgb, cap, wrong, fontsize):
     ax.set(xticks=[], yticks=[])
     ax.set_title(cap, fontsize=fontsize, pad=3, linespacing=1.15, color=_red if wrong else _dark)
     ax.spines[:].set(visible=bool(wrong) or rgb is None, **(dict(color=_red, lw=2, ls=(0,(3,1.5))) if wrong else dict(color='0.8', lw=.6)))
+
+# %% ../nbs/44_plot.ipynb #e1e65d85
+def _as_stack(images, channels='auto'):
+    "Images as an array (n, y, x, band), without a copy"
+    try: x = _np(images)
+    except ValueError as e: raise GalfastError(f"images must be an array, all of one size ({str(e)[:100]})") from e
+    if x.ndim not in (3,4) or x.dtype.kind not in 'fiub': raise GalfastError(f"images are numbers (n, y, x), (n, y, x, band) or (n, band, y, x), not {x.dtype} of the shape {x.shape}")
+    if x.ndim==3: return x[...,None]
+    if channels=='auto' and x.shape[1]==x.shape[3]: raise GalfastError(f"which axis of {x.shape} is the bands? Say channels='first' or channels='last'")
+    return np.moveaxis(x, 1, -1) if channels=='first' or (channels=='auto' and x.shape[1]<x.shape[3]) else x
+
+def _which_bands(band, k, is_bytes):
+    "Numbers of one band, or of those shown as red, green and blue"
+    if band is None: band = 'rgb' if k>1 else 0
+    if isinstance(band, str) and band=='rgb': return list(range(3)) if is_bytes and k>2 else np.linspace(k-1, 0, 3).round().astype(int).tolist()
+    b = [band] if np.ndim(band)==0 else list(band)
+    if len(b) in (1,3) and all(isinstance(o, (int,np.integer)) and -k<=o<k for o in b): return b
+    raise GalfastError(f"band is a number from 0 to {k-1}, three of them for red, green and blue, or 'rgb', not {band!r}")
+
+def _limits(v, limits):
+    "What is shown black and what white, of the finite numbers among `v`; never the same"
+    v = v[np.isfinite(v)].astype(float)
+    if not len(v): return 0.,1.
+    if isinstance(limits, str):
+        from astropy.visualization import ZScaleInterval
+        lo,hi = ZScaleInterval().get_limits(v)
+    else: lo,hi = np.percentile(v, limits)
+    if not hi>lo: lo,hi = v.min(),v.max() # nearly all pixels are the same
+    return (lo,hi) if hi>lo else (lo-(abs(lo)/2 or .5), lo+(abs(lo)/2 or .5))
+
+def _check_limits(limits):
+    ok = limits=='zscale' if isinstance(limits, str) else np.shape(limits)==(2,) and 0<=limits[0]<limits[1]<=100
+    if not ok: raise GalfastError(f"limits are 'zscale' or two percentiles, such as (1, 99.5), not {limits!r}")
+
+def _between(o, lo, hi):
+    "`o` (y, x, 1 or 3) as RGBA between `lo` and `hi`, transparent where it is nan"
+    o = o.astype(float)
+    x = ((np.nan_to_num(o, nan=lo, posinf=hi, neginf=lo)-lo)/(hi-lo)).clip(0, 1)
+    return np.concatenate([np.repeat(x, 3//x.shape[-1], -1), ~np.isnan(o).any(-1, keepdims=True)], -1)
+
+# %% ../nbs/44_plot.ipynb #fb5bd4c6
+@mpl.rc_context(_rc)
+def plot_class(
+    images, # (n, y, x), (n, y, x, band) or (n, band, y, x); may be larger than memory (np.memmap)
+    n:int=25, # At most so many
+    band=None, # One band by its number, in grey; three, shown as red, green and blue; 'rgb': the first three of bytes, of numbers the last, middle and first. By default grey for one band, else 'rgb'
+    limits=(1,99.5), # Percentiles that are black and white, or 'zscale'; the same for the three bands of a colour, so that colours stay
+    common:bool=False, # The same limits for all images that are drawn
+    seed:int=None, # Draw images at random; None: the first `n`
+    title:str='', # Such as the name of the class; how many are drawn of how many is added
+    unit:str='', # Of the pixels, for the colour bar
+    channels:str='auto', # Bands are 'first' or 'last'; 'auto': the shorter of the two axes
+    ncols:int=None, # Images a row; by default as many as make a square, 8 at most
+    size:float=None, # Inches a side; by default what fills a page
+    axs=None, # Axes to draw on, at most as many images as these; a new figure by default
+)->np.ndarray: # The axes, one an image
+    "A grid of images of a class, between robust limits"
+    x = _as_stack(images, channels)
+    _check_limits(limits)
+    if not len(x): raise GalfastError("there are no galaxies to draw: images is empty")
+    n = min(n, len(x)) if axs is None else min(n, len(x), np.size(axs))
+    if not 1<=n<=400: raise GalfastError(f"{n:,} images cannot be drawn in one figure: choose 1 to 400")
+    rows = np.arange(n) if seed is None else np.sort(np.random.default_rng(seed).choice(len(x), n, replace=False))
+    x = x[rows][..., _which_bands(band, x.shape[-1], x.dtype==np.uint8)]
+    lim = [_limits(x, limits)]*n if common else [_limits(o, limits) for o in x]
+    bar = _bar*(x.shape[-1]==1)
+    ncols = ifnone(ncols, min(n, 8, math.ceil(n**.5)))
+    size = ifnone(size, min(1.75, (_page-bar)/ncols))
+    title = f"{title}, {n} of {len(images):,}" if title and n<len(images) else title
+    if new := axs is None:
+        title = textwrap.fill(title, int(16*(ncols*size+bar)))
+        axs = _grid(n, ncols, size, 0, bar, .17*len(title.splitlines()))
+    axs = np.ravel(axs)[:n]
+    for ax,o,l,i in zip(axs, x, lim, rows): _show_stamp(ax, _between(o, *l), f'{i}', size)
+    if title and new: axs[0].figure.suptitle(title, fontsize=8)
+    elif title: axs[0].set_title(title, loc='left')
+    if bar: _grey_bar(axs, lim[0] if common else None, limits, unit)
+    return axs
+
+# %% ../nbs/44_plot.ipynb #ed3a4495
+def _show_stamp(ax, rgba, number, size):
+    import matplotlib.patheffects as pe
+    ax.imshow(rgba, interpolation='nearest')
+    ax.set(xticks=[], yticks=[], facecolor='#f3b98a') # seen through pixels that are nan
+    ax.spines[:].set(color='0.8')
+    ax.text(.03, .03, number, transform=ax.transAxes, fontsize=np.clip(4*size, 4, 6), color='w', path_effects=[pe.withStroke(linewidth=1, foreground='k')])
+
+_bar = .6 # inches that a colour bar takes, with its numbers and label
+
+def _side_bar(axs, lim, cmap, label):
+    "A colour bar beside all of `axs`, no thicker and not much longer on a large figure than on a small one"
+    fig = axs[0].figure
+    h = fig.get_figheight()
+    shrink = min(.9, 3.5/h)
+    cb = fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(*lim), cmap), ax=list(axs), shrink=shrink, aspect=max(shrink*h/.09, 10), fraction=.05, pad=.02)
+    cb.ax.tick_params(labelsize=6, length=2); cb.set_label(_label(label, width=max(int(18*h), 12)), fontsize=7)
+    return cb
+
+def _grey_bar(axs, lim, limits, unit):
+    "A scale of greys: in pixel values where all images share `lim`, or else what its ends are in each image"
+    if lim: return _side_bar(axs, lim, 'gray', f'pixel value [{unit}]' if unit else 'pixel value')
+    z = isinstance(limits, str)
+    cb = _side_bar(axs, (0,1), 'gray', 'zscale of each image' if z else 'percentile of each image')
+    cb.set_ticks([0,1], labels=['z1','z2'] if z else [f'{o:g}' for o in limits])
 
 # %% ../nbs/44_plot.ipynb #c312f58c
 def worst_cases(
@@ -454,4 +577,54 @@ def _no_mistakes(n, axs=None, **kwargs):
     axs = np.ravel(_grid(1, 1, 1.75, 0) if axs is None else axs)
     axs[0].text(.5, .5, f'no mistakes\namong {n:,}', transform=axs[0].transAxes, ha='center', va='center')
     axs[0].set_axis_off()
+    return axs
+
+# %% ../nbs/44_plot.ipynb #6b7a5a7b
+def _pairs_grid(n, ncols, size):
+    "Axes (n, 2), with a gap after each pair"
+    nrows = math.ceil(n/ncols)
+    fig = plt.figure(figsize=(ncols*(2*size+.15)+_bar, nrows*(size+.16)))
+    gs = fig.add_gridspec(nrows, 3*ncols-1, width_ratios=([1,1,.1]*ncols)[:-1])
+    return np.array([[fig.add_subplot(gs[i//ncols, 3*(i%ncols)+j]) for j in (0,1)] for i in range(n)])
+
+_red_to_blue = mpl.colors.LinearSegmentedColormap.from_list('change',
+    [(0,'#e8190c'),(.5,'#e8190c00'),(.5,'#1580f000'),(1,'#1580f0')]) # clear at 0
+
+def _overlay(ax, rgb, m, lim):
+    "The map `m` over `rgb` in a dim grey"
+    ax.imshow(rgb.mean(-1), cmap='gray', vmin=-40, vmax=360)
+    ax.imshow(m, cmap=_red_to_blue, vmin=-lim, vmax=lim, interpolation='nearest')
+
+# %% ../nbs/44_plot.ipynb #c822ec1a
+@mpl.rc_context(_rc)
+def plot_occlusion(
+    images, # As for `plot_images`, or one image
+    maps, # (n, y, x) from `occlusion_map`, or (y, x); nan pixels are left free
+    titles=None, # One for each pair, such as class and probability
+    label:str='change in probability when hidden', # Of the colour bar
+    limit:float=None, # The largest change on the colour bar; by default that of all maps
+    to_rgb=galaxy2rgb, # image -> uint8 (y,x,3)
+    ncols:int=None, # Pairs a row; by default what makes the figure a square, 4 at most
+    size:float=None, # Inches a side; by default what fills a page
+    axs=None, # Axes (n, 2) to draw on; a new figure by default
+)->np.ndarray: # The axes (n, 2): the galaxy, and its map over it
+    "Each galaxy beside its occlusion map, on one scale"
+    maps = _np(maps).astype(float)
+    if maps.ndim==2: images,maps,titles = [images],maps[None],None if titles is None else [titles] if isinstance(titles, str) else titles
+    n = len(images)
+    if maps.ndim!=3 or len(maps)!=n: raise GalfastError(f"there are {n} images, and maps of the shape {maps.shape}: ({n}, y, x) is expected")
+    if not 1<=n<=200: raise GalfastError(f"{n:,} maps cannot be drawn in one figure: choose 1 to 200")
+    if titles is not None and len(titles)!=n: raise GalfastError(f"there are {n} images, and titles has {len(titles)} values")
+    rgb = [to_rgb(o) for o in images]
+    if bad := [o.shape[:2] for o in rgb if o.shape[:2]!=maps.shape[1:]]: raise GalfastError(f"a map of {maps.shape[1:]} px does not lie over an image of {bad[0]} px")
+    lim = ifnone(limit, np.abs(maps[np.isfinite(maps)]).max(initial=0)) or 1.
+    ncols = ifnone(ncols, min(n, 4, math.ceil((n/2)**.5)))
+    size = ifnone(size, min(1.75, (_page-_bar)/(2*ncols)-.07))
+    font = np.clip(6*size, 5.5, 8)
+    axs = _pairs_grid(n, ncols, size) if axs is None else np.reshape(axs, (-1,2))
+    for i,(pair,o,m) in enumerate(zip(axs, rgb, maps)):
+        pair[0].imshow(o); _overlay(pair[1], o, m, lim)
+        for ax in pair: ax.set(xticks=[], yticks=[]); ax.spines[:].set(color='0.8')
+        if titles is not None: pair[0].set_title(textwrap.shorten(str(titles[i]), int(240*size/font), placeholder='…'), loc='left', fontsize=font, pad=3)
+    _side_bar(axs.flat, (-lim,lim), _red_to_blue, label)
     return axs

@@ -214,3 +214,144 @@ def test_save(tmp_path):
         o = save_plot(plot_predictions(*data()), tmp_path/'run'/f'a.{s}')
         assert o.stat().st_size>5000
     assert not plt.get_fignums() and sorted(o.name for o in Path(tmp_path/'run').iterdir())==['a.pdf','a.png']
+
+def lines(ax): return {o.get_color(): (o.get_linestyle(), o.get_xdata().tolist(), o.get_ydata().tolist()) for o in ax.lines if o.get_linestyle() in ('-','--')}
+
+def test_training_and_validation_share_a_panel():
+    e = [0,1,2]
+    h = dict(epoch=e, train_loss=[3.,2,1], train_accuracy=[.5,.7,.9], train_top=[.1,.2,.3], valid_loss=[3.,1,2], valid_accuracy=[.4,.6,.5], kappa=[.2,.3,.1], valid_speed=[1.,2,3])
+    axs = plot_history(h, units=dict(accuracy='%', kappa='x'))
+    assert [o.get_ylabel() for o in axs]==['Loss','accuracy [%]','train top','kappa [x]','valid speed']
+    assert lines(axs[1])=={'0.5': ('--',e,h['train_accuracy']), '#0072B2': ('-',e,h['valid_accuracy'])}
+    assert [o.get_title(loc='right') for o in axs[1:]]==['0.6 at epoch 1','0.2 at epoch 1','0.3 at epoch 1','2 at epoch 1']
+    assert axs[0].get_legend() and not any(o.get_legend() for o in axs[1:])
+    assert list(lines(axs[2]))==['0.5'] and list(lines(axs[4]))==['#0072B2']
+
+def test_fastai_names_them_so():
+    pytest.importorskip('fastai')
+    from fastai.vision.all import DataLoader,DataLoaders,Learner,MSELossFlat,mae,nn,torch
+    x = torch.linspace(0, 1, 16)[:,None]
+    dl = DataLoader(list(zip(x, x*2)), bs=8)
+    learn = Learner(DataLoaders(dl, dl, device='cpu'), nn.Linear(1, 1), loss_func=MSELossFlat(), metrics=mae)
+    learn.recorder.train_metrics = True
+    with learn.no_bar(), learn.no_logging(): learn.fit(2)
+    names = learn.recorder.metric_names[1:-1]
+    axs = plot_history(pd.DataFrame(learn.recorder.values, columns=names))
+    assert [o.get_ylabel() for o in axs]==['Loss','mae'] and len(lines(axs[1]))==2
+
+def test_history_by_step():
+    s = list(range(1000, 21_000, 1000))
+    v = [.5+i/100 if i%5==0 else np.nan for i in range(20)]
+    axs = plot_history(dict(step=s, train_accuracy=np.linspace(.4, .9, 20), valid_accuracy=v, epoch=[0]*20))
+    assert len(axs)==1 and (axs[0].get_xlabel(),axs[0].get_ylabel())==('Step','accuracy')
+    assert lines(axs[0])['#0072B2'][1:]==([1000,6000,11_000,16_000],[.5,.55,.6,.65]) # joined over the gaps
+    assert [o.get_text() for o in axs[0].get_legend().get_texts()]==['training','validation']
+    axs = plot_history(dict(step=s, train_loss=np.geomspace(9, .1, 20), valid_loss=np.geomspace(9, .3, 20)))
+    assert axs[0].get_yscale()=='log' and axs[0].get_legend().get_texts()[2].get_text()=='best: step 20,000, 0.3'
+    assert plot_history(dict(step=[5,10], accuracy=[.1,.2]))[0].get_legend() is None
+    with pytest.raises(GalfastError, match='it has step'): plot_history(dict(step=[1,2]))
+
+def test_what_rises_tenfold_stays_linear():
+    axs = plot_history(dict(train_loss=[3.,1], valid_loss=[2.,1], accuracy=[.05,.9]))
+    assert axs[1].get_yscale()=='linear'
+
+def test_confusion_shows_counts():
+    t,p = [0]*90+[1]*10,[0]*80+[1]*13+[0]*7
+    m = metrics.confusion_matrix(t, p)
+    assert cells(plot_confusion(t, p, normalize=False))=={i: str(m[i]) for i in np.ndindex(2, 2)}
+    assert cells(plot_confusion(t, p))[(0,0)]=='89%\n80'
+
+def test_one_band_is_grey():
+    f = np.random.default_rng(0).normal(0, 1, (32,32)); f[12:20,12:20] += 200
+    for o in (f, f[None], f[...,None]):
+        rgb = galaxy2rgb(o)
+        assert (rgb==rgb[...,:1]).all() and rgb[16,16,0]>150 and rgb[:8].mean()<60
+
+def shown(ax): return ax.images[0].get_array()
+
+@pytest.mark.parametrize('limits', [(1,99.5),(0,100),'zscale'])
+@pytest.mark.parametrize('common', [False,True])
+def test_class_limits(limits, common):
+    from astropy.visualization import ZScaleInterval
+    x = np.random.default_rng(0).normal(0, 1, (6,20,21))*np.arange(1, 7)[:,None,None]; x[0,3,4] = np.nan
+    axs = plot_class(x, 4, limits=limits, common=common, unit='nJy')
+    for i,ax in enumerate(axs):
+        v = x[:4] if common else x[i]
+        lo,hi = ZScaleInterval().get_limits(v[np.isfinite(v)]) if limits=='zscale' else np.nanpercentile(v, limits)
+        a = shown(ax)
+        np.testing.assert_allclose(a[np.isfinite(x[i]),0], np.clip((x[i][np.isfinite(x[i])]-lo)/(hi-lo), 0, 1), atol=1e-12)
+        assert (a[...,0]==a[...,1]).all() and (a[...,0]==a[...,2]).all()
+        assert ((a[...,3]==0)==np.isnan(x[i])).all()
+    bar = axs[0].figure.axes[-1]
+    assert bar.get_ylabel()==('pixel value [nJy]' if common else 'zscale of each image' if limits=='zscale' else 'percentile of each image')
+    if common: np.testing.assert_allclose(bar.get_ylim(), (lo,hi))
+    else: assert [o.get_text() for o in bar.get_yticklabels()]==(['z1','z2'] if limits=='zscale' else [f'{o:g}' for o in limits])
+
+def test_class_bands_and_layouts():
+    x = np.random.default_rng(0).normal(0, 1, (3,20,21,5)).astype(np.float32)
+    def colour(b): v = x[0][...,b].astype(float); lo,hi = np.percentile(v, (1,99.5)); return np.clip((v-lo)/(hi-lo), 0, 1)
+    for o in (x, x.transpose(0,3,1,2)):
+        np.testing.assert_allclose(shown(plot_class(o)[0])[...,:3], colour([4,2,0]), atol=1e-6)
+        np.testing.assert_allclose(shown(plot_class(o, band=(0,1,2))[0])[...,:3], colour([0,1,2]), atol=1e-6)
+        np.testing.assert_allclose(shown(plot_class(o, band=3)[0])[...,:3], np.repeat(colour([3]), 3, -1), atol=1e-6)
+    rgb = np.random.default_rng(0).integers(0, 256, (2,9,9,3), dtype=np.uint8)
+    np.testing.assert_allclose(shown(plot_class(rgb, limits=(0,100))[0])[...,:3], (rgb[0]-float(rgb[0].min()))/np.ptp(rgb[0]).astype(float)) # bytes stay red, green, blue
+    assert len(plot_class(rgb)[0].figure.axes)==2 and len(plot_class(rgb, band=0)[0].figure.axes)==3 # a bar for one band alone
+    torch = pytest.importorskip('torch')
+    assert (shown(plot_class(torch.tensor(x))[0])==shown(plot_class(x)[0])).all()
+
+def test_class_takes_the_first_or_some():
+    x = np.arange(100.)[:,None,None]+np.zeros((1,4,4)); x[:,0,0] = -1
+    num = lambda **kw: [int(o.texts[0].get_text()) for o in plot_class(x, 7, **kw)]
+    assert num()==list(range(7)) and num(seed=3)==num(seed=3)!=num(seed=4) and len(set(num(seed=3)))==7
+    axs = plot_class(x, 7, seed=3, limits=(0,100), common=True, title='lens')
+    top = max(i:=[int(o.texts[0].get_text()) for o in axs])
+    np.testing.assert_allclose([shown(o)[2,2,0] for o in axs], [(j+1)/(top+1) for j in i])
+    assert axs[0].figure.get_suptitle()=='lens, 7 of 100' and plot_class(x[:7], title='lens')[0].figure.get_suptitle()=='lens'
+
+def test_class_reads_only_what_it_draws(tmp_path):
+    np.save(tmp_path/'a.npy', np.random.default_rng(0).normal(size=(50,6,6,3)))
+    x = np.load(tmp_path/'a.npy', mmap_mode='r')
+    assert len(plot_class(x, 5, seed=0))==5
+
+def test_class_on_given_axes():
+    fig = mpl.figure.Figure(figsize=(6,3))
+    axs = fig.subplots(1, 3)
+    mine = plt.figure()
+    assert len(plot_class(np.random.default_rng(0).normal(size=(9,5,5)), axs=axs, title='noise'))==3
+    plot_occlusion(np.zeros((1,5,5)), np.ones((1,5,5)), axs=axs[:2])
+    fig.canvas.draw()
+    assert plt.get_fignums()==[mine.number] and not mine.axes and fig.get_suptitle()=='' and axs[0].get_title(loc='left')=='noise, 3 of 9'
+
+def test_occlusion_colours():
+    m = np.zeros((2,9,9)); m[0,2,2],m[0,6,6],m[1,4,4],m[1,0,0] = -.4,.2,.8,np.nan
+    axs = plot_occlusion(np.random.default_rng(0).normal(size=(2,9,9)), m, ['a','b'])
+    assert axs.shape==(2,2) and [o.get_title(loc='left') for o in axs[:,0]]==['a','b']
+    for ax,o in zip(axs[:,1], m):
+        im = ax.images[1]
+        assert im.get_clim()==(-.8,.8) # the same, and symmetric
+        r,g,b,a = np.moveaxis(im.to_rgba(im.get_array()), -1, 0)
+        np.testing.assert_allclose(a, np.abs(np.nan_to_num(o))/.8, atol=.01)
+        assert (r>b)[o<0].all() and (b>r)[o>0].all()
+    assert axs[0,0].figure.axes[-1].get_ylabel()=='change in probability when hidden' and axs[0,0].figure.axes[-1].get_ylim()==(-.8,.8)
+    assert plot_occlusion(np.zeros((5,5,3), np.uint8), m[0,:5,:5], limit=1)[0,1].images[1].get_clim()==(-1,1)
+
+@pytest.mark.parametrize('n', [1,2,5,37])
+def test_grids_of_any_number(n):
+    x = np.random.default_rng(0).normal(size=(n,7,7))
+    for axs in (plot_class(x, 50), plot_occlusion(x, x, ['a very long name of a class indeed, '*4]*n)):
+        assert len(axs)==n
+        axs.flat[0].figure.canvas.draw()
+        boxes = [o.get_position() for o in np.ravel(axs)]
+        assert min(o.width for o in boxes)*axs.flat[0].figure.get_figwidth()>.5 # no layout collapsed
+
+@pytest.mark.parametrize('f,msg', [
+    (lambda x: plot_class(x[:0]), 'no galaxies'), (lambda x: plot_class(x[0]), r'\(9, 9\)'), (lambda x: plot_class(x, 0), '0 images'), (lambda x: plot_class(x, band=1), "not 1"),
+    (lambda x: plot_class(x, band='g'), "not 'g'"), (lambda x: plot_class(x, band=(0,0)), r'not \(0, 0\)'), (lambda x: plot_class(x, limits='sigma'), "not 'sigma'"),
+    (lambda x: plot_class(x, limits=(99,1)), 'two percentiles'), (lambda x: plot_class([x[0],x[0,:5]]), 'all of one size'), (lambda x: plot_class(x[:,:3,:3,None]*np.ones(3)), "channels='first'"),
+    (lambda x: plot_class(np.full((2,3,3), 'a')), 'images are numbers'), (lambda x: plot_class(np.tile(x, (300,1,1)), 500), '500 images'),
+    (lambda x: plot_occlusion(x, x[:1]), 'maps of the shape'), (lambda x: plot_occlusion(x, x[:,:5]), r'\(5, 9\) px'), (lambda x: plot_occlusion(x, x, ['a']), 'titles has 1'),
+    (lambda x: plot_occlusion(x[:0], x[:0]), '0 maps')])
+def test_errors_of_grids(f, msg):
+    with pytest.raises(GalfastError, match=msg): f(np.random.default_rng(0).normal(size=(2,9,9)))
+    assert not plt.get_fignums()
