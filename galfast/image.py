@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['band_nm', 'read_fits', 'FITSImage', 'sky_stats', 'band_wavelength', 'rgb_image', 'FITSImageBlock', 'Stretch',
-           'AsinhTfm', 'LinearTfm', 'LogTfm', 'MinMaxTfm', 'SubtractBackground', 'stretch_from_config', 'image_stats',
-           'CropResize']
+           'AsinhTfm', 'LinearTfm', 'LogTfm', 'MinMaxTfm', 'StampTfm', 'SubtractBackground', 'stretch_from_config',
+           'image_stats', 'CropResize']
 
 # %% ../nbs/20_image.ipynb #501bfe05
 from .imports import *
@@ -496,6 +496,30 @@ class MinMaxTfm(Stretch):
         if lo is None: raise ImageError("no images to take limits from")
         return cls(lo, hi, floor, ceil)
 
+# %% ../nbs/20_image.ipynb #60334739
+class StampTfm(Stretch):
+    "Each band of each stamp clipped at `nsigma` below its median, its lowest pixel subtracted, divided by its sum"
+    order = 15
+    def __init__(self,
+        nsigma:float=2., # Robust standard deviations below the median; what lies lower is raised
+    ):
+        super().__init__()
+        self._init(nsigma=nsigma)
+    def encodes(self, x:TensorImage):
+        v = x.as_subclass(Tensor).float().flatten(-2)
+        q1,m,q3 = (o[...,None] for o in _quartiles(v))
+        v = v.maximum(m-self.nsigma*.7413*(q3-q1))
+        v = v-v.amin(-1, keepdim=True)
+        return retain_meta(x, TensorImage((v/v.sum(-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)).view(x.shape)).as_subclass(type(x)))
+    def decodes(self, x:TensorImage): return x
+
+# %% ../nbs/20_image.ipynb #985f8937
+def _quartiles(v):
+    "The 25, 50 and 75% points of the last axis, as `np.percentile` has them; one sort serves all three"
+    s,n = v.sort(-1).values,v.shape[-1]
+    at = [q*(n-1) for q in (.25,.5,.75)]
+    return [torch.lerp(s[...,int(a)], s[...,min(int(a)+1, n-1)], a-int(a)) for a in at]
+
 # %% ../nbs/20_image.ipynb #74992c38
 class SubtractBackground(Stretch):
     "x less its `sky_stats` level, band by band"
@@ -515,7 +539,7 @@ def stretch_from_config(
     "The stretch that `cfg` describes"
     if cfg is None or isinstance(cfg, Stretch): return cfg
     if is_listy(cfg): return [stretch_from_config(o) for o in cfg]
-    known = {o.__name__: o for o in (AsinhTfm,LinearTfm,LogTfm,MinMaxTfm,SubtractBackground)}
+    known = {o.__name__: o for o in (AsinhTfm,LinearTfm,LogTfm,MinMaxTfm,SubtractBackground,StampTfm)}
     pars = dict(cfg)
     name = pars.pop('name', None)
     if name not in known: raise ImageError(f"no stretch is called {name!r}; there are {first_few(known)}")

@@ -11,6 +11,7 @@ from fastai.vision.all import *
 
 from .core import *
 from .pack import *
+from .columns import *
 from .data import *
 from .metrics import *
 from .learner import *
@@ -46,9 +47,9 @@ def predict_chunks(
     for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
         pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
         if len(rows):
-            pred[rows],e = run.predict(x, tta, bs, fast)
+            pred[rows],e = run.predict(x, tta, bs, fast, df.iloc[i:i+chunk].iloc[rows])
             if e is not None: err[rows] = e
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.spec.task=='regression' else None, run.spec, id_col, status)
+        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.spec.task in ('regression','mixed') else None, run.spec, id_col, status)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder

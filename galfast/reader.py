@@ -46,20 +46,21 @@ class ImageReader:
         crop:int=None, # Side of the central part that is used, in px of the file; None: all
         bands=None, # FITS: the bands, in order, as letters or a list of names; None: all
         hdu=None, # FITS: number or name of the HDU, or a list
-        stretch=None, # FITS: a stretch of `galfast.image`, or its config
+        stretch=None, # FITS and arrays: a stretch of `galfast.image`, or its config
         nan='zero', # FITS: what missing pixels become
         pattern:str=None, # FITS, one file a band: such as '{objID}_{band}.fits'
         pad:bool=False, # Images smaller than the crop get a border of zeros; otherwise they are an error
         native=None, # Expected (height, width) of the file; None: that of the first image read, or any if there is a `crop`; 'any': not checked
     ):
-        if isinstance(stretch, dict): stretch = stretch_from_config(stretch)
+        stretch = stretch_from_config(stretch)
         if native is None and crop: native = 'any'
         if native is not None and native!='any': native = tuple(native)
         store_attr()
         self.resize = CropResize(ifnone(size, crop), crop, pad) if size or crop else noop
     def __call__(self, fn):
         if self.kind=='rgb': return TensorImage(torch.from_numpy(self.decode(fn)[0]).permute(2,0,1))
-        im = FITSImage.create(fn, bands=self.bands, hdu=self.hdu, stretch=self.stretch, nan=self.nan) if self.kind=='fits' else TensorImage(torch.as_tensor(fn))
+        if self.kind=='fits': im = FITSImage.create(fn, bands=self.bands, hdu=self.hdu, stretch=self.stretch, nan=self.nan)
+        else: im = Pipeline(self.stretch)(TensorImage(torch.as_tensor(fn))) if self.stretch else TensorImage(torch.as_tensor(fn))
         self.check_native(im.shape[-2:], fn)
         return self.resize(im)
     def decode(self, fn)->tuple: # uint8 (y, x, band), or float32 (band, y, x); and where pixels are missing (band, y, x), None if nowhere
@@ -86,7 +87,9 @@ class ImageReader:
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern pad native'.split()}
-        return merge(res, dict(stretch=self.stretch.config() if self.stretch else None))
+        return merge(res, dict(stretch=_stretch_config(self.stretch)))
+
+def _stretch_config(o): return None if o is None else [s.config() for s in o] if is_listy(o) else o.config()
 
 # %% ../nbs/23_reader.ipynb #3255a853
 def guess_reader(

@@ -7,6 +7,9 @@ __all__ = ['GalaxyModel', 'shrink', 'fit_err', 'apply_err', 'GalaxyRun', 'predic
            'pick_device']
 
 # %% ../nbs/38_run.ipynb #53d8848f
+from dataclasses import replace
+from itertools import repeat
+
 from .imports import *
 from fastai.vision.all import *
 from safetensors.torch import load_file,save
@@ -15,6 +18,7 @@ import galfast
 from .core import *
 from .image import *
 from .reader import *
+from .columns import *
 from .data import *
 from .augment import *
 from .gp import *
@@ -29,34 +33,30 @@ class GalaxyModel(Module):
     def __init__(self,
         members, # Networks: (n, band, y, x), normalised -> (n, outputs); may be none if there is a `gp`
         mean, std, # Of each band, over the training set
-        task:str='regression', # One of `tasks`
-        exclusive:bool=True, # Do vote fractions add up to one?
+        spec:TargetSpec, # What the outputs are
         gp:nn.Module=None, # A `PhotometryGP`
         gp_weight:float=0., # Its share in the answer
         window:int=None, # The networks see the central `window` px only
         net_size:int=None, # The networks see images of this side; the features are measured on all pixels
     ):
-        self.members,self.task,self.exclusive,self.gp,self.gp_weight = nn.ModuleList(members),task,exclusive,gp,gp_weight
+        self.members,self.spec,self.gp,self.gp_weight = nn.ModuleList(members),spec,gp,gp_weight
         self.window,self.net_size = window,net_size
         for k,v in dict(mean=mean, std=std).items(): self.register_buffer(k, torch.tensor(v, dtype=torch.float32).view(1,-1,1,1))
-    def activation(self, x):
-        if self.task=='classification' or (self.task=='votes' and self.exclusive): return x.softmax(-1)
-        return x if self.task=='regression' else x.sigmoid()
-    def forward(self, x, views=1, bf16=False):
+    def forward(self, x, views=1, bf16=False, table=None):
         "(predictions, spread over the views), each (n, outputs); with `bf16` the networks, and they alone, in bfloat16"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
         second = None if self.gp is None else self.as_answer(self.gp(x)[0])
         if not self.members: return second,torch.zeros_like(second)
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
-        p = torch.stack([predict_views(m, z, views, self.activation, bf16) for m in self.members]) # member, view, n, output
+        p = torch.stack([predict_views(m, z, views, self.spec.activation, bf16, table) for m in self.members]) # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
         return (mean if second is None else torch.lerp(mean, second, self.gp_weight)), spread
     def as_answer(self, p):
         "The mean of the Gaussian process as an answer: probabilities lie in [0, 1] and add up to one"
-        if self.task=='regression': return p
+        if self.spec.task=='regression': return p
         p = p.clamp(1e-3, 1)
-        return p/p.sum(-1, keepdim=True) if self.task=='classification' or (self.task=='votes' and self.exclusive) else p
+        return p/p.sum(-1, keepdim=True) if self.spec.exclusive and self.spec.task!='multilabel' else p
 
 def shrink(
     x, # Images (n, band, y, x), uint8 or float
@@ -98,6 +98,7 @@ class GalaxyRun:
         id_col:str='objID',
         err:list=None, # [a, b] of `fit_err` for each target of a regression
         info:dict=None, # Anything else worth keeping: recipe, seed, versions, times
+        table:TableSpec=None, # Columns that the networks see beside the image
         path:Path=None, # Folder, if it has one
     ): store_attr()
     def __repr__(self):
@@ -109,8 +110,9 @@ class GalaxyRun:
         if getattr(learn, 'arch_config', None) is None: raise GalfastError("only a galaxy_learner whose arch is a name of galaxy_archs can be used here or saved")
         d = learn.dls
         window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
-        model = GalaxyModel([learn.model], *ifnone(d.stats, ([0.]*n_bands(d), [1.]*n_bands(d))), d.spec.task, d.spec.exclusive, window=window)
-        return cls(model.eval(), d.spec, d.reader, [learn.arch_config], d.id_col)
+        spec = replace(d.spec, exclusive=getattr(learn.loss_func, 'exclusive', d.spec.exclusive))
+        model = GalaxyModel([learn.model], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
+        return cls(model.eval(), spec, d.reader, [learn.arch_config], d.id_col, table=d.table)
     def to(self, device): self.model.to(device); return self
     @property
     def device(self): return self.model.mean.device
@@ -119,16 +121,23 @@ class GalaxyRun:
         tta:bool=True, # The mean of all eight orientations
         bs:int=256, # Images at a time
         fast:bool=None, # Networks in bfloat16; by default where the machine gains from it
+        df:pd.DataFrame=None, # Rows with the columns of `table`, where the networks see them
     )->tuple: # Predictions and one sigma (None but for regression): float64 (n, outputs)
         "What the model says to `images`"
         fast = ifnone(fast, has_fast_bf16(self.device))
         self.model.eval().to(memory_format=torch.channels_last)
-        with torch.inference_mode(): res = [self.model(x.to(self.device), 8 if tta else 1, fast) for x in images.split(bs)]
+        with torch.inference_mode(): res = [self.model(x.to(self.device), 8 if tta else 1, fast, t) for x,t in zip(images.split(bs), self._tables(df, len(images), bs))]
         res = [[o.cpu().double().numpy() for o in r] for r in res] # a GPU is waited for once
         pred,spread = (np.concatenate(o) for o in zip(*res))
+        if self.spec.task=='mixed': return pred,np.full_like(pred, np.nan)
         if self.spec.task!='regression': return pred,None
         err = np.stack([apply_err(spread[:,i], ab) for i,ab in enumerate(self.err)], 1) if self.err else np.full_like(pred, np.nan)
         return pred,err
+    def _tables(self, df, n, bs):
+        "The columns beside `n` images, `bs` rows at a time"
+        if self.table is None: return repeat(None)
+        if df is None or len(df)!=n: raise GalfastError(f"this run sees {first_few(self.table.columns)} beside each image: give a table with a row for each of {n} images")
+        return torch.from_numpy(self.table.encode(df)).to(self.device).split(bs)
 
 # %% ../nbs/38_run.ipynb #5aad8a75
 def prediction_table(
@@ -143,19 +152,18 @@ def prediction_table(
     ids = np.asarray(ids, dtype=object)
     status = np.full(len(ids), 'ok', dtype=object) if status is None else np.asarray(status, dtype=object)
     cols = {id_col: ids}
-    if spec.task=='classification':
-        t,ok = spec.targets[0],~np.isnan(pred).any(1)
-        best = np.full(len(ids), None, dtype=object)
-        best[ok] = np.array(spec.classes, dtype=object)[pred[ok].argmax(1)]
-        cols |= {f'{t}_pred': best, **{f'{t}_prob_{c}': pred[:,i] for i,c in enumerate(spec.classes)}}
-    else:
-        for i,t in enumerate(spec.targets):
-            cols[f'{t}_pred'] = pred[:,i]
-            if err is not None: cols[f'{t}_err'] = err[:,i]
+    for p,o,_ in spec.heads: cols |= _head_columns(p, pred[:,o], None if err is None or p.task!='regression' else err[:,o])
     return pd.DataFrame({**cols, 'status': status})
 
+def _head_columns(spec, pred, err):
+    if spec.task!='classification': return {k: v for i,t in enumerate(spec.targets) for k,v in ((f'{t}_pred', pred[:,i]), *([] if err is None else [(f'{t}_err', err[:,i])]))}
+    t,ok = spec.targets[0],~np.isnan(pred).any(1)
+    best = np.full(len(pred), None, dtype=object)
+    best[ok] = np.array(spec.classes, dtype=object)[pred[ok].argmax(1)]
+    return {f'{t}_pred': best, **{f'{t}_prob_{c}': pred[:,i] for i,c in enumerate(spec.classes)}}
+
 # %% ../nbs/38_run.ipynb #3e61d4a0
-_keys = {'galfast', 'format', 'spec', 'reader', 'nets', 'id_col', 'err', 'stats', 'gp', 'gp_weight', 'window', 'net_size', 'info'}
+_keys = {'galfast', 'format', 'spec', 'reader', 'nets', 'id_col', 'err', 'stats', 'gp', 'gp_weight', 'window', 'net_size', 'table', 'info'}
 
 # %% ../nbs/38_run.ipynb #8ef25f6b
 def save_run(
@@ -166,7 +174,7 @@ def save_run(
     if isinstance(run, Learner): run = GalaxyRun.from_learner(run)
     path,m = Path(path),run.model
     cfg = dict(galfast=galfast.__version__, format=1, spec=asdict(run.spec), reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
-               stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, info=run.info or {})
+               stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, table=run.table.config if run.table else None, info=run.info or {})
     with atomic_path(path/'model.safetensors') as p: p.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()}))
     write_json(path/'config.json', cfg)
     return path
@@ -181,14 +189,15 @@ def load_run(
     try:
         spec = TargetSpec(**cfg['spec'])
         reader = ImageReader(**cfg['reader'])
-        nets = [build_model(**o) for o in cfg['nets']]
+        nets = [rebuild_model(o) for o in cfg['nets']]
+        table = TableSpec(**cfg['table']) if cfg['table'] else None
         gp = PhotometryGP(**cfg['gp']) if cfg['gp'] else None
         if not nets and gp is None: raise ValueError('neither networks nor a Gaussian process')
-        model = GalaxyModel(nets, *cfg['stats'], spec.task, spec.exclusive, gp, cfg['gp_weight'], cfg['window'], cfg['net_size'])
+        model = GalaxyModel(nets, *cfg['stats'], spec, gp, cfg['gp_weight'], cfg['window'], cfg['net_size'])
     except (TypeError,KeyError,ValueError,AttributeError) as e: raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({type(e).__name__}: {str(e)[:200]})") from e
     try: model.load_state_dict(load_file(path/'model.safetensors'))
     except Exception as e: raise RunError(f"{path/'model.safetensors'}: not the weights that config.json describes ({type(e).__name__}: {str(e)[:200]})") from e
-    return GalaxyRun(model.eval(), spec, reader, cfg['nets'], cfg['id_col'], cfg['err'], cfg['info'], path).to(pick_device(device))
+    return GalaxyRun(model.eval(), spec, reader, cfg['nets'], cfg['id_col'], cfg['err'], cfg['info'], path, table).to(pick_device(device))
 
 def pick_device(
     device='auto', # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'

@@ -20,6 +20,7 @@ from .image import *
 from .reader import *
 from .augment import *
 from .pack import *
+from .columns import *
 from .data import *
 from .photometry import *
 from .gp import *
@@ -151,6 +152,7 @@ def train_galaxies(
     job = TrainJob(target, **mine)
     df = read_catalog(df, job.id_col)
     spec = target_spec(df, target, job.task)
+    if spec.parts: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner, which has a head for each")
     job.target,job.task = spec.targets,spec.task
     job.recipe = recipe = choose_recipe(int((~spec.missing(df)).sum()), spec.task, **kwargs)
     state = job.state(df)
@@ -240,7 +242,7 @@ def fit_recipe(
     stats = small.stats(train) if recipe.members else ([0.]*data.images.shape[1], [1.]*data.images.shape[1])
     fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints) if recipe.members else []
     gp,loo = fit_gp(data, spec, train, device, seed, recipe.keep) if recipe.gp_weight!=0 and (len(train)>=10 or not fits) else (None, None)
-    model = GalaxyModel([f.model for f in fits], *stats, spec.task, spec.exclusive, gp, 0., recipe.window, recipe.size)
+    model = GalaxyModel([f.model for f in fits], *stats, spec, gp, 0., recipe.window, recipe.size)
     run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col)
     held = held_back(model, fits, splits, data, target_matrix(spec, data.df), loo, recipe.gp_weight)
     run.info = dict(n_train=len(train), n_valid=len(held.rows), validation=how, gp_weight=model.gp_weight)
@@ -304,7 +306,7 @@ def fit_member(i, data, spec, recipe, valid_idx, stats, seed, device, checkpoint
             learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=[_Meter(iter(meter)), *L(save)], start_epoch=done, reset_opt=False)
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
-    one = GalaxyModel([model], *stats, spec.task, spec.exclusive, window=recipe.window).to(device).eval()
+    one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
     with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast) for i in torch.as_tensor(valid_idx).split(256)]
     names = learn.recorder.metric_names[1:-1] if len(learn.recorder.metric_names)>2 else ['train_loss', 'valid_loss', *task_scores(spec.task)]
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
