@@ -306,7 +306,7 @@ def sim_rgb(
     "What SkyServer's `getjpeg` would show"
     check_arg(set('gri')<=set(bands), 'bands', bands, "such that 'g', 'r' and 'i' are among them")
     r,g,b = (flux[list(bands).index(o)]*k/6.5*(.396/pixscale)**2 for o,k in (('i',5.6),('r',6.5),('g',8.4)))
-    return make_lupton_rgb(r, g, b, stretch=.6, Q=8)
+    with np.errstate(invalid='ignore'): return make_lupton_rgb(r, g, b, stretch=.6, Q=8) # 0/0 where a pixel has no light
 
 # %% ../nbs/05_sim.ipynb #1ca5ed1d
 def _to_fits(flux, row, bands, pixscale):
