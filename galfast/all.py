@@ -5,9 +5,11 @@ from .imports import *
 from .core import *
 from .survey import *
 from .sim import *
+from .simsets import *
 from .net import *
 from .skyserver import *
 from .cutouts import *
+from .galaxy10 import *
 from .image import *
 from .columns import *
 from .augment import *
