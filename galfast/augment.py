@@ -293,7 +293,7 @@ class GalaxyAugment(BatchAugment):
         res = {k: 'surface brightness' for k,v in dict(rotation=self.max_deg, shift=self.max_shift, shear=self.max_shear, zoom=self.zoom).items() if np.any(v)}
         if self.zoom and self.keep_flux: res['zoom'] = 'total'
         return {**{k: 'exact' for k,v in dict(window=self.crop, dihedral=self.dihedral).items() if v}, **res}
-    def before_call(self, b, split_idx=None): self.do,self.training,self.drawn = True,split_idx!=1,None
+    def before_call(self, b, split_idx=None): self.do,self.training,self.drawn = True,not split_idx,None
     def encodes(self, x:TensorImage|TensorMask):
         if not self.training: return centre_window(x, self.crop)
         mask = isinstance(x, TensorMask)

@@ -138,7 +138,7 @@ def target_spec(
 
 def label_strata(df, spec:TargetSpec)->np.ndarray: # (n,)
     "What to stratify by: the class, or the first target"
-    if spec.parts: return first((p for p in spec.parts if p.task=='classification'), spec.parts[0]).encode(df).ravel()
+    if spec.parts: return next((p for p in spec.parts if p.task=='classification'), spec.parts[0]).encode(df).ravel()
     y = spec.encode(df)
     return y if y.ndim==1 else y[:,0]
 
@@ -275,6 +275,7 @@ class TensorTable(TensorBase):
     "Columns of a table as a network takes them, (columns,) or (n, columns)"
     @classmethod
     def create(cls, o): return cls(torch.as_tensor(o, dtype=torch.float32))
+    def show(self, ctx=None, **kwargs): return ctx # beside its image there is nothing to draw
 
 def TableBlock(): return TransformBlock(type_tfms=TensorTable.create)
 

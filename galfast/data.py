@@ -7,10 +7,13 @@ __all__ = ['fold_ids', 'StratifiedSplitter', 'galaxy_datablock', 'CutoutReader',
            'load_images', 'channels_first', 'split_rows']
 
 # %% ../nbs/26_data.ipynb #00060de2
+import inspect
+
 from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .galaxy10 import *
 from .image import *
 from .columns import *
 from .augment import *
@@ -156,6 +159,25 @@ class GalaxyDataLoaders(DataLoaders):
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
 
     @classmethod
+    def from_galaxy10(cls,
+        path, # An .h5, .hdf5 or .npz file in the layout of Galaxy10, see `read_galaxy10`
+        which=None, # 'sdss', 'decals'; None: by the size of the images
+        classes=None, # Names or numbers of the classes wanted, such as `galaxy10_sets['sdss'].five`; None: all
+        size:int=None, # Side of the image that the network sees, px; None: as it is
+        pack='auto', # Where decoded images go: memory, or if they are many a pack in the cache; or a folder
+        **kwargs # To `from_packed`
+    ):
+        "From Galaxy10"
+        df,path,reader = galaxy10_catalog(path, which, classes),Path(path),ImageReader('array', size=size)
+        if pack=='auto': pack = path.suffix!='.npz' and path.stat().st_size>most_in_memory
+        spec,left,p = target_spec(df, 'label', 'classification'),pd.DataFrame(columns=['objID','reason']),None
+        if pack:
+            p = pack_blocks(partial(hdf5_blocks, path), pack_folder(path, reader) if pack is True else pack, path, reader)
+            images = RowView(p.images, df.objID.astype(int).to_numpy())
+        else: images = torch.cat([reader(o).as_subclass(Tensor) for o in channels_first(read_galaxy10(path, which, classes)[0]).split(4096)])
+        return cls.from_packed(GalaxyStack(df, images, None, reader, 'objID', left, p), spec, **kwargs)
+
+    @classmethod
     def from_packed(cls,
         data, # A `GalaxyStack`, from `load_images`
         spec:TargetSpec,
@@ -190,6 +212,12 @@ class GalaxyDataLoaders(DataLoaders):
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
         res.df,res.spec,res.table,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,table,reader,stats,data.skipped,splits,data.id_col
         return res
+
+    def show_batch(self, *args, max_n:int=9, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
+        "Images of the training set with their labels; columns beside them are not drawn"
+        if self.table is not None: ctxs,grid = ifnone(ctxs, get_grid(min(max_n, self.train.bs), nrows=nrows, ncols=ncols, figsize=figsize)),{}
+        else: grid = dict(nrows=nrows, ncols=ncols, figsize=figsize)
+        return self.train.show_batch(*args, max_n=max_n, ctxs=ctxs, **grid, **kwargs)
 
 # %% ../nbs/26_data.ipynb #837edcf0
 @dataclass
@@ -295,7 +323,7 @@ def split_rows(
 # %% ../nbs/26_data.ipynb #4e468613
 def _split_by(splitter, df, spec):
     "What `splitter` says, one of fastai's or `StratifiedSplitter`; checked"
-    res = splitter(df, label_strata(df, spec)) if getattr(splitter, '__qualname__', '').startswith('StratifiedSplitter') else splitter(df)
+    res = splitter(df, label_strata(df, spec)) if 'labels' in inspect.signature(splitter).parameters else splitter(df)
     res = tuple(L(np.asarray(list(o), dtype=int).tolist()) for o in res)
     both = sum(res, L())
     if len(res) not in (2,3) or not all(map(len, res)) or len(set(both))<len(both): raise GalfastError(f"a splitter gives two or three sets of rows, none empty, none in two of them; these are {', '.join(str(len(o)) for o in res)} rows")

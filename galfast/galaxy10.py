@@ -268,12 +268,13 @@ def read_galaxy10(
 # %% ../nbs/16_galaxy10.ipynb #bba39be1
 def galaxy10_catalog(
     path, # .h5, .hdf5 or .npz
-    which=None, # See `read_galaxy10`
+    which=None, classes=None, # See `read_galaxy10`
 )->pd.DataFrame: # objID (number of the row, as str), label (name of the class), ans (its number); ra, dec, redshift and pxscale where they are there, nan where they are not known
-    "The catalogue of a file in the layout of Galaxy10; its rows are those of the images"
+    "The catalogue of a file in the layout of Galaxy10; its rows are those of the images, or of the classes wanted"
     f,y,names,_ = _open(path, which)
     d = pd.DataFrame(dict(objID=pd.array([str(i) for i in range(len(y))], dtype='str'), label=pd.array([names[i] for i in y], dtype='str'), ans=y))
-    return d.assign(**{k: v.astype(float) for k,v in f.extra.items()})
+    d = d.assign(**{k: v.astype(float) for k,v in f.extra.items()})
+    return d if classes is None else d[d.ans.isin(_class_numbers(classes, names))].reset_index(drop=True)
 
 # %% ../nbs/16_galaxy10.ipynb #af169729
 class _TypeOfArray:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pack_format', 'most_in_memory', 'stack_images', 'PackError', 'RowView', 'ImagePack', 'pack_images', 'pack_folder',
-           'read_images', 'gather', 'place_images', 'ahead', 'PackedDL']
+           'read_images', 'pack_blocks', 'gather', 'place_images', 'ahead', 'PackedDL']
 
 # %% ../nbs/24_pack.ipynb #30fe8b2f
 import hashlib,sqlite3
@@ -206,14 +206,17 @@ def _open_pack(dest, read, damaged):
     if not (dest/'pack.json').exists(): return None
     try:
         pack = ImagePack(dest)
-        now = json.loads(json.dumps(read.config))
-        diff = [k for k,v in now.items() if k!='native' and (pack.meta['reader'].get(k) or None)!=(v or None)] # an option that did not exist yet was not used
-        if diff: raise PackError(f"{dest} was packed with other {first_few(diff)}: take another folder, or remove it")
+        if diff := _differs(pack, read): raise PackError(f"{dest} was packed with other {first_few(diff)}: take another folder, or remove it")
         if pack.meta['reader'].get('native') and not read.native: read.native = _native(pack.meta['reader']['native'])
         return pack
     except PackError:
         if damaged!='rebuild': raise
         for o in ('pack.json','pixels.bin','missing.bin','index.sqlite'): (dest/o).unlink(missing_ok=True)
+
+def _differs(pack, read):
+    "Options of `read` that are not those that `pack` was made with"
+    now = json.loads(json.dumps(read.config))
+    return [k for k,v in now.items() if k!='native' and (pack.meta['reader'].get(k) or None)!=(v or None)] # an option that did not exist yet was not used
 
 def _native(o): return o if o=='any' else tuple(o)
 
@@ -275,6 +278,45 @@ def read_images(
     p = pack_images(files, pack_folder(images, read) if pack is True else pack, read, damaged='rebuild' if pack is True else 'raise', desc=desc)
     if p is None: return *stack_images(files, read, desc=desc),None # for the errors
     return *p.view(files),p
+
+# %% ../nbs/24_pack.ipynb #d524abb5
+def pack_blocks(
+    blocks, # Callable: nothing -> blocks of images (n, y, x, band) or (n, y, x), in order; it is called where the pack has to be made
+    dest, # Folder of the pack
+    source, # The file that the blocks come from: a pack made of it when it had another size or time is made anew
+    read, # An `ImageReader` of kind 'array', which is given each block, bands first
+    rows=None, # Anything that JSON can hold that tells this choice of rows from another
+    desc='packing', # Shown while it runs
+)->ImagePack:
+    "The images of one large file, decoded once"
+    dest,made_of = Path(dest),json.loads(json.dumps([str(Path(source).resolve()), *_stamp(source), rows]))
+    dest.mkdir(parents=True, exist_ok=True)
+    with folder_lock(dest, wait=True):
+        try:
+            pack = ImagePack(dest)
+            if pack.meta.get('made_of')==made_of and not _differs(pack, read): return pack
+        except PackError: pass
+        for o in ('pack.json','pixels.bin','missing.bin','index.sqlite'): (dest/o).unlink(missing_ok=True)
+        n = _write_blocks(blocks, dest, read, made_of, desc)
+        pack = ImagePack(dest)
+        with pack.index() as db: db.executemany('insert into images values (?,?,?,?,?)', ((f'{source}#{i}', i, *made_of[1:3], None) for i in range(n)))
+        return ImagePack(dest)
+
+def _write_blocks(blocks, dest, read, made_of, desc):
+    "Write all pixels, then what they are; how many images there were"
+    n,shape,dtype = 0,None,None
+    with open(dest/'pixels.bin', 'wb') as f:
+        for b in track(blocks(), desc):
+            x = torch.from_numpy(np.ascontiguousarray(b if b.ndim==4 else b[...,None])).permute(0,3,1,2)
+            x = read(x if x.dtype==torch.uint8 else x.float()).as_subclass(Tensor)
+            x = (x.permute(0,2,3,1) if x.dtype==torch.uint8 else x).contiguous().numpy()
+            if shape not in (None, x.shape[1:]): raise PackError(f"{made_of[0]}: a block of images of {x.shape[1:]}, where those before it are {shape}")
+            n,shape,dtype = n+len(x),x.shape[1:],x.dtype
+            f.write(x)
+        f.flush(); os.fsync(f.fileno())
+    if not n: raise PackError(f"{made_of[0]}: there is no image in it")
+    write_json(dest/'pack.json', dict(format=pack_format, reader=read.config, shape=shape, dtype=dtype.name, layout='yxb' if dtype==np.uint8 else 'byx', made_of=made_of))
+    return n
 
 # %% ../nbs/24_pack.ipynb #def37f49
 def gather(

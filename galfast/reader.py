@@ -82,7 +82,7 @@ class ImageReader:
         hw = tuple(shape)
         if self.native is None: self.native = hw
         if self.native!='any' and hw!=self.native:
-            raise ImageError(f"{fn}: {hw[1]} x {hw[0]} px, where {self.native[1]} x {self.native[0]} is expected; give a crop, or native='any'")
+            raise ImageError(f"{fn if self.kind!='array' else 'an image in memory'}: {hw[1]} x {hw[0]} px, where {self.native[1]} x {self.native[0]} is expected; give a crop, or native='any'")
     def block(self): return TransformBlock(type_tfms=PILImage.create) if self.kind=='rgb' else FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan) if self.kind=='fits' else TransformBlock(type_tfms=noop)
     @property
     def config(self):

@@ -98,8 +98,8 @@ class GalaxyRun:
         id_col:str='objID',
         err:list=None, # [a, b] of `fit_err` for each target of a regression
         info:dict=None, # Anything else worth keeping: recipe, seed, versions, times
-        table:TableSpec=None, # Columns that the networks see beside the image
         path:Path=None, # Folder, if it has one
+        table:TableSpec=None, # Columns that the networks see beside the image
     ): store_attr()
     def __repr__(self):
         parts = [f"{len(self.nets)} x {self.nets[0]['arch']}"]*bool(self.nets) + ['Gaussian process']*(self.model.gp is not None)
