@@ -76,9 +76,13 @@ class MetricCutoff(Callback):
         if not cutoffs: raise GalfastError("MetricCutoff needs at least one metric and its cut-off")
         self.cutoffs,self.patience = dict(cutoffs),patience
     def before_fit(self):
+        self.run,self.trained = not hasattr(self, 'lr_finder') and not hasattr(self, 'gather_preds'),False
+        if not self.run: return
         self.wait,names = 0,self.recorder.metric_names[1:]
         if miss := [k for k in self.cutoffs if k not in names]: raise GalfastError(f"no metric {first_few(map(repr, miss))} in the history: it has {first_few(names, 20)}" + ("; train_metrics=True adds those of training" if any(k.startswith(('train_','valid_')) for k in miss) else ''))
+    def before_train(self): self.trained = True
     def after_epoch(self):
+        if not self.trained: return # fastai's `validate` comes by here, too
         now = dict(zip(self.recorder.metric_names[1:], self.recorder.log[1:]))
         passed = all(now[k]<=v if is_error(k) else now[k]>=v for k,v in self.cutoffs.items())
         self.wait = self.wait+1 if passed else 0
@@ -92,15 +96,17 @@ class StepHistory(Callback):
         every:int=100, # Steps
         metrics:dict=None, # Name -> function `(inp, targ)` of outputs and labels; by default those of the task
     ): self.every,self.metrics,self.rows = every,metrics,[]
-    def before_fit(self): self.rows = []
+    def before_fit(self): self.run = not hasattr(self, 'lr_finder')
+    def before_train(self):
+        if self.epoch==0: self.rows = []
     def after_batch(self):
         if not self.training or (self.train_iter%self.every and self.train_iter!=self.n_epoch*len(self.dls.train)): return
         self.model.eval()
         out,ys = self._outputs()
         self.model.train()
-        fs = ifnone(self.metrics, task_scores(self.dls.spec.task))
-        loss = dict(train_loss=float(self.recorder.smooth_loss)) if len(self.recorder.losses) else {}
-        self.rows.append(dict(step=self.train_iter, **loss, **{k: f(out, ys) for k,f in fs.items()}))
+        fs = galaxy_metrics(self.dls.spec) if self.metrics is None else [TaskMetric(f, k) for k,f in self.metrics.items()]
+        loss = dict(train_loss=float(self.recorder.smooth_loss.value)) if len(self.recorder.losses) else {}
+        self.rows.append(dict(step=self.train_iter, **loss, **{m.name: m.of(out, ys) for m in fs}))
     def _outputs(self):
         n,res = self.dls.n_inp,[]
         with torch.no_grad():
@@ -226,10 +232,14 @@ class TaskMetric(AccumMetric):
     ):
         super().__init__(func, flatten=False, name=name)
         self.act,self.head = activation,head
-    def accumulate(self, learn):
-        pred,targ = learn.pred,learn.yb[0]
+    def pick(self, pred, targ):
+        "Answers and labels of this head"
         if self.head: pred,targ = pred[:,self.head[0]],targ.reshape(len(targ), -1)[:,self.head[1]]
-        self.accum_values(self.act(pred), targ, learn)
+        return self.act(pred),targ
+    def of(self, pred, targ)->float:
+        "The metric of these outputs and labels"
+        return self.func(*self.pick(pred, targ))
+    def accumulate(self, learn): self.accum_values(*self.pick(learn.pred, learn.yb[0]), learn)
 
 def galaxy_metrics(
     spec:TargetSpec,
