@@ -840,6 +840,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'galfast.reader.ImageReader.config': ('reader.html#imagereader.config', 'galfast/reader.py'),
                                 'galfast.reader.ImageReader.decode': ('reader.html#imagereader.decode', 'galfast/reader.py'),
                                 'galfast.reader._stretch_config': ('reader.html#_stretch_config', 'galfast/reader.py'),
+                                'galfast.reader.grey_pixels': ('reader.html#grey_pixels', 'galfast/reader.py'),
                                 'galfast.reader.guess_reader': ('reader.html#guess_reader', 'galfast/reader.py'),
                                 'galfast.reader.read_rgb': ('reader.html#read_rgb', 'galfast/reader.py'),
                                 'galfast.reader.rgb_pixels': ('reader.html#rgb_pixels', 'galfast/reader.py')},
@@ -1047,4 +1048,10 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.train.stack_rgb': ('train.html#stack_rgb', 'galfast/train.py'),
                                'galfast.train.target_matrix': ('train.html#target_matrix', 'galfast/train.py'),
                                'galfast.train.train_galaxies': ('train.html#train_galaxies', 'galfast/train.py'),
-                               'galfast.train.write_run': ('train.html#write_run', 'galfast/train.py')}}}
+                               'galfast.train.write_run': ('train.html#write_run', 'galfast/train.py')},
+            'galfast.webimages': { 'galfast.webimages._bad_rows': ('webimages.html#_bad_rows', 'galfast/webimages.py'),
+                                   'galfast.webimages._fetch': ('webimages.html#_fetch', 'galfast/webimages.py'),
+                                   'galfast.webimages._host': ('webimages.html#_host', 'galfast/webimages.py'),
+                                   'galfast.webimages._judge': ('webimages.html#_judge', 'galfast/webimages.py'),
+                                   'galfast.webimages.fetch_images': ('webimages.html#fetch_images', 'galfast/webimages.py'),
+                                   'galfast.webimages.image_kind': ('webimages.html#image_kind', 'galfast/webimages.py')}}}

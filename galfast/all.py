@@ -9,6 +9,7 @@ from .simsets import *
 from .net import *
 from .skyserver import *
 from .cutouts import *
+from .webimages import *
 from .galaxy10 import *
 from .image import *
 from .columns import *

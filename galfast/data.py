@@ -76,7 +76,7 @@ def galaxy_datablock(
     reader = ifnone(reader, ImageReader())
     return DataBlock(**_inputs(reader.block(), CutoutReader(images, reader, id_col), table, spec),
         splitter=ifnone(splitter, StratifiedSplitter()), item_tfms=L(reader.resize) if reader.resize is not noop else None,
-        batch_tfms=batch_transforms(augment, stats, reader.kind=='rgb'))
+        batch_tfms=batch_transforms(augment, stats, reader.kind in ('rgb','grey')))
 
 def _inputs(block, get_x, table, spec):
     "What `DataBlock` has to know of inputs and labels"
