@@ -10,7 +10,6 @@ __all__ = ['SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 
 # %% ../nbs/36_learner.ipynb #59bea1cc
 from .imports import *
 from fastai.vision.all import *
-from fastai.metrics import ActivationType
 from safetensors import safe_open
 from safetensors.torch import save
 
