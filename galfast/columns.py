@@ -221,7 +221,7 @@ class TableSpec:
         check_columns(df, self.columns)
         if self.encoder is not None: return _encoded(self.encoder, df[self.columns])
         x = _numbers(df, self.cont)
-        codes = [pd.Categorical(class_names(df[c]), categories=k).codes+1 for c,k in zip(self.cat, self.classes)]
+        codes = [pd.Index(k, dtype=object).get_indexer(class_names(df[c]))+1 for c,k in zip(self.cat, self.classes)] # -1: missing or unknown
         gaps = [1+np.isnan(x[:,self.cont.index(c)]) for c in self.flags]
         return np.column_stack([*codes, *gaps, (np.where(np.isnan(x), self.fill, x)-self.mean)/self.std]).astype(np.float32)
     @property
