@@ -92,7 +92,7 @@ def mistakes(d, run):
             (train(cat, '--images', d/'nothing', '--target', 'metallicity'), 'no such folder'),
             (train(cat, '--images', images, '--target', 'mass'), "no column 'mass'"),
             (train(cat, '--images', images, '--target', 'metallicity', '--id', 'specobjid'), "no column 'specobjid'"),
-            (train(cat, '--images', images, '--target', 'metallicity', '--arch', 'vgg16'), "called 'vgg16'"),
+            (train(cat, '--images', images, '--target', 'metallicity', '--arch', 'vgg99'), "called 'vgg99'"),
             (train(cat, '--images', images, '--target', 'metallicity', '--task', 'ranking'), "'ranking'"),
             (train(cat, '--images', images, '--target', 'metallicity', '--valid', '3'), 'between 0 and 1'),
             (train(cat, '--images', images, '--target', 'metallicity', '--device', 'quantum'), 'not at hand'),
