@@ -490,6 +490,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.learner.KeepBest.after_epoch': ('learner.html#keepbest.after_epoch', 'galfast/learner.py'),
                                  'galfast.learner.KeepBest.after_fit': ('learner.html#keepbest.after_fit', 'galfast/learner.py'),
                                  'galfast.learner.KeepBest.before_fit': ('learner.html#keepbest.before_fit', 'galfast/learner.py'),
+                                 'galfast.learner.KeepBest.before_train': ('learner.html#keepbest.before_train', 'galfast/learner.py'),
                                  'galfast.learner.Learner.tta8': ('learner.html#learner.tta8', 'galfast/learner.py'),
                                  'galfast.learner.MetricCutoff': ('learner.html#metriccutoff', 'galfast/learner.py'),
                                  'galfast.learner.MetricCutoff.__init__': ('learner.html#metriccutoff.__init__', 'galfast/learner.py'),

@@ -53,16 +53,19 @@ class KeepBest(TrackerCallback):
     ):
         super().__init__(monitor=monitor, comp=ifnone(comp, np.less if is_error(monitor) else np.greater))
         self.patience = patience
-    def before_fit(self):
+    def before_fit(self): self.trained = False
+    def before_train(self):
+        if self.trained: return
         super().before_fit()
-        self.weights,self.wait,self.best_epoch = None,0,None
+        self.trained,self.weights,self.wait,self.best_epoch = True,None,0,None
     def after_epoch(self):
+        if not self.trained: return # fastai's `validate` and `get_preds` come by here, too
         super().after_epoch()
         self.wait = 0 if self.new_best else self.wait+1
         if self.new_best: self.weights,self.best_epoch = {k: v.detach().clone() for k,v in self.model.state_dict().items()},self.epoch
         if self.patience and self.wait>=self.patience: raise CancelFitException()
     def after_fit(self):
-        if self.weights: self.model.load_state_dict(self.weights)
+        if self.trained and self.weights: self.model.load_state_dict(self.weights)
 
 # %% ../nbs/36_learner.ipynb #9d8ec016
 class MetricCutoff(Callback):
