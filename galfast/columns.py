@@ -126,6 +126,7 @@ def target_spec(
     if task=='auto': task = infer_task(df, cols)
     if task not in tasks: raise GalfastError(f"task {task!r} is not known; use one of {', '.join(tasks)}")
     if task=='classification' and len(cols)>1: raise GalfastError(f"a classification has one column, not {len(cols)}; for several labels use task='multilabel', or 'mixed' for a head of its own for each")
+    if task=='votes' and partial: raise GalfastError("vote fractions belong together: a row that lacks some of them cannot be used, so partial is not for votes")
     parts = [TargetSpec(infer_task(df, [c]), [c]) for c in cols] if task=='mixed' else None
     res = TargetSpec(task, cols, partial=partial and len(cols)>1, err=_err_columns(df, cols, err), parts=parts)
     ok = df[~res.missing(df)]

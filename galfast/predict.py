@@ -104,14 +104,14 @@ def evaluate_predictions(
     if not len(both): raise CatalogError(f"no {id_col} is in both tables")
     both = both[~spec.missing(both) & both[[f'{t}_pred' for t in spec.targets]].notna().all(axis=1)]
     if not len(both): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
-    return pd.concat([_scores(spec, *o, n_boot) for o in _pairs(spec, both)], ignore_index=True)
+    return pd.concat([_scores(p, *o, n_boot) for p,*_ in spec.heads for o in _pairs(p, both)], ignore_index=True)
 
 # %% ../nbs/40_predict.ipynb #e693587e
 def _task_of(pred, target):
     "Class probabilities in the table of predictions tell a classification"
-    t = target.split(',')[0] if isinstance(target, str) else list(target)[0]
-    if any(c.startswith(f'{t}_prob_') for c in pred.columns): return 'classification'
-    return 'regression' if f'{t}_err' in pred.columns else 'auto'
+    ts = [o.strip() for o in target.split(',')] if isinstance(target, str) else list(target)
+    if any(c.startswith(f'{t}_prob_') for t in ts for c in pred.columns): return 'classification' if len(ts)==1 else 'mixed'
+    return 'regression' if f'{ts[0]}_err' in pred.columns else 'auto'
 
 def _pairs(spec, both):
     "(name, prediction, truth, guess without images) of each thing to score"

@@ -9,7 +9,7 @@ from galfast.columns import *
 from galfast.data import GalaxyDataLoaders,StratifiedSplitter
 from galfast.learner import galaxy_learner,galaxy_multimodal,is_error
 from galfast.losses import MultiLoss
-from galfast.predict import predict_arrays,predict_catalog
+from galfast.predict import evaluate_predictions,predict_arrays,predict_catalog
 from galfast.run import load_run,save_run
 from galfast.sim import sim_survey
 
@@ -75,6 +75,8 @@ def test_mixed_heads_from_catalog_to_run(survey, tmp_path):
     learn = fit(galaxy_learner(dls, 'galnet', seed=0, arch_kw=dict(width=8)))
     assert all(torch.isfinite(p).all() for p in learn.model.parameters())
     t = predict_catalog(load_run(save_run(learn, tmp_path/'run'), 'cpu'), df, images, device='cpu')
+    e = evaluate_predictions(t, survey[1], 'metallicity,morphology', n_boot=10) # each head by the metrics of its kind
+    assert set(zip(e.target, e.metric))>={('metallicity','rmse'), ('morphology','accuracy')} and np.isclose(e.value[e.metric=='rmse'].iloc[0], np.sqrt(((t.metallicity_pred-survey[1].metallicity)**2).mean()), rtol=1e-4)
     assert np.allclose(t.filter(like='_prob_').sum(axis=1), 1, atol=1e-5) and t.metallicity_pred.between(8, 10).all() and set(t.morphology_pred)<=set(df.morphology.dropna())
 
 def test_missing_labels_teach_nothing():
