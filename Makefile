@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 export MPLBACKEND = agg
 
-.PHONY: help setup demo test bench export outputs clean
+.PHONY: help setup demo test shuffle bench export outputs clean
 
 help:      ; @sed -n 's/^## //p' Makefile
 
@@ -19,6 +19,10 @@ test: setup
 	$(BIN)/ruff check galfast tests benchmarks
 	PATH="$(BIN):$$PATH" PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+## make shuffle    the tests of tests/ in three random orders
+shuffle: setup
+	for s in 1 2 3; do PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --random-order --random-order-seed=$$s || exit 1; done
 
 ## make bench      speed beside plain fastai, downloads, and the figures of README on the real galaxies of ../shared/data
 bench: setup

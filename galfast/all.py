@@ -3,7 +3,9 @@ from fastai.vision.all import *
 
 from .imports import *
 from .core import *
+from .tables import *
 from .survey import *
+from .find import *
 from .sim import *
 from .simsets import *
 from .net import *

@@ -26,7 +26,7 @@ def _command(f):
         from galfast.core import GalfastError
         warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
         try: return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
-        except GalfastError as e: _fail(str(e), e.exit_code)
+        except GalfastError as e: _fail(e.typed, e.exit_code)
         except (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
         except KeyboardInterrupt: _fail(f'stopped; {_go_on.get(f.__name__, "the same command starts again")}', 130)
         except OSError as e: _fail(f'the system says: {e}', 2)
@@ -166,7 +166,7 @@ def predict(
 ):
     "Predict a catalogue: a row for each of its rows, in the same order."
     from collections import Counter
-    from galfast.core import table_writer
+    from galfast.tables import table_writer
     with table_writer(out) as add:
         from galfast.predict import predict_chunks
         n,why = 0,Counter()
@@ -188,7 +188,7 @@ def evaluate(
     out:Annotated[Path, typer.Option(help='Also write the metrics to this table.')]=None,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors."
-    from galfast.core import write_table
+    from galfast.tables import write_table
     from galfast.predict import evaluate_predictions
     res = evaluate_predictions(predictions, catalog, target, id, task)
     base = 'commonest class' if 'accuracy' in set(res.metric) else 'mean'
@@ -203,7 +203,7 @@ def demo(
     seed:int=0, device:Device='auto',
 ):
     "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
-    from galfast.core import write_table
+    from galfast.tables import write_table
     from galfast.predict import predict_catalog,evaluate_predictions
     from galfast.sim import sim_survey,irreducible_rmse
     from galfast.train import train_galaxies
@@ -232,7 +232,9 @@ def pack(
     rebuild:Annotated[bool, typer.Option('--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]=False,
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
-    from galfast.core import CatalogError,find_images,in_bytes,read_catalog
+    from galfast.core import CatalogError,in_bytes
+    from galfast.find import find_images
+    from galfast.tables import read_catalog
     from galfast.reader import guess_reader
     from galfast.pack import pack_folder,pack_images
     df = read_catalog(catalog, id)
@@ -263,7 +265,7 @@ def query(
     limit:Annotated[int, typer.Option(min=1, help='At most this many rows.')]=None,
 ):
     "Ask SDSS's SkyServer in SQL, and write a table."
-    from galfast.core import table_type
+    from galfast.tables import table_type
     table_type(out)
     from galfast.skyserver import query_to_file
     df = query_to_file(what, out, release, limit, _say)

@@ -17,6 +17,8 @@ from PIL import Image
 
 from .imports import *
 from .core import *
+from .tables import *
+from .find import *
 from .survey import *
 from .net import *
 

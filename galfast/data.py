@@ -13,6 +13,8 @@ from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .tables import *
+from .find import *
 from .galaxy10 import *
 from .image import *
 from .columns import *

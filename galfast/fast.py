@@ -122,7 +122,7 @@ class FastMath(Callback):
         self.ctx.__enter__()
     def after_pred(self):
         self.ctx.__exit__(None, None, None)
-        self.learn.pred = to_float(self.pred)
+        self.learn.pred = apply(lambda o: o.float() if o.dtype in (torch.bfloat16,torch.float16) else o, self.pred) # float64 answers stay as they are
     def after_cancel_batch(self): self.ctx.__exit__(None, None, None)
 
 # %% ../nbs/35_fast.ipynb #97b83c21

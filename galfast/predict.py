@@ -10,6 +10,8 @@ from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .tables import *
+from .find import *
 from .pack import *
 from .columns import *
 from .data import *

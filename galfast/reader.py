@@ -11,6 +11,7 @@ from fastai.vision.all import *
 import simplejpeg
 
 from .core import *
+from .find import *
 from .image import *
 
 # %% ../nbs/23_reader.ipynb #7d162b7f

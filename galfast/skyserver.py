@@ -18,6 +18,7 @@ from fastcore.imports import noop
 import galfast
 from .imports import *
 from .core import *
+from .tables import *
 from .survey import *
 from .net import *
 

@@ -16,6 +16,8 @@ from fastai.vision.all import *
 
 import galfast
 from .core import *
+from .tables import *
+from .find import *
 from .image import *
 from .reader import *
 from .augment import *

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from .imports import *
 from .core import *
+from .tables import *
+from .find import *
 from .net import *
 from .cutouts import *
 

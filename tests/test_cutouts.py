@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np,pandas as pd,pytest
 from skydouble import FAULTS,SkyDouble,ask_getjpeg,sky_key
 
-from galfast.core import CatalogError,GalfastError,find_images,folder_lock
+from galfast.core import CatalogError,GalfastError,folder_lock
+from galfast.find import find_images
 from galfast.cutouts import *
 from galfast.net import HostStopped,HTTPService,NetError
 from galfast.survey import get_survey

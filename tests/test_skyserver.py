@@ -6,7 +6,8 @@ from urllib.parse import parse_qs,urlsplit
 import pandas as pd,pytest
 from skydouble import SQL_FAULTS,SkyDouble
 
-from galfast.core import GalfastError,read_catalog
+from galfast.core import GalfastError
+from galfast.tables import read_catalog
 from galfast.net import NetError
 from galfast.skyserver import SkyServer,SQLError,clean_sql,count_sql,metallicity_sql,page_sql,parse_sql_csv,query_to_file,sql_keys,sql_presets
 
