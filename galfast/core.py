@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['option', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'split_names', 'galfast_cfg',
-           'galfast_path', 'atomic_path', 'folder_lock', 'check_free', 'check_writable', 'write_json', 'track',
-           'in_words', 'in_bytes']
+           'galfast_path', 'atomic_path', 'folder_lock', 'check_free', 'check_writable', 'check_run_folder',
+           'write_json', 'track', 'in_words', 'in_bytes']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 import ast,platform,shlex
@@ -131,6 +131,20 @@ def check_writable(
     there = next(o for o in [Path(folder).absolute(), *Path(folder).absolute().parents] if o.exists())
     if not there.is_dir(): raise GalfastError(f"{there} is a file, so {folder} cannot be a folder: give another name")
     if not os.access(there, os.W_OK|os.X_OK): raise GalfastError(f"{there} cannot be written to: take another folder, or ask for the right to")
+
+def check_run_folder(
+    out, # Run folder
+    resume:bool=False, # Is a run in it to go on?
+    overwrite:bool=False, # Is it to be replaced?
+):
+    "Raise a `RunError` where no run can be written into `out`"
+    out = Path(out)
+    if out.exists() and not out.is_dir(): raise RunError(f"{out} is a file, and a run needs a folder: give another name")
+    if resume and overwrite: raise RunError(f"{option('resume', True)} goes on with a run and {option('overwrite', True)} replaces it: give one of them")
+    if not (resume or overwrite):
+        if (out/'config.json').exists(): raise RunError(f"{out} holds a run already: {option('overwrite', True)} replaces it, or give another folder")
+        if any((out/'checkpoint').glob('*.safetensors')): raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
+    check_writable(out)
 
 def write_json(
     path, # Final name
