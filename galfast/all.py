@@ -6,6 +6,7 @@ from .core import *
 from .tables import *
 from .survey import *
 from .find import *
+from .labels import *
 from .sim import *
 from .simsets import *
 from .net import *
