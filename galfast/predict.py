@@ -12,6 +12,7 @@ from fastai.vision.all import *
 
 from .core import *
 from .tables import *
+from .labels import *
 from .find import *
 from .pack import *
 from .columns import *
@@ -122,7 +123,7 @@ def join_truth(
 )->tuple: # Rows with both a prediction and a label, their `TargetSpec`, and a dict of how many were left out, and why
     "Predictions with the true labels beside them, joined by id"
     pred,cat = read_catalog(pred, id_col),read_catalog(catalog, id_col)
-    target = split_names(target, cat.columns)
+    target = target_columns(target, cat.columns)
     spec = target_spec(cat, target, _task_of(pred, target) if task=='auto' else task)
     preds = [f'{t}_pred' for t in spec.targets]
     check_columns(pred, preds, 'the table of predictions')

@@ -18,6 +18,7 @@ from fastai.vision.all import *
 import galfast
 from .core import *
 from .tables import *
+from .labels import *
 from .find import *
 from .image import *
 from .reader import *
@@ -196,7 +197,7 @@ def train_galaxies(
 
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
-    spec = target_spec(df, split_names(job.target, df.columns), job.task)
+    spec = target_spec(df, target_columns(job.target, df.columns), job.task)
     if spec.parts: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner in Python, which has a head for each")
     check_names(spec, job.id_col)
     job.target,job.task = spec.targets,spec.task
@@ -566,19 +567,19 @@ def _prediction_figures(run, data, held):
     "Name -> function that draws it, of the figures of what was predicted"
     spec,rows = run.spec,held.rows
     y = spec.encode(data.df)[rows]
-    ids,rgb = data.df[run.id_col].to_numpy()[rows],partial(stack_rgb, data)
-    words = [{t: run.info.get(k, {}).get(t, d) for t,d in zip(spec.targets, ds)} for k,ds in (('names', spec.targets), ('units', ['']*len(spec.targets)))]
     if spec.task=='classification':
-        names = np.array(spec.classes, dtype=object)
-        true,pred,kw = names[y],names[held.pred.argmax(1)],dict(prob=held.pred.max(1))
-        main = {'confusion.png': lambda: plot_confusion(true, pred, labels=spec.classes)}
+        words = np.array(spec.classes, dtype=object)
+        some = dict(true=words[y], pred=words[held.pred.argmax(1)], prob=held.pred.max(1))
+        main = {'confusion.png': lambda: plot_confusion(some['true'], some['pred'], labels=spec.classes, run=run)}
     else:
-        true,pred,kw = y[:,0].astype(float),held.pred[:,0],dict(err=held.err[:,0] if held.err is not None else None)
-        main = {'predictions.png': lambda: plot_predictions(y.astype(float), held.pred, held.err, name=list(words[0].values()), unit=list(words[1].values()))}
-    few = lambda i: {k: v[i] if v is not None else None for k,v in kw.items()}
-    def _gallery(i): return plot_images(rgb(rows[i]), titles=ids[i], true=true[i], pred=pred[i], **few(i)) if len(i) else None
-    pick = np.random.default_rng(0).permutation(len(rows))[:16]
-    return main | {'examples.png': lambda: _gallery(pick), 'worst.png': lambda: _gallery(worst_cases(true, pred, 16, **{k: v for k,v in kw.items() if k=='prob'}))}
+        some = dict(true=y.astype(float), pred=held.pred, err=held.err)
+        main = {'predictions.png': lambda: plot_predictions(**some, run=run)}
+    ids,pick = data.df[run.id_col].to_numpy()[rows],np.random.default_rng(0).permutation(len(rows))[:16]
+    def _gallery(i):
+        few = {k: None if v is None else v[i] for k,v in some.items()}
+        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], run=run, **few) if len(i) else None
+    def _worst(): return _gallery(worst_cases(some['true'], some['pred'], 16, some.get('prob')))
+    return main | {'examples.png': lambda: _gallery(pick), 'worst.png': _worst}
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"
