@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 'Checkpoint', 'save_checkpoint',
-           'load_checkpoint', 'galaxy_learner', 'galaxy_multimodal', 'n_bands', 'image_shape', 'default_loss',
-           'TaskMetric', 'galaxy_metrics', 'predict_views']
+           'load_checkpoint', 'flat_answers', 'FlatAnswers', 'GalaxyLearner', 'galaxy_learner', 'galaxy_multimodal',
+           'n_bands', 'image_shape', 'default_loss', 'TaskMetric', 'galaxy_metrics', 'predict_views', 'mean_and_spread']
 
 # %% ../nbs/36_learner.ipynb #59bea1cc
 import hashlib
@@ -134,7 +134,7 @@ class StepHistory(Callback):
     def _outputs(self):
         n,res = self.dls.n_inp,[]
         with torch.no_grad():
-            for b in self.dls.valid: res.append((self.model(*b[:n]).float(), b[n]))
+            for b in self.dls.valid: res.append((flat_answers(_wide(self.model(*b[:n])), b[n]), b[n]))
         return (torch.cat(o).cpu() for o in zip(*res))
     @property
     def table(self): return pd.DataFrame(self.rows)
@@ -182,13 +182,51 @@ def _unflatten(o, tensors, device):
     if '$dict' in o: return {k: _unflatten(v, tensors, device) for k,v in o['$dict']}
     return dict(list=list, tuple=tuple, L=L)[o['type']](_unflatten(v, tensors, device) for v in o['$list'])
 
+# %% ../nbs/36_learner.ipynb #c9813ee0
+def flat_answers(
+    x, # (n, outputs) or (n,)
+    y=None, # Labels, if there are any
+):
+    "(n,) where there is one number a galaxy: the shape of its labels"
+    one = x.ndim==2 and x.shape[1]==1 and (y is None or y.ndim==1)
+    return x[:,0] if one else x
+
+class FlatAnswers(Callback):
+    "One number a galaxy comes in the shape of its labels, (n,), so that no difference of the two is (n, n)"
+    order = 20
+    def after_pred(self):
+        if self.spec.task!='multilabel': self.learn.pred = flat_answers(self.pred, first(self.yb))
+
+class GalaxyLearner(Learner):
+    "A fastai `Learner` that knows what it predicts, a `TargetSpec`, as `spec`"
+    @delegates(Learner.get_preds)
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, reorder=True, **kwargs):
+        "As fastai's, and for a single galaxy, too; where labels have weights, what is decoded has them as well: all ones"
+        alone = getattr(ifnone(dl, self.dls[ds_idx]), 'n', None)==1
+        res = super().get_preds(ds_idx, dl, with_input, with_decoded, reorder=reorder and not alone, **kwargs)
+        res = [o[None] if isinstance(o, Tensor) and o.ndim==0 else o for o in res] # fastai takes a number out of its list
+        i = 3 if with_input else 2
+        if with_decoded and self.spec.err: res[i] = res[i],torch.ones_like(res[i])
+        return tuple(res)
+    def predict(self, item, rm_type_tfms=None, with_input=False):
+        "As fastai's; of a mixed task the first is a value for each target, with classes by name"
+        *inp,dec,code,prob = super().predict(item, rm_type_tfms, with_input)
+        if self.spec.err: dec,code = dec[0],code[0] # without the weight
+        if self.spec.parts: dec = TitledTuple(_spoken(p, code.reshape(-1)[l].item()) for p,_,l in self.spec.heads)
+        return *inp,dec,code,prob
+
+# %% ../nbs/36_learner.ipynb #c9813ee1
+def _spoken(spec, v):
+    "A label of one head in words"
+    return spec.classes[int(v)] if spec.task=='classification' else v
+
 # %% ../nbs/36_learner.ipynb #c9813ef1
 @delegates(Learner.__init__)
 def galaxy_learner(
     dls, # `GalaxyDataLoaders`
     arch='xresnet34', # A name in `galaxy_archs` or of timm, a function `(n_in=, n_out=, **arch_kw)`, or a model; beside a table it sees the image
     arch_kw:dict=None, # More for the builder
-    loss_func=None, # By default `rmse_loss` for one target, `ScaledMSE` for several, `task_loss` for the rest
+    loss_func=None, # By default `ScaledRMSE` for one target, `ScaledMSE` for several, `task_loss` for the rest
     metrics=None, # By default those of the task
     opt_func=fused_ranger,
     seed:int=None, # Of the first weights and of each epoch; None: at random
@@ -198,19 +236,22 @@ def galaxy_learner(
     compile=False, # `torch.compile` the network, or its mode; see `Compile` for what that costs
     cbs=None, # More callbacks
     **kwargs
-)->Learner:
+)->GalaxyLearner:
     "A `Learner` for the task of `dls`; frozen and thawed by the groups of `arch_groups`"
     spec = getattr(dls, 'spec', None)
     if spec is None: raise GalfastError("galaxy_learner needs GalaxyDataLoaders, which know the task; with other DataLoaders use fastai's Learner")
     arch,kw = _arch_for(dls, arch, dict(arch_kw or {}))
     with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None: torch.manual_seed(seed)
+        if seed is not None: torch.manual_seed(seed if abs(seed)<2**63 else epoch_seeds(seed, -1)['torch'])
         model = arch if isinstance(arch, nn.Module) else build_model(arch, pretrained=pretrained, **kw) if isinstance(arch, str) else arch(**{k: v for k,v in kw.items() if k!='size'})
     if pretrained and not isinstance(arch, str): load_pretrained(model, pretrained)
     fast = ifnone(fast, has_fast_bf16(dls.device or 'cpu'))
-    learn = Learner(dls, model, loss_func=ifnone(loss_func, default_loss(spec)), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
-                    cbs=[FastMath(fast), LazyLoss(), *([Compile(None if compile is True else compile)] if compile else []), *([SeedEpochs(seed)] if seed is not None else []), *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
-    learn.recorder.train_metrics = train_metrics
+    own = [FastMath(fast), LazyLoss(), FlatAnswers()]
+    if compile: own.append(Compile(None if compile is True else compile))
+    if seed is not None: own.append(SeedEpochs(seed))
+    learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, default_loss(spec)), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
+                          cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
+    learn.spec,learn.recorder.train_metrics = spec,train_metrics
     learn.arch_config = arch_config(arch, **kw) if isinstance(arch, str) else None
     return learn
 
@@ -241,9 +282,9 @@ def image_shape(dls)->tuple:
 
 def default_loss(spec:TargetSpec):
     "The loss of `galaxy_learner`"
-    if spec.task=='regression' and spec.n_out==1: return rmse_loss
-    if spec.task=='regression': return ScaledMSE(spec.std)
     if spec.parts or spec.partial or spec.err: return MultiLoss(spec)
+    if spec.task=='regression' and spec.n_out==1: return ScaledRMSE(spec.std)
+    if spec.task=='regression': return ScaledMSE(spec.std)
     return task_loss(spec.task, exclusive=spec.exclusive)
 
 class TaskMetric(AccumMetric):
@@ -258,7 +299,7 @@ class TaskMetric(AccumMetric):
         self.act,self.head = activation,head
     def pick(self, pred, targ):
         "Answers and labels of this head"
-        if self.head: pred,targ = pred[:,self.head[0]],targ.reshape(len(targ), -1)[:,self.head[1]]
+        if self.head: pred,targ = (o.reshape(len(o), -1)[:,h] for o,h in zip((pred, targ), self.head))
         return self.act(pred),targ
     def of(self, pred, targ)->float:
         "The metric of these outputs and labels"
@@ -290,29 +331,89 @@ def predict_views(
     activation=noop, # Applied before averaging
     bf16:bool=False, # The network in bfloat16
     table=None, # Columns beside the images (n, columns)
-)->Tensor: # (views, n, outputs), float32
+)->Tensor: # (views, n, outputs), float32, or float64 where `model` answers in it
     "What `model` says to each orientation of `x`"
     if bf16: x = x.to(torch.bfloat16) # once for all views
     few = 32 if x.device.type=='cpu' else len(x) # what so many need stays in a processor's cache
     if len(x)>few: return torch.cat([predict_views(model, o, views, activation, bf16, t) for o,t in zip(x.split(few), [None]*len(x) if table is None else table.split(few))], 1)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         res = [model(o.contiguous(memory_format=torch.channels_last), *([] if table is None else [table])) for o in (dihedral_views(x) if views>1 else [x])[:views]]
-    return torch.stack([activation(o.float()) for o in res])
+    return torch.stack([activation(_wide(o)) for o in res])
+
+def _wide(o):
+    "float32 at least"
+    return o if o.dtype==torch.float64 else o.float()
 
 @patch
 def tta8(self:Learner,
     ds_idx:int=1, # 1: validation
     dl=None, # Another loader
     views:int=8, # 1, 2, 4 or 8 of the orientations
-)->tuple: # Predictions (n, outputs), after the activation of the loss, and targets
+)->tuple: # Predictions, after the activation of the loss, and targets: (n, outputs), or (n,) of one number a galaxy, as in `get_preds`
     "Predictions averaged over the eight orientations of each image"
-    dl = self.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
-    act,res,ys = getattr(self.loss_func, 'activation', noop),[],[]
-    fast = first(cb.bf16 for cb in self.cbs if isinstance(cb, FastMath)) or False
-    self.model.eval().to(memory_format=torch.channels_last)
+    pred,_,targ = mean_and_spread(self, ds_idx, dl, views)
+    return flat_answers(pred, targ),targ
+
+def mean_and_spread(
+    learn:Learner,
+    ds_idx:int=1, dl=None, views:int=8, # As for `tta8`
+)->tuple: # Mean and standard deviation of the answers over the views, (n, outputs) each; targets, None where there are none
+    "What a learner says to the orientations of each image"
+    dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
+    act,n_inp,res,ys = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp,[],[]
+    fast = first(cb.bf16 for cb in learn.cbs if isinstance(cb, FastMath)) or False
+    learn.model.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for b in dl:
-            x,*table = (o.as_subclass(Tensor) for o in b[:self.dls.n_inp])
-            res.append(predict_views(self.model, x, views, act, fast, *table).mean(0))
-            ys += b[self.dls.n_inp:][:1]
-    return torch.cat(res).cpu(),torch.cat(ys).cpu() if ys else None # a GPU is waited for once
+            x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
+            p = predict_views(learn.model, x, views, act, fast, *table)
+            res.append((p.mean(0), p.std(0, correction=0)))
+            ys += b[n_inp:][:1]
+    mean,spread = (torch.cat(o).cpu() for o in zip(*res)) # a GPU is waited for once
+    return mean,spread,torch.cat(ys).cpu() if ys else None
+
+
+# %% ../nbs/36_learner.ipynb #8ff2a40b
+def _number_format(v):
+    "A format that shows a hundredth of the scatter of the numbers `v`"
+    v = np.asarray(v, np.float64)
+    v = v[np.isfinite(v)]
+    size,scatter = (np.abs(v).max(),v.std()) if len(v) else (0,0)
+    if not scatter: return '.4g'
+    digits = int(np.clip(2-math.floor(math.log10(scatter)), 0, 300))
+    return f'.{digits}f' if 1e-3<size<1e8 and digits<12 else f'.{int(np.clip(2+math.log10(size/scatter), 2, 15)):d}e'
+
+def _label_texts(labels):
+    "Decoded labels in words, a text for each"
+    rows = [list(o) if isinstance(o, (tuple,list,L)) else [o] for o in labels]
+    if not all(isinstance(v, (int,float)) for r in rows for v in r): fmts = None
+    else: fmts = [_number_format(o) for o in zip(*rows)]
+    def _one(v, f): return str(v) if f is None else 'none' if v!=v else format(float(v), f).replace('-', '−')
+    return [', '.join(_one(v, f) for v,f in zip(r, ifnone(fmts, [None]*len(r)))) or 'none' for r in rows]
+
+def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=None, ncols=None, figsize=None, **kwargs):
+    "Each image with its true label, what was predicted, and its loss"
+    axs = ifnone(ctxs, get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, title=title))
+    texts = _label_texts([s[n_inp] for s in samples]+[o[0] for o in outs])
+    for i,(ax,s) in enumerate(zip(axs, samples)):
+        s[0].show(ctx=ax, **kwargs)
+        end = '' if losses is None else f' / {losses[i].item():.3g}'
+        ax.set_title(f'{texts[i]} / {texts[len(samples)+i]}{end}')
+    return axs
+
+# %% ../nbs/36_learner.ipynb #8ff2a40c
+@dispatch
+def show_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+    return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
+
+@dispatch
+def plot_top_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
+
+@dispatch
+def show_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+    return _show_answers(samples[:max_n], outs, len(x), 'True / predicted', ctxs, **kwargs)
+
+@dispatch
+def plot_top_losses(x:tuple, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, len(x), 'True / predicted / loss', losses=losses, **kwargs)
