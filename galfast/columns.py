@@ -333,7 +333,8 @@ def _is_number(o, facts, max_card):
     if facts is None or facts['kind']!='numbers': return False
     x = read_numbers(o, facts)[0]
     x = np.unique(x[np.isfinite(x)])
-    return pd.api.types.is_float_dtype(o) or len(x)>max_card or bool((x!=x.round()).any())
+    if pd.api.types.is_float_dtype(o) or (x!=x.round()).any(): return True
+    return len(x)>max_card and bool(np.abs(x).max()<2**53) # whole numbers beyond are ids
 
 def _numbers(df, cols, facts):
     "float64 (n, columns); nan for all that is no finite number"
