@@ -130,7 +130,7 @@ def main():
 
 # %% ../nbs/90_cli.ipynb #5e5a953d
 Images = Annotated[Path, typer.Option(help='Folder of images named by id (JPEG, PNG, TIFF, WebP or FITS); sub-folders are searched.')]
-Target = Annotated[list[str], typer.Option(help='Label column; several with commas, or given again. The name of a column may hold a comma.')]
+Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; several with commas, or given again. The name of a column may hold a comma.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
@@ -220,8 +220,8 @@ def train(
     recipe:_Recipe, reading:_Reading, sample:_Sample,
     id:Id='objID',
     task:Task='auto',
-    name:Annotated[list[str], typer.Option(help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
-    unit:Annotated[list[str], typer.Option(help='Unit of a target, likewise: dex, or oh_p50=dex.')]=(),
+    name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
+    unit:Annotated[list[str], typer.Option(metavar='<str>', help='Unit of a target, likewise: dex, or oh_p50=dex.')]=(),
     device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
     overwrite:Overwrite=False,

@@ -250,7 +250,7 @@ def recipe_reader(df, images, job:TrainJob)->ImageReader:
 def check_reader(reader:ImageReader, asked:dict):
     "Raise where what was asked of the reading of images means nothing for images of this kind"
     if asked.get('pad') and not asked.get('crop'): raise GalfastError(f"{option('pad', True)} fills what a crop finds missing: give {option('crop')} too, or leave it out")
-    idle = [k for k in ('bands','hdu','stretch','pattern') if asked.get(k) is not None] if reader.kind in ('rgb','grey') else []
+    idle = [k for k in ('bands','hdu','stretch') if asked.get(k) is not None] if reader.kind in ('rgb','grey') else []
     if idle: raise GalfastError(f"{first_few(map(option, idle))} is for FITS images, and these are JPEG or PNG: leave it out")
 
 # %% ../nbs/48_train.ipynb #cb27f552
