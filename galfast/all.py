@@ -6,6 +6,7 @@ from .core import *
 from .tables import *
 from .survey import *
 from .find import *
+from .labels import *
 from .sim import *
 from .simsets import *
 from .net import *
@@ -13,6 +14,7 @@ from .skyserver import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .wcs import *
 from .image import *
 from .columns import *
 from .augment import *
