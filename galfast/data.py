@@ -16,6 +16,7 @@ from fastai.vision.all import *
 from .core import *
 from .tables import *
 from .find import *
+from .labels import *
 from .galaxy10 import *
 from .image import *
 from .columns import *
