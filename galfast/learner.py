@@ -364,7 +364,7 @@ def mean_and_spread(
     fast = first(cb.bf16 for cb in learn.cbs if isinstance(cb, FastMath)) or False
     learn.model.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        for b in dl:
+        for b in track(dl, 'looking at images', len(dl)):
             x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
             p = predict_views(learn.model, x, views, act, fast, *table)
             res.append((p.mean(0), p.std(0, correction=0)))
