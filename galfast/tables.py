@@ -28,15 +28,15 @@ def table_type(
     return suf
 
 # %% ../nbs/01_tables.ipynb #b7d20c11
-_sci = re.compile(r'[+-]?\d+(?:\.(\d*))?[eE](\+\d+|\d+)')
+_sci = re.compile(r'[+-]?\d+(?:\.(\d*)[eE]\+?|[eE]\+)(\d+)') # 1.2E+18, 1.2E18, 1E+18; but 1E18 may be a name
 
 def _float_marks(ids, bits=53):
     "Do whole numbers of floating-point origin bear the marks of its rounding?"
     big = {abs(o) for o in ids if abs(o)>2**bits}
     if not big or (bits==53 and any(int(float(o))!=o for o in big)): return False
     if max(len(str(o).rstrip('0')) for o in big)<=15: return True # decimal zeros: rounded before it was a float
-    spare = min((o&-o).bit_length()-1-(o.bit_length()-bits) for o in big) # zero bits beyond those that rounding makes
-    return spare*len(big)<20
+    cut,zeros = [o.bit_length()-bits for o in big],min((o&-o).bit_length()-1 for o in big) # bits that rounding makes zero, and those that are
+    return zeros<max(cut) or sum(zeros-o for o in cut)<20 # chance is 2**-20
 
 def _excel_marks(ids):
     "Do all long ids end in zeros, with 15 digits before them?"
@@ -93,13 +93,13 @@ def _text_ids(s, where):
     if not s.str.contains(r'^[+-]?\d+\.?\d*[.eE+]', na=False).any():
         if _excel_marks(s): _lost(s[s.str.len()>15], where)
         return s.mask(s.isin(['nan','NaN'])) if s.isin(['nan','NaN']).any() and s[~s.isin(['nan','NaN'])].str.fullmatch(r'\d+').all() else s
-    short = [(o,m) for o in s if (m := _sci.fullmatch(o)) and (m[1] is not None or m[2][0]=='+')]
+    short = [(o, m) for o in s if (m := _sci.fullmatch(o))]
     most = max((len(m[1] or '') for _,m in short), default=0)
     cut = [o for o,m in short if int(m[2])>most] # fewer decimals than digits
     if cut: _lost(cut, where)
     v = s.mask(s.isin(['','nan','NaN']))
     plain = v.dropna()
-    if not plain.str.fullmatch(r'[+-]?\d+(\.\d*)?([eE]\+?\d+)?').all(): return s
+    if not all(_sci.fullmatch(o) or re.fullmatch(r'[+-]?\d+(\.\d*)?', o) for o in plain): return s
     num = [Decimal(o) for o in plain]
     if any(o!=o.to_integral_value() for o in num): return s
     ids = [int(o) for o in num]
@@ -132,8 +132,8 @@ def _wide(head):
 
 def _utf8(raw):
     "Bytes of text as UTF-8 without a byte order mark"
-    for bom,enc in ((b'\xff\xfe', 'utf-16-le'), (b'\xfe\xff', 'utf-16-be'), (b'', _wide(raw[:2000]))):
-        if enc and raw.startswith(bom): raw = raw.decode(enc, 'replace').encode()
+    wide = {b'\xff\xfe': 'utf-16-le', b'\xfe\xff': 'utf-16-be'}.get(raw[:2]) or _wide(raw[:2000])
+    if wide: raw = raw.decode(wide, 'replace').encode()
     raw = raw.removeprefix(b'\xef\xbb\xbf')
     return raw if raw.isascii() else _decoded(raw).encode()
 
@@ -212,16 +212,21 @@ def _read_text(path, id_col):
     lay = _layout(raw, id_col, path)
     if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f". Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
-    wide = max((len(_split(o, lay.sep)) for _,(_,o) in zip(range(30), _lines(body))), default=0)
-    names = _unique(lay.names+['']*(wide-len(lay.names)))
+    names = _unique(lay.names+['']*_more_values(body, lay, path))
     read = partial(_parse, body, lay.sep, names, path)
     df = read(dtype={id_col: str})
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
-    if wide>len(lay.names) and len(blank)<wide-len(lay.names): raise CatalogError(f"{path}: its rows have {wide} values, and its header has {len(lay.names)} names: {lay.first[:100]!r}")
     df = df.drop(columns=blank)
     decimal_comma = lay.sep!=','
     for c in df.columns: df[c] = _text_column(df[c], c==id_col, decimal_comma, lambda c=c: read(dtype=str, usecols=[c])[c])
     return df
+
+def _more_values(body, lay, path):
+    "How many empty values the rows have beyond the names"
+    more = [_split(o, lay.sep)[len(lay.names):] for _,(_,o) in zip(range(30), _lines(body))]
+    if sum(map(any, more))>len(more)/2:
+        raise CatalogError(f"{path}: its rows have {len(lay.names)+max(map(len, more))} values, and its header has {len(lay.names)} names: {lay.first[:100]!r}")
+    return max((len(o) for o in more if not any(o)), default=0)
 
 def _unique(names):
     "Names as pandas makes them: `a`, `a.1`; `Unnamed: 2` where there is none"
@@ -273,10 +278,9 @@ def _numbers(o):
     v = o.mask(o.isin(_nans)) if o.isin(_nans).any() else o
     some = v.dropna()
     if not len(some) or not _is_number(some.iloc[0]) and some.iloc[0].lstrip('+-').lower() not in ('inf','infinity'): return o
-    try: x = pd.to_numeric(v).astype(v.isna().any() and float or None)
+    if some.str.len().max()>15 and some.str.fullmatch(r'[+-]?\d+').all(): return _whole([None if a else int(b) for a,b in zip(v.isna(), v.fillna('0'))])
+    try: return pd.to_numeric(v)
     except (ValueError,TypeError): return o
-    if x.dtype.kind!='f' or not (x.abs()>2**53).any() or not some.str.fullmatch(r'[+-]?\d+').all(): return x
-    return _whole([None if a else int(b) for a,b in zip(v.isna(), v.fillna('0'))])
 
 def _whole(ints):
     "Whole numbers, None where missing: int64; with gaps float64, or Int64 where that is not exact; floats beyond 64 bits"
@@ -300,6 +304,7 @@ def _from_astropy(t):
         if v.ndim==1 and not (v.dtype==object and any(isinstance(o, (np.ndarray,list)) for o in v)): res[name] = _astropy_column(v, mask)
         elif v.ndim==2 and v.shape[1]<=_most_values: res |= {k: _astropy_column(v[:,i], mask[:,i]) for i in range(v.shape[1]) if (k := f'{name}_{i}') not in t.colnames}
         else: left[name] = ' x '.join(map(str, v.shape[1:])) or 'several'
+    for c in _header_names(t.meta, 'GFLOG'): res[c] = res[c].map({'True': True, 'False': False}, na_action='ignore').astype(object)
     df = pd.DataFrame(res)
     if left: df.attrs['arrays'] = left
     return df
@@ -544,10 +549,15 @@ def _write(df, p):
     elif suf=='.parquet': df.to_parquet(p, index=False)
     elif suf=='.xlsx':
         if len(df)>=2**20: raise CatalogError(f"an Excel table has {2**20-1:,} rows at most, not {len(df):,}; write .csv or .parquet")
-        df.to_excel(p, index=False)
+        df.apply(_excel_column).to_excel(p, index=False)
     elif suf=='.ecsv':
         with _open_text(p) as f: _to_astropy(df).write(f, format='ascii.ecsv')
     else: _to_fits(df).write(p, format='fits', overwrite=True)
+
+def _excel_column(o):
+    "Excel keeps 15 digits of a number: whole numbers with more are written as text"
+    if o.dtype.kind not in 'iu' or not ((o>=10**15)|(o<=-10**15)).any(): return o
+    return o.astype(object).map(str, na_action='ignore')
 
 def _writable(df):
     "`df` in types that every format knows: NumPy's, Int64 and boolean where there are gaps, text with None"
@@ -588,7 +598,14 @@ class _ParquetRows:
             s = pa.Schema.from_pandas(df, preserve_index=False)
             s = pa.schema([pa.field(o.name, pa.string() if pa.types.is_null(o.type) else o.type) for o in s], s.metadata)
             self.file = pq.ParquetWriter(self.path, s)
-        self.file.write_table(pa.Table.from_pandas(df, self.file.schema, preserve_index=False))
+        try: rows = pa.Table.from_pandas(df, self.file.schema, preserve_index=False)
+        except (pa.ArrowInvalid,pa.ArrowTypeError): return self._again(df)
+        self.file.write_table(rows)
+    def _again(self, df):
+        "Write all rows anew, where these are of other types than those before"
+        self.close()
+        self.file = None
+        self(pd.concat([_read_parquet(self.path), df], ignore_index=True))
     def close(self):
         if self.file: self.file.close()
 
@@ -609,16 +626,20 @@ def _unused(x, dtype):
     "A number that is not in `x`, to stand for 'missing'"
     if dtype.kind=='i' and (not len(x) or x.min()>np.iinfo(dtype).min): return np.iinfo(dtype).min
     have = set(x.tolist())
-    return next(i for i in range(np.iinfo(dtype).max, 0, -1) if i not in have)
+    return next(i for i in range(len(have)+1) if i not in have)
 
 # %% ../nbs/01_tables.ipynb #dc125032
 def _to_fits(df):
-    "An astropy table that FITS can hold: words are UTF-8, names ASCII; what a name was is kept as GFNAM1, GFNAM2 ..."
+    """An astropy table that FITS can hold: words are UTF-8, names ASCII
+
+What a name was is kept in the header as GFNAM1, GFNAM2 ... Truth values with gaps are words, and GFLOG1, GFLOG2 ... name their columns: astropy writes no missing one."""
     def _bytes(o): return np.array([b'' if v is None else v.encode() for v in o.astype(object).where(o.notna(), None)] or [b''], dtype=bytes)[:len(o)]
-    t,names = _to_astropy(df, _bytes),_fits_names(df.columns)
+    df = df.astype({c: 'int16' for c in df if df[c].dtype=='int8'}) # FITS has no signed bytes, and astropy makes truth values of them
+    names,gaps = _fits_names(df.columns),[c for c in df if df[c].dtype=='boolean' and df[c].isna().any()]
+    t = _to_astropy(df.assign(**{c: df[c].astype(object).map(str, na_action='ignore') for c in gaps}), _bytes)
     t.rename_columns(list(t.colnames), names)
     other = [(a, b) for a,b in zip(names, df.columns) if a!=b]
-    t.meta = {f'GFNAM{i}': f'{quote(a)}={quote(b)}' for i,(a,b) in enumerate(other, 1)}
+    t.meta = {f'GFNAM{i}': f'{quote(a)}={quote(b)}' for i,(a,b) in enumerate(other, 1)} | {f'GFLOG{i}': quote(c) for i,c in enumerate(gaps, 1)}
     return t
 
 def _fits_names(cols):
@@ -634,4 +655,8 @@ def _fits_names(cols):
 
 def _true_names(header):
     "Name in a FITS file -> name that was written"
-    return dict(map(unquote, str(v).split('=')) for k,v in header.items() if re.fullmatch(r'GFNAM\d+', k) and str(v).count('=')==1)
+    return dict(map(unquote, o.split('=')) for o in _header_names(header, 'GFNAM', False))
+
+def _header_names(header, key, plain=True):
+    "What the keywords `key`1, `key`2 ... of a header say"
+    return [unquote(str(v)) if plain else str(v) for k,v in header.items() if re.fullmatch(key+r'\d+', k)]
