@@ -69,7 +69,7 @@ def _more_fonts():
 
 @cache
 def _in_fonts(c, families):
-    files = [mpl.font_manager.findfont(mpl.font_manager.FontProperties(family=o)) for o in families]
+    files = [mpl.font_manager.findfont(mpl.font_manager.FontProperties(family=[o])) for o in families]
     return any(mpl.font_manager.get_font(o).get_char_index(ord(c)) for o in files)
 
 def _letter(c):
@@ -92,10 +92,11 @@ def _bare(math):
 def _width(s): return max(len(_math.sub(lambda m: _bare(m[0]), o)) for o in s.split('\n'))
 
 def _fold(s, width, most=None):
-    "`s` in lines of `width` letters, `most` of them; mathematics is not broken"
+    "`s` in lines of `width` letters, `most` of them; mathematics is not broken, nor a line at \\xa0"
     maths = _math.findall(s)
     masks = iter([chr(0xe000+i)*min(len(_bare(o)), width) for i,o in enumerate(maths)])
-    rows = textwrap.wrap(_math.sub(lambda m: next(masks), s), width) or ['']
+    s = _math.sub(lambda m: next(masks), s).replace('_', '_\v') # a line may end after _
+    rows = [o.replace('\v', '').replace('\xa0', ' ') for o in textwrap.wrap(s, width, replace_whitespace=False)] or ['']
     if most and len(rows)>most: rows = rows[:most-1]+[rows[most-1][:width-1].rstrip()+'…']
     found = re.compile(r'([\ue000-\uf8ff])\1*')
     return found.sub(lambda m: maths[ord(m[1])-0xe000], '\n'.join(rows))
@@ -253,10 +254,10 @@ def _plot_target(axs, t, p, e, st, name, unit):
         if len(r)>1: _median_line(ax, r, i or len(axs)==1)
         if i==0: _annotate(ax, cells, e, st, unit)
         elif len(r)>1: ax.legend(handles=ax.lines[-2:-1], loc='lower left', handlelength=1.4)
-        off,e = _short_ticks(ax.yaxis, *ylim)
-        ax.set_ylabel(_label(*_scaled('Pred. − true' if i else f'Predicted {name}'.strip(), unit, off, e), 22 if i else 36))
-        off,e = _short_ticks(ax.xaxis, *lim)
-        ax.set_xlabel('' if i<len(axs)-1 else _label(*_scaled(f'True {name}'.strip(), unit, off, e)))
+        off,ten = _short_ticks(ax.yaxis, *ylim)
+        ax.set_ylabel(_label(*_scaled('Pred. − true' if i else f'Predicted {name}'.strip(), unit, off, ten), 22 if i else 36))
+        off,ten = _short_ticks(ax.xaxis, *lim)
+        ax.set_xlabel('' if i<len(axs)-1 else _label(*_scaled(f'True {name}'.strip(), unit, off, ten)))
 
 def _annotate(ax, cells, e, st, unit):
     "Numbers, legend, the scale of the counts and a typical error, in the corners that galaxies leave free"
@@ -304,7 +305,7 @@ def _history(history):
     if not len(df): raise GalfastError("the history has no epochs")
     x = 'step' if 'step' in df else 'epoch'
     if x not in df: df = df.assign(epoch=range(len(df)))
-    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce')
+    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce').replace([np.inf,-np.inf], np.nan)
     cols = [o for o in df.columns if o not in ('epoch','step') and df[o].notna().any()]
     losses = [o for o in ('train_loss','valid_loss') if o in cols]
     if not losses and (x=='epoch' or not cols):
@@ -354,8 +355,8 @@ def plot_history(
         if len(df)==1: ax.set_xlim(df[x][0]-.5, df[x][0]+.5)
         if any(o.iloc[0]>o.iloc[-1] for o in (df[c].dropna() for c in cs)): _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
         if ax.get_legend_handles_labels()[0] and (i==0 or len(cs)>len(panels[0][1])): ax.legend()
-        off,e = (0.,0) if ax.get_yscale()=='log' else _short_ticks(ax.yaxis, *ax.get_ylim())
-        ax.set_ylabel(_label(*_scaled(_text(base.replace('_', ' ')), unit, off, e)))
+        off,ten = (0.,0) if ax.get_yscale()=='log' else _short_ticks(ax.yaxis, *ax.get_ylim())
+        ax.set_ylabel(_label(*_scaled(_text(base.replace('_', ' ')), unit, off, ten)))
     return axs
 
 # %% ../nbs/44_plot.ipynb #f7c6a55b
@@ -432,16 +433,23 @@ def plot_confusion(
     for i,j in zip(*m.nonzero()):
         ax.text(j, i, _cell_text(m[i,j], share[i,j]) if normalize else f'{m[i,j]:,}', ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8),
                 color='w' if c[i,j]>.6 else _dark)
-    _class_ticks(ax, labels, m.sum(1), _label(names[0] or 'class', units[0], 30))
+    _class_ticks(ax, labels, m.sum(1), _label(names[0] or 'class', units[0], 30), side/k)
     recall = np.diag(share)[m.sum(1)>0].mean()
     ax.set_title(f'accuracy {np.diag(m).sum()/m.sum():.3f}, balanced {recall:.3f}\nN = {m.sum():,}'
                  + (f', {missing:,} left out (no class)' if missing else ''), fontsize=7)
     return ax
 
 # %% ../nbs/44_plot.ipynb #30fb3e96
-def _class_ticks(ax, labels, n, name):
-    wrap,k = [_fold(o, 16, 2) for o in labels],len(labels)
-    turn = max(map(_width, wrap))*k>45
+def _told_apart(labels):
+    "`labels` in two lines, or as many as keep them apart"
+    for most in (2,3,5,20):
+        res = [_fold(o, 16, most) for o in labels]
+        if len(set(res))==len(set(labels)): break
+    return res
+
+def _class_ticks(ax, labels, n, name, cell):
+    wrap,k = _told_apart(labels),len(labels)
+    turn = .056*max(map(_width, wrap))>.95*cell # inches
     ax.set(xticks=range(k), yticks=range(k), xlabel=f'Predicted {name}', ylabel=f'True {name} (N)')
     ax.set_xticklabels(wrap, rotation=45 if turn else 0, ha='right' if turn else 'center', rotation_mode='anchor')
     ax.set_yticklabels([f'{o} ({v:,})' for o,v in zip(wrap, n)])
@@ -486,7 +494,11 @@ def _asinh_rgb(o):
     return (255*x.clip(0, 1)).astype(np.uint8)
 
 # %% ../nbs/44_plot.ipynb #0e68d6d9
-_letter_width = .57 # of the font's size, on average
+_letter_width = .64 # of the font's size, as that of a digit
+
+def _letters(size, font):
+    "How many letters fit above `size` inches"
+    return int(.94*72*size/font/_letter_width)
 
 def _is_class(true, pred, prob=None):
     return prob is not None or not any(pd.api.types.is_float_dtype(_np(o)) for o in (true,pred) if o is not None)
@@ -512,15 +524,15 @@ def _value_rows(t, p, e, names, units, width):
         vs = [np.nan if o is None else float(o[i]) for o in (t,p,e if p is not None else None)]
         fmt = _value_fmt(max([abs(v) for v in vs if np.isfinite(v)], default=0), vs[2], abs(vs[0]-vs[1]))
         s = [_minus(format(v, fmt)) if np.isfinite(v) else 'none' for v in vs]
-        pred = (s[1]+f'±{s[2]}'*bool(np.isfinite(vs[2]))+f' {units[i]}').strip()
-        if names: rows.append(f'{names[i]} {pred}'+f' (true {s[0]})'*(t is not None) if p is not None else f'{names[i]} {s[0]} {units[i]}'.strip())
+        pred = s[1] if s[1]=='none' else (s[1]+f'±{s[2]}'*bool(np.isfinite(vs[2]))+f'\xa0{units[i]}').strip()
+        if names: rows.append(f'{names[i]} {pred}'+f' (true\xa0{s[0]})'*(t is not None) if p is not None else f'{names[i]} {s[0]} {units[i]}'.strip())
         elif p is None: rows.append(f'true {s[0]} {units[i]}'.strip())
         else: rows += _one_or_two([f'true {s[0]}']*(t is not None)+[f'pred {pred}'], width)
     return '\n'.join(_fold(o, width, 2) for o in rows)
 
 def _one_or_two(parts, width):
     "`parts` in one line if it holds them"
-    row = '  '.join(parts)
+    row = '\xa0 '.join(parts) # two spaces, of which one would be lost
     return [row] if _width(row)<=width else parts
 
 def _class_rows(t, p, q, wrong, width):
@@ -530,7 +542,11 @@ def _class_rows(t, p, q, wrong, width):
     if p is not None: rows.append(_fold(f"{'✗ '*bool(wrong)}pred {s(p)}", width-len(prob), 2)+prob)
     return '\n'.join(rows)
 
-def _answer(name, p, t): return name+f' {p:.2f}'*(p is not None)+(f' (true {t:.2f})' if p is not None else f' {t:.2f}')*(t is not None)
+def _answer(name, p, t):
+    "`name` with the share that is predicted, and the true one"
+    true = '' if t is None or np.isnan(t) else f'{t:.0f}' if t in (0,1) else f'{t:.2f}'
+    if p is None: return f'{name} {true}'
+    return f'{name} {p:.2f}'+f' (true\xa0{true})'*bool(true)
 
 def _vote_rows(t, p, names):
     "The answer that got most votes, with its share; and the true one, where that is another"
@@ -574,7 +590,7 @@ def _id(o):
 
 def _font(caps, size):
     "A size at which the longest line of `caps` fits above `size` inches"
-    return np.clip(72*size/(_letter_width*max(1, *map(_width, caps))), 4.5, 7.5)
+    return np.clip(.94*72*size/(_letter_width*max(1, *map(_width, caps))), 4.5, 7.5)
 
 def _n_targets(*vals):
     "How many targets `vals`, true and predicted values, have"
@@ -610,7 +626,7 @@ def plot_images(
     size = ifnone(size, min(1.75, _page/ncols))
     task,k = ifnone(task, facts.task),_n_targets(true, pred)
     names,units = _names_units(k, name, unit, facts)
-    caps,wrong = _captions(n, true, pred, err, prob, task, names, units, int(72*size/5.5/_letter_width))
+    caps,wrong = _captions(n, true, pred, err, prob, task, names, units, _letters(size, 5.5))
     above = [None if o is None else [f(v) for v in o] for f,o in ((_id,ids), (_text,titles))]
     caps = ['\n'.join(o for o in row if o) for row in zip(*[o for o in (*above,caps) if o is not None])]
     font,over = _font(caps, size),names[0] if k==1 else ''
@@ -778,7 +794,7 @@ def plot_worst(
     "Draw the galaxies that `worst_cases` finds"
     if len(images)!=len(true): raise GalfastError(f"there are {len(images)} images, and true has {len(true)} values")
     idx = worst_cases(true, pred, n, prob)
-    if not len(idx): return _no_mistakes(len(true), **kwargs)
+    if not len(idx): return _no_mistakes(len(true), _is_class(true, pred, prob), **kwargs)
     pick = lambda o: None if o is None else _np(o)[idx]
     if isinstance(images, pd.Series): images = images.to_list()
     if kwargs.get('titles') is not None: kwargs['titles'] = pick(kwargs['titles'])
@@ -787,9 +803,10 @@ def plot_worst(
 
 # %% ../nbs/44_plot.ipynb #e6d83b03
 @_styled
-def _no_mistakes(n, axs=None, **kwargs):
+def _no_mistakes(n, classes, axs=None, **kwargs):
     axs = np.ravel(_grid(1, 1, 1.75, 0) if axs is None else axs)
-    axs[0].text(.5, .5, f'no mistakes\namong {n:,}', transform=axs[0].transAxes, ha='center', va='center')
+    why = 'no mistakes' if classes else 'nothing to compare'
+    axs[0].text(.5, .5, f'{why}\namong {n:,}', transform=axs[0].transAxes, ha='center', va='center')
     axs[0].set_axis_off()
     return axs
 
