@@ -1334,7 +1334,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.train.run_figures': ('train.html#run_figures', 'galfast/train.py'),
                                'galfast.train.run_lock': ('train.html#run_lock', 'galfast/train.py'),
                                'galfast.train.stack_rgb': ('train.html#stack_rgb', 'galfast/train.py'),
-                               'galfast.train.student_sigma': ('train.html#student_sigma', 'galfast/train.py'),
                                'galfast.train.target_matrix': ('train.html#target_matrix', 'galfast/train.py'),
                                'galfast.train.train_galaxies': ('train.html#train_galaxies', 'galfast/train.py'),
                                'galfast.train.write_run': ('train.html#write_run', 'galfast/train.py')},
