@@ -80,7 +80,7 @@ def choose_recipe(
         r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
-    arch_config(r.arch, 1, 1) # raises where no network is called so
+    arch_config(r.arch, 1, 1, size=r.size) # raises where no network is called so
     if 'keep' in asked and r.gp_weight==0: raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, and this recipe measures none: leave it out, or give gp_weight")
     if r.window and r.window>=r.size: raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: give a smaller one, or a larger {option('size')}")
     return r
