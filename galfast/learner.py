@@ -402,18 +402,18 @@ def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=Non
     return axs
 
 # %% ../nbs/36_learner.ipynb #8ff2a40c
-@dispatch
-def show_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+@show_results.dispatch
+def _show_image_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
 
-@dispatch
-def plot_top_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
-    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
-
-@dispatch
-def show_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+@show_results.dispatch
+def _show_table_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, len(x), 'True / predicted', ctxs, **kwargs)
 
-@dispatch
-def plot_top_losses(x:tuple, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+@plot_top_losses.dispatch
+def _plot_image_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
+
+@plot_top_losses.dispatch
+def _plot_table_losses(x:tuple, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
     _show_answers(samples, outs, len(x), 'True / predicted / loss', losses=losses, **kwargs)
