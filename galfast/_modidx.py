@@ -650,6 +650,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.learner._show_image_results': ('learner.html#_show_image_results', 'galfast/learner.py'),
                                  'galfast.learner._show_table_results': ('learner.html#_show_table_results', 'galfast/learner.py'),
                                  'galfast.learner._spoken': ('learner.html#_spoken', 'galfast/learner.py'),
+                                 'galfast.learner._text': ('learner.html#_text', 'galfast/learner.py'),
                                  'galfast.learner._unflatten': ('learner.html#_unflatten', 'galfast/learner.py'),
                                  'galfast.learner._wide': ('learner.html#_wide', 'galfast/learner.py'),
                                  'galfast.learner.default_loss': ('learner.html#default_loss', 'galfast/learner.py'),
