@@ -60,7 +60,8 @@ def _ids(o, where):
     if o.dtype.kind in 'iu': v = [str(int(x)) for x in v]
     elif o.dtype.kind=='f': v = _float_ids(v.to_numpy(getattr(o.dtype, 'numpy_dtype', o.dtype)), where)
     elif o.dtype==object: v = _object_ids(v)
-    v = _text_ids(pd.Series(v, dtype=str).str.strip(), where)
+    v = pd.Series(v, dtype=str).str.strip()
+    v = _text_ids(v, where)
     res[there] = v.astype(object).where(v.notna()&(v!=''), None)
     return res
 
@@ -91,10 +92,13 @@ def _decoded(o):
 # %% ../nbs/01_tables.ipynb #b7d20c13
 def _text_ids(s, where):
     "Ids that are text; where all are whole numbers that were written as floats, they lose the decimals"
+    if s.str.isdigit().all():
+        if _excel_marks(s): _lost(s[s.str.len()>15], where)
+        return s
     nan = s.isin(_nans)
     v = s.mask(nan|(s=='')) if nan.any() else s # nan is missing among numbers
     if not any(s.str.contains(o, regex=False).any() for o in ('.','e+','E+')):
-        if _excel_marks(s): _lost(s[s.str.len()>15], where)
+        if _excel_marks(v.dropna()): _lost(v[v.str.len()>15], where)
         return v if nan.any() and v.dropna().str.fullmatch(r'\d+').all() else s
     v = s.mask(nan|(s==''))
     if v.dropna().str.fullmatch(r'[+-]?\d+(\.0*)?').all(): # 1.0
@@ -227,8 +231,7 @@ def _read_text(path, id_col):
     df = read(_nans, dtype={id_col: str})
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
     df = df.drop(columns=blank)
-    nan = any(o.encode() in body for o in _nans)
-    doubt = [c for c in df.columns if _in_doubt(df[c], nan)]
+    doubt = [c for c in df.columns if _in_doubt(df[c], body)]
     if doubt: df[doubt] = read([], dtype=str, usecols=doubt)
     for c in df.columns:
         if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
@@ -281,9 +284,9 @@ def _parse(body, sep, names, path, decimal, nans, **kwargs):
 # %% ../nbs/01_tables.ipynb #7f3a9b05
 def _is_words(o): return isinstance(o.dtype, pd.StringDtype) or pd.api.types.infer_dtype(o, skipna=True)=='string'
 
-def _in_doubt(o, nan):
+def _in_doubt(o, body):
     "Whether a column is to be read again as text: 'nan' among words, whole numbers that became floats, parts of it read as numbers and parts as words"
-    if _is_words(o): return nan
+    if _is_words(o): return o.isna().any() and any(x.encode() in body for x in _nans)
     return (o.abs()>2**53).any() if o.dtype.kind=='f' else o.dtype==object and pd.api.types.infer_dtype(o, skipna=True)!='boolean'
 
 def _words(o, is_id, decimal_comma):
