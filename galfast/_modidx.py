@@ -260,6 +260,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.cutouts.open_folder': ('cutouts.html#open_folder', 'galfast/cutouts.py'),
                                  'galfast.cutouts.plan_cutouts': ('cutouts.html#plan_cutouts', 'galfast/cutouts.py'),
                                  'galfast.cutouts.probe': ('cutouts.html#probe', 'galfast/cutouts.py'),
+                                 'galfast.cutouts.row_files': ('cutouts.html#row_files', 'galfast/cutouts.py'),
                                  'galfast.cutouts.safe_id': ('cutouts.html#safe_id', 'galfast/cutouts.py'),
                                  'galfast.cutouts.sky_status': ('cutouts.html#sky_status', 'galfast/cutouts.py'),
                                  'galfast.cutouts.verify_cutouts': ('cutouts.html#verify_cutouts', 'galfast/cutouts.py')},
