@@ -28,6 +28,7 @@ def table_type(
     return suf
 
 # %% ../nbs/01_tables.ipynb #b7d20c11
+_nans = ['nan','NaN']
 _sci = re.compile(r'[+-]?\d+(?:\.(\d*)[eE]\+?|[eE]\+)(\d+)') # 1.2E+18, 1.2E18, 1E+18; but 1E18 may be a name
 
 def _float_marks(ids, bits=53):
@@ -59,7 +60,8 @@ def _ids(o, where):
     if o.dtype.kind in 'iu': v = [str(int(x)) for x in v]
     elif o.dtype.kind=='f': v = _float_ids(v.to_numpy(getattr(o.dtype, 'numpy_dtype', o.dtype)), where)
     elif o.dtype==object: v = _object_ids(v)
-    v = _text_ids(pd.Series(v, dtype=str).str.strip(), where)
+    v = pd.Series(v, dtype=str).str.strip()
+    v = _text_ids(v, where)
     res[there] = v.astype(object).where(v.notna()&(v!=''), None)
     return res
 
@@ -90,21 +92,33 @@ def _decoded(o):
 # %% ../nbs/01_tables.ipynb #b7d20c13
 def _text_ids(s, where):
     "Ids that are text; where all are whole numbers that were written as floats, they lose the decimals"
-    if not s.str.contains(r'^[+-]?\d+\.?\d*[.eE+]', na=False).any():
+    if s.str.isdigit().all():
         if _excel_marks(s): _lost(s[s.str.len()>15], where)
-        return s.mask(s.isin(['nan','NaN'])) if s.isin(['nan','NaN']).any() and s[~s.isin(['nan','NaN'])].str.fullmatch(r'\d+').all() else s
-    short = [(o, m) for o in s if (m := _sci.fullmatch(o))]
+        return s
+    nan = s.isin(_nans)
+    v = s.mask(nan|(s=='')) if nan.any() else s # nan is missing among numbers
+    if not any(s.str.contains(o, regex=False).any() for o in ('.','e+','E+')):
+        if _excel_marks(v.dropna()): _lost(v[v.str.len()>15], where)
+        return v if nan.any() and v.dropna().str.fullmatch(r'\d+').all() else s
+    v = s.mask(nan|(s==''))
+    if v.dropna().str.fullmatch(r'[+-]?\d+(\.0*)?').all(): # 1.0
+        long = v[v.str.contains('.', regex=False)&(v.str.len()>15)].dropna()
+        if _float_marks([int(Decimal(o)) for o in long]): _lost(long, where)
+        return v.str.replace(r'\.0*$', '', regex=True)
+    return _scientific(s, v, where)
+
+def _scientific(s, v, where):
+    "Ids among which there may be `1.2E+18`"
+    some = v.dropna().tolist()
+    short = [(o, m) for o in some if (m := _sci.fullmatch(o))]
     most = max((len(m[1] or '') for _,m in short), default=0)
     cut = [o for o,m in short if int(m[2])>most] # fewer decimals than digits
     if cut: _lost(cut, where)
-    v = s.mask(s.isin(['','nan','NaN']))
-    plain = v.dropna()
-    if not all(_sci.fullmatch(o) or re.fullmatch(r'[+-]?\d+(\.\d*)?', o) for o in plain): return s
-    num = [Decimal(o) for o in plain]
+    if not all(_sci.fullmatch(o) or re.fullmatch(r'[+-]?\d+(\.\d*)?', o) for o in some): return s
+    num = [Decimal(o) for o in some]
     if any(o!=o.to_integral_value() for o in num): return s
-    ids = [int(o) for o in num]
-    if _float_marks([i for i,o in zip(ids, plain) if not o.isdigit()]): _lost(plain, where)
-    v[v.notna()] = [o if o.isdigit() else str(i) for i,o in zip(ids, plain)]
+    if _float_marks([int(i) for i,o in zip(num, some) if not o.isdigit()]): _lost(some, where)
+    v[v.notna()] = [str(int(o)) for o in num]
     return v
 
 # %% ../nbs/01_tables.ipynb #7f3a9b01
@@ -213,13 +227,20 @@ def _read_text(path, id_col):
     if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f". Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
-    read = partial(_parse, body, lay.sep, names, path)
-    df = read(dtype={id_col: str})
+    read = partial(_parse, body, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
+    df = read(_nans, dtype={id_col: str})
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
     df = df.drop(columns=blank)
-    decimal_comma = lay.sep!=','
-    for c in df.columns: df[c] = _text_column(df[c], c==id_col, decimal_comma, lambda c=c: read(dtype=str, usecols=[c])[c])
+    doubt = [c for c in df.columns if _in_doubt(df[c], body)]
+    if doubt: df[doubt] = read([], dtype=str, usecols=doubt)
+    for c in df.columns:
+        if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
     return df
+
+def _decimal(body, sep):
+    "The decimal mark of the first rows"
+    cells = [o for _,(_,line) in zip(range(30), _lines(body)) for o in _split(line, sep) if _is_number(o)]
+    return ',' if any(',' in o for o in cells) and not any('.' in o for o in cells) else '.'
 
 def _more_values(body, lay, path):
     "How many empty values the rows have beyond the names"
@@ -239,16 +260,19 @@ def _unique(names):
 
 def _without_comments(body, path):
     "Rows without the lines that are comments"
-    if not body.startswith(b'#') and not re.search(rb'[\r\n][ \t]*#', body): return body
+    if b'#' not in body: return body
     body = re.sub(rb'(?:\A|(?<=[\r\n]))[ \t]*#[^\r\n]*', b'', body)
     if re.search(rb'[\r\n][-\t;|, ]*--[-\t;|, ]*[\r\n]', body): raise CatalogError(f"{path} holds several tables, one below the other: save each to a file of its own")
     return body
 
-def _parse(body, sep, names, path, **kwargs):
-    "Rows by pandas; only an empty cell is missing"
-    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=[''],
-                skipinitialspace=True, low_memory=False, **kwargs)
-    try: return pd.read_csv(io.BytesIO(body), **opts)
+def _parse(body, sep, names, path, decimal, nans, **kwargs):
+    "Rows by pandas; an empty cell is missing, and one of `nans`"
+    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=['',*nans], decimal=decimal,
+                skipinitialspace=True, **kwargs)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', pd.errors.DtypeWarning) # such columns are read again
+            return pd.read_csv(io.BytesIO(body), **opts)
     except pd.errors.EmptyDataError: return pd.DataFrame(columns=names, dtype=object)
     except pd.errors.ParserError as e:
         m = re.search(r'Expected (\d+) fields in line (\d+), saw (\d+)', str(e))
@@ -258,16 +282,17 @@ def _parse(body, sep, names, path, **kwargs):
         raise CatalogError(f"{path}: row {m[2]} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
 
 # %% ../nbs/01_tables.ipynb #7f3a9b05
-_nans = ['nan','NaN']
+def _is_words(o): return isinstance(o.dtype, pd.StringDtype) or pd.api.types.infer_dtype(o, skipna=True)=='string'
 
-def _is_words(o): return pd.api.types.infer_dtype(o, skipna=True)=='string'
+def _in_doubt(o, body):
+    "Whether a column is to be read again as text: 'nan' among words, whole numbers that became floats, parts of it read as numbers and parts as words"
+    if _is_words(o): return o.isna().any() and any(x.encode() in body for x in _nans)
+    return (o.abs()>2**53).any() if o.dtype.kind=='f' else o.dtype==object and pd.api.types.infer_dtype(o, skipna=True)!='boolean'
 
-def _text_column(o, is_id, decimal_comma, again):
-    "A column of a text table as what it holds; `again` reads it as text"
-    if o.dtype.kind=='f' and (o.abs()>2**53).any(): o = again() # it may have been whole numbers
-    elif not _is_words(o): return o
+def _words(o, is_id, decimal_comma):
+    "Words of a text table as what they are"
     o = o.str.strip()
-    o = o.mask(o=='') if (o=='').any() else o
+    o = o.mask(o=='')
     if decimal_comma and o.str.fullmatch(r'[+-]?\d*,\d+([eE][+-]?\d+)?').any():
         some = o[o.notna()&~o.isin(_nans)]
         if some.map(_is_number).all(): o = o.str.replace(',', '.', regex=False)
@@ -574,6 +599,7 @@ def _writable_column(o):
     if how in ('floating','mixed-integer-float','decimal'): return o.astype(float)
     if how=='boolean': return o.astype('boolean')
     if how=='integer' and (x := _exact(o, there)) is not None: return x
+    if how=='string': return o.astype(object).where(there, None)
     def _text(v): return _decoded(v) if isinstance(v, bytes) else str(v)
     return pd.Series([_text(v) if t else None for v,t in zip(o, there)], index=o.index, dtype=object)
 
