@@ -87,7 +87,7 @@ def _beyond(v, times, f):
     near,far = sorted((abs(f['low']), abs(f['high'])))
     gap,width = max(f['low']-v, v-f['high']),f['high']-f['low']
     alike = v*f['low']>0 and v*f['high']>0 # all of one sign
-    skewed = width>2.2*math.sqrt(2*math.log(max(f['n'], 2)))*f['scatter'] # a Gaussian sample spreads over about 2 sqrt(2 log n) sigma
+    skewed = width>3*math.sqrt(2*math.log(max(f['n'], 2)))*f['scatter'] # a Gaussian sample spreads over 2 sqrt(2 log n) sigma
     enough = width/2 if v<=-99.9 and not skewed else width
     if gap<enough or (alike and near/2<abs(v)<2*far): return False
     if gap>=5*width: return True
@@ -100,7 +100,7 @@ def _apart(v, times, f):
     if not f.get('n'): return 'n' in f and v<=-99.9 # nothing but codes
     if f['low']<=v<=f['high']: return False
     strong = abs(v)>=99.9
-    if v<0<=f['low'] and (strong or f['n']>=10): return True
+    if v<0<=f['low'] and (strong or (f['n']>=10 and f['low']-v>=f['scatter']/2)): return True
     if v<0 and strong and f['middle']-v>=20*f['scatter']>0: return True
     return (strong or f['n']>=3) and _beyond(v, times, f)
 
