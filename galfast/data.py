@@ -215,7 +215,8 @@ class GalaxyDataLoaders(DataLoaders):
             own[0]['epoch_rows'] = order
             kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=own), kwargs)
         drop_last = len(order(seed) if order else splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
-        dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=device, drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
+        ours = dict(val_bs=max(bs, 64), drop_last=drop_last, num_workers=0 if pack else None)
+        dls = dblock.dataloaders(df, bs=bs, device=device, **merge(ours, kwargs))
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
         res.df,res.spec,res.table,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,table,reader,stats,data.skipped,splits,data.id_col
         res.notes = data.notes+(table.notes(df, data.id_col) if table is not None else [])
@@ -322,7 +323,7 @@ def _blank_notes(left, id_col):
 def _label_table(labels):
     "Labels as a DataFrame; what is masked is missing"
     if isinstance(labels, pd.DataFrame): return labels
-    if np.ma.isMaskedArray(labels): labels = labels.astype(object).filled(None)
+    if np.ma.isMaskedArray(labels): labels = np.where(labels.mask, None, labels.data.astype(object))
     df = pd.DataFrame(np.asarray(labels).reshape(len(labels), -1)).add_prefix('y')
     return df.rename(columns={'y0': 'y'}) if np.ndim(labels)==1 else df
 
@@ -334,9 +335,12 @@ def _with_size(reader, size):
 
 def _loader_args(kwargs):
     "What takes the keywords of `DataBlock.dataloaders`"
-    return DataBlock.dataloaders,FilteredBase.dataloaders,TfmdDL,PackedDL,kwargs.get('dl_type', TfmdDL)
+    return DataBlock.dataloaders,FilteredBase.dataloaders,kwargs.get('dl_type', TfmdDL)
 
-def _names_of(f): return [k for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL) and k not in ('self','source','dataset')]
+def _names_of(f):
+    "The keywords of `f` that are the user's to give"
+    ours = ('self','source','dataset','after_item','after_batch')
+    return [k for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL) and k not in ours]
 
 # %% ../nbs/26_data.ipynb #b580bc1f
 def channels_first(

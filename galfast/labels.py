@@ -83,22 +83,24 @@ def _spread(x):
     return dict(n=len(x), low=x.min(), high=x.max(), middle=mid, scatter=1.4826*np.median(np.abs(x-mid)), least=np.abs(x[x!=0]).min(initial=np.abs(x).max()))
 
 def _beyond(v, times, f):
-    "Is `v`, seen so many `times`, far beyond the others, on a linear scale and on that of their own spread?"
+    "Is `v`, seen so many `times`, as far beyond the others as these spread, and more?"
+    near,far = sorted((abs(f['low']), abs(f['high'])))
     gap,width = max(f['low']-v, v-f['high']),f['high']-f['low']
+    alike = v*f['low']>0 and v*f['high']>0 # all of one sign
+    skewed = width>3*math.sqrt(2*math.log(max(f['n'], 2)))*f['scatter'] # a Gaussian sample spreads over 2 sqrt(2 log n) sigma
+    enough = width/2 if v<=-99.9 and not skewed else width
+    if gap<enough or (alike and near/2<abs(v)<2*far): return False
     if gap>=5*width: return True
-    if gap<width: return False
-    if v*f['low']>0 and v*f['high']>0 and abs(v)>abs(f['middle']): # of one sign: logarithms
-        ends = sorted((abs(f['low']), abs(f['high'])))
-        return math.log(abs(v)/ends[1])>=math.log(ends[1]/ends[0])
-    if v>0 and f['low']==0: return math.log(v/f['high'])>=math.log(f['high']/f['least']) # counts
-    return times>1 or abs(v)>=99.9 or gap>=10*f['scatter']
+    if skewed and v>f['high'] and f['low']>=0: return math.log(v/far)>=math.log(far/(near or f['least']))
+    if skewed and v<f['low'] and f['high']<0: return math.log(v/f['low'])>=math.log(far/near)
+    return times>1 or abs(v)>=99.9 or gap>=8*f['scatter']
 
 def _apart(v, times, f):
     "Does `v`, seen so many `times`, stand apart from the other numbers of its column?"
     if not f.get('n'): return 'n' in f and v<=-99.9 # nothing but codes
     if f['low']<=v<=f['high']: return False
     strong = abs(v)>=99.9
-    if v<0<=f['low'] and (strong or f['n']>=10): return True
+    if v<0<=f['low'] and (strong or (f['n']>=10 and f['low']-v>=f['scatter']/2)): return True
     if v<0 and strong and f['middle']-v>=20*f['scatter']>0: return True
     return (strong or f['n']>=3) and _beyond(v, times, f)
 
