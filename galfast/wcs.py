@@ -4,21 +4,23 @@
 
 # %% auto #0
 __all__ = ['wcs_keys', 'SkyTurn', 'as_stored', 'south_first', 'SkyGrid', 'sky_axes', 'quiet_header', 'sky_wcs', 'sky_matrix',
-           'turned_matrix', 'north_up', 'turn_pixels', 'turned_wcs', 'sky_offsets', 'sky_difference', 'wcs_text']
+           'turned_matrix', 'north_up', 'turn_like', 'turn_pixels', 'turned_wcs', 'sky_offsets', 'sky_difference',
+           'wcs_text']
 
 # %% ../nbs/19_wcs.ipynb #0e924267
 from .imports import *
 from .core import *
 
-# %% ../nbs/19_wcs.ipynb #534f8e29
+# %% ../nbs/19_wcs.ipynb #faa01020
 import warnings
 from collections import namedtuple
+from functools import lru_cache
 
-# %% ../nbs/19_wcs.ipynb #f9fb2834
-_pairs = [(i,j) for i in (1,2,3) for j in (1,2,3)]
-_one = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
-_two = [f.format(i, j) for f in ('CD{}_{}','PC{}_{}','PC00{}00{}') for i,j in _pairs]
-wcs_keys = (*_one, *_two, 'LONPOLE', 'WCSAXES')
+# %% ../nbs/19_wcs.ipynb #7fd49340
+_ij = [(i,j) for i in (1,2,3) for j in (1,2,3)]
+_ways = {f: frozenset(f.format(*o) for o in _ij) for f in ('CD{}_{}','PC{}_{}','PC00{}00{}')} # to write the matrix
+_of_axis = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
+wcs_keys = (*_of_axis, *(k for o in _ways.values() for k in sorted(o)), 'LONPOLE', 'WCSAXES')
 
 _round = ('TAN','SIN','ZEA','ARC','STG','TPV','TNX','ZPN') # Projections around a point: there its matrix is that of the sky
 
@@ -29,32 +31,37 @@ def _number(c, k, default=0.):
     v = c.get(k, default)
     return float(v.replace('D', 'E') if isinstance(v, str) else v)
 
-def sky_axes(c)->tuple: # Of FITS, counted from 1; () where there are none
-    "The axes of longitude and latitude among the cards `c`"
-    kinds = {i: str(c.get(f'CTYPE{i}', ''))[:4].upper() for i in (1,2,3)}
-    lon = [i for i,k in kinds.items() if k.startswith('RA') or k[1:4]=='LON']
-    lat = [i for i,k in kinds.items() if k.startswith('DEC') or k[1:4]=='LAT']
+def sky_axes(
+    c, # Cards: a dict, or a header
+)->tuple: # Of FITS, counted from 1; () where there are none
+    "The axes of longitude and latitude"
+    return _sky_axes(*(str(c.get(k, '')) for k in ('CTYPE1','CTYPE2','CTYPE3')))
+
+@lru_cache
+def _sky_axes(*kinds):
+    lon = [i for i,k in enumerate(kinds, 1) if k[:2]=='RA' or k[1:4]=='LON']
+    lat = [i for i,k in enumerate(kinds, 1) if k[:3]=='DEC' or k[1:4]=='LAT']
     return (lon[0],lat[0]) if len(lon)==len(lat)==1 else ()
 
-# %% ../nbs/19_wcs.ipynb #fa4be37c
+# %% ../nbs/19_wcs.ipynb #3cbafe9a
 def _matrix(c, lon, lat):
     "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel"
     x,y = sorted((lon,lat))
-    kinds = {k for k in ('CD','PC','PC00') if any(k+(f'{i}_{j}' if k!='PC00' else f'{i}00{j}') in c for i,j in _pairs)}
-    if len(kinds)>1: raise _Odd
-    k = first(kinds)
-    if k=='CD': return tuple(tuple(_number(c, f'CD{i}_{j}') for j in (x,y)) for i in (lon,lat))
-    d = {i: _number(c, f'CDELT{i}', 1.) for i in (lon,lat)}
-    if k: return tuple(tuple(d[i]*_number(c, f'PC{i}_{j}' if k=='PC' else f'PC00{i}00{j}', i==j) for j in (x,y)) for i in (lon,lat))
-    if any(f'CROTA{i}' in c for i in (1,2,3)): raise _Odd
-    return tuple(tuple(d[i]*(i==j) for j in (x,y)) for i in (lon,lat))
+    ways = [f for f,keys in _ways.items() if not keys.isdisjoint(c)]
+    if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2,3)): raise _Odd
+    if not ways: m = [[float(i==j) for j in (x,y)] for i in (lon,lat)]
+    else: m = [[_number(c, ways[0].format(i, j), ways[0][0]=='P' and i==j) for j in (x,y)] for i in (lon,lat)]
+    if not ways or ways[0][0]=='P': m = [[v*_number(c, f'CDELT{i}', 1.) for v in o] for i,o in zip((lon,lat), m)]
+    return tuple(map(tuple, m))
 
 def _is_simple(c, lon, lat):
     "Is the matrix of `c` that of the sky, wherever in the image?"
-    kinds = [str(c[f'CTYPE{i}']).strip() for i in (lon,lat)]
-    units = {str(c.get(f'CUNIT{i}', '')).strip() or 'deg' for i in (lon,lat)}
-    return (kinds[0][:5]=='RA---' and kinds[1][:5]=='DEC--' and kinds[0][5:8]==kinds[1][5:8] and kinds[0][5:8] in _round
-            and units=={'deg'} and _number(c, 'LONPOLE', 180.)==180)
+    return _simple(*(str(c.get(f'{k}{i}', '')) for k in ('CTYPE','CUNIT') for i in (lon,lat)), _number(c, 'LONPOLE', 180.))
+
+@lru_cache
+def _simple(lon, lat, unit1, unit2, pole):
+    return (lon[:5]=='RA---' and lat[:5]=='DEC--' and lon[5:8]==lat[5:8] and lon[5:8] in _round
+            and {unit1.strip(),unit2.strip()}<={'','deg'} and pole==180)
 
 def _drift(c, m, lon, lat, nx, ny):
     "Degrees by which north turns between the point of reference and the middle of the image, at most"
@@ -112,17 +119,17 @@ def sky_matrix(
     except (_Odd,ValueError,TypeError,OverflowError): pass
     return _measured(hdr(), sorted((lon,lat)), nx, ny)
 
-# %% ../nbs/19_wcs.ipynb #cd44acc3
+# %% ../nbs/19_wcs.ipynb #543252e3
 SkyTurn = namedtuple('SkyTurn', 'swap left up') # Rows and columns change places; then columns are turned over; then rows
 as_stored,south_first = SkyTurn(False, False, False),SkyTurn(False, False, True)
-_turns = sorted((SkyTurn(*o) for o in np.ndindex(2,2,2)), key=lambda o: o!=south_first)
-_turns = [SkyTurn(*map(bool, o)) for o in _turns]
+_turns = [SkyTurn(*map(bool, o)) for o in np.ndindex(2,2,2)]
 _atlas = ((-1,0),(0,-1)) # One pixel to the right goes west, one down south
 
 def _unit(m):
     "`m` with each pixel axis as long as the other"
-    l = [math.hypot(*o) or 1. for o in zip(*m)]
-    return tuple(tuple(v/s for v,s in zip(o, l)) for o in m)
+    (a,b),(c,d) = m
+    x,y = math.hypot(a, c) or 1.,math.hypot(b, d) or 1.
+    return (a/x,b/y),(c/x,d/y)
 
 def turned_matrix(
     m, # As `sky_matrix` gives it
@@ -134,19 +141,27 @@ def turned_matrix(
 
 def north_up(
     m, # As `sky_matrix` gives it; None: not known
-    like=_atlas, # The matrix to come close to; by default north up and east to the left
 )->SkyTurn:
-    "The turn that brings pixels closest to an atlas, or to those of another image"
+    "The turn that brings pixels closest to an atlas"
+    if m is None: return south_first
+    (a,b),(c,d) = _unit(m)
+    swap = abs(b)+abs(c)>abs(a)+abs(d)+1e-6 # at 45 degrees rounding does not decide
+    return SkyTurn(swap, (b if swap else a)>0, (c if swap else d)>0)
+
+def turn_like(
+    m, # As `sky_matrix` gives it; None: not known
+    like, # The matrix of an image that is turned
+)->SkyTurn:
+    "The turn that brings pixels closest to those of another image"
     if m is None: return south_first
     m,like = _unit(m),_unit(like)
     def fit(t): return sum(a*b for p,q in zip(turned_matrix(m, t), like) for a,b in zip(p, q))
-    best = max(map(fit, _turns))
-    return next(o for o in _turns if fit(o)>best-1e-6) # at 45 degrees rounding does not decide
+    return max(_turns, key=fit)
 
 def _tilt(m):
     "Degrees from the nearest of the eight ways"
-    t = _unit(turned_matrix(m, north_up(m)))
-    return math.degrees(math.acos(min(max(-(t[0][0]+t[1][1])/2, -1), 1)))
+    (a,b),(c,d) = _unit(m)
+    return math.degrees(math.acos(min(max(abs(b)+abs(c), abs(a)+abs(d))/2, 1)))
 
 def turn_pixels(
     x, # Array (..., y, x) as the file has it
