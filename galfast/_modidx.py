@@ -1081,8 +1081,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'galfast.wcs._is_simple': ('wcs.html#_is_simple', 'galfast/wcs.py'),
                              'galfast.wcs._matrix': ('wcs.html#_matrix', 'galfast/wcs.py'),
                              'galfast.wcs._measured': ('wcs.html#_measured', 'galfast/wcs.py'),
-                             'galfast.wcs._number': ('wcs.html#_number', 'galfast/wcs.py'),
-                             'galfast.wcs._simple': ('wcs.html#_simple', 'galfast/wcs.py'),
                              'galfast.wcs._sky_axes': ('wcs.html#_sky_axes', 'galfast/wcs.py'),
                              'galfast.wcs._tilt': ('wcs.html#_tilt', 'galfast/wcs.py'),
                              'galfast.wcs._turned_sip': ('wcs.html#_turned_sip', 'galfast/wcs.py'),

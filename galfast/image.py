@@ -269,7 +269,7 @@ def _part_name(parts, i):
     p = parts[i]
     return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
 
-# %% ../nbs/20_image.ipynb #427fe783
+# %% ../nbs/20_image.ipynb #2adc2dcf
 _kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
@@ -280,13 +280,16 @@ def _cards(head):
     for i in range(0, len(head), 80):
         k = head[i:i+8]
         if k in _kept_cards:
-            if head[i+8:i+10]!=b'= ' or _kept_cards[k] in res: return None
-            v = head[i+10:i+80].strip()
-            if b"''" in v or b"&'" in v: return None # text with a quote, or that goes on
-            res[_kept_cards[k]] = (v[1:].partition(b"'") if v[:1]==b"'" else v.partition(b'/'))[0].strip().decode('latin-1')
+            name,v = _kept_cards[k],head[i+8:i+80]
+            if v[:2]!=b'= ' or name in res: return None
+            if b"'" in v:
+                if b"''" in v or b"&'" in v: return None # text with a quote in it, or that goes on
+                res[name] = v.split(b"'")[1].decode('latin-1').rstrip()
+            else: res[name] = v[2:].partition(b'/')[0].decode('latin-1').strip()
         elif k==b'END     ': return res
     return None
 
+_left_out = {'BSCALE','BZERO','BLANK','GROUPS'}
 _end,_printable = b'END'+b' '*77,bytes(range(32, 127))
 
 def _read_plain(path, turning):
@@ -301,7 +304,7 @@ def _read_plain(path, turning):
             head += more
         c = _cards(head) if head and len(head)%2880==0 else None
         try:
-            if c is None or c.get('SIMPLE')!='T' or {'BSCALE','BZERO','BLANK','GROUPS'}&set(c): return None
+            if c is None or c.get('SIMPLE')!='T' or not _left_out.isdisjoint(c): return None
             dtype,n = {8: 'u1', 16: '>i2', 32: '>i4', -32: '>f4', -64: '>f8'}.get(int(c['BITPIX'])),int(c['NAXIS'])
             shape = [int(c[f'NAXIS{i}']) for i in range(n, 0, -1)]
         except (KeyError,ValueError): return None

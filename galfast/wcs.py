@@ -16,7 +16,7 @@ import warnings
 from collections import namedtuple
 from functools import lru_cache
 
-# %% ../nbs/19_wcs.ipynb #7fd49340
+# %% ../nbs/19_wcs.ipynb #b8a69c25
 _ij = [(i,j) for i in (1,2,3) for j in (1,2,3)]
 _ways = {f: frozenset(f.format(*o) for o in _ij) for f in ('CD{}_{}','PC{}_{}','PC00{}00{}')} # to write the matrix
 _of_axis = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
@@ -25,11 +25,6 @@ wcs_keys = (*_of_axis, *(k for o in _ways.values() for k in sorted(o)), 'LONPOLE
 _round = ('TAN','SIN','ZEA','ARC','STG','TPV','TNX','ZPN') # Projections around a point: there its matrix is that of the sky
 
 class _Odd(Exception): "A header that is left to astropy"
-
-def _number(c, k, default=0.):
-    "The value of `k` among the cards `c`, which may be text"
-    v = c.get(k, default)
-    return float(v.replace('D', 'E') if isinstance(v, str) else v)
 
 def sky_axes(
     c, # Cards: a dict, or a header
@@ -43,35 +38,36 @@ def _sky_axes(*kinds):
     lat = [i for i,k in enumerate(kinds, 1) if k[:3]=='DEC' or k[1:4]=='LAT']
     return (lon[0],lat[0]) if len(lon)==len(lat)==1 else ()
 
-# %% ../nbs/19_wcs.ipynb #3cbafe9a
-def _matrix(c, lon, lat):
-    "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel"
-    x,y = sorted((lon,lat))
-    ways = [f for f,keys in _ways.items() if not keys.isdisjoint(c)]
-    if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2,3)): raise _Odd
-    if not ways: m = [[float(i==j) for j in (x,y)] for i in (lon,lat)]
-    else: m = [[_number(c, ways[0].format(i, j), ways[0][0]=='P' and i==j) for j in (x,y)] for i in (lon,lat)]
-    if not ways or ways[0][0]=='P': m = [[v*_number(c, f'CDELT{i}', 1.) for v in o] for i,o in zip((lon,lat), m)]
-    return tuple(map(tuple, m))
+# %% ../nbs/19_wcs.ipynb #e1d09552
+_cd,_pc,_pc00 = (tuple(f.format(i, j) for i,j in ((1,1),(1,2),(2,1),(2,2))) for f in _ways)
 
-def _is_simple(c, lon, lat):
-    "Is the matrix of `c` that of the sky, wherever in the image?"
-    return _simple(*(str(c.get(f'{k}{i}', '')) for k in ('CTYPE','CUNIT') for i in (lon,lat)), _number(c, 'LONPOLE', 180.))
+def _matrix(c, lon, lat):
+    "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel; both on the first two axes"
+    ways = [keys for keys,rare in ((_cd,_ways['CD{}_{}']), (_pc,_ways['PC{}_{}']), (_pc00,_ways['PC00{}00{}'])) if keys[0] in c or not rare.isdisjoint(c)]
+    if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2)): raise _Odd
+    if ways and ways[0] is _cd: m = [float(c.get(k, 0)) for k in _cd]
+    else:
+        m = [float(c.get(k, d)) for k,d in zip(ways[0], (1,0,0,1))] if ways else [1.,0.,0.,1.]
+        a,b = float(c.get('CDELT1', 1)),float(c.get('CDELT2', 1))
+        m = [m[0]*a, m[1]*a, m[2]*b, m[3]*b]
+    m = ((m[0],m[1]),(m[2],m[3]))
+    return m if lon<lat else m[::-1]
 
 @lru_cache
-def _simple(lon, lat, unit1, unit2, pole):
+def _is_simple(lon, lat, unit1, unit2, pole):
+    "Is the matrix that of the sky, wherever in the image?"
     return (lon[:5]=='RA---' and lat[:5]=='DEC--' and lon[5:8]==lat[5:8] and lon[5:8] in _round
-            and {unit1.strip(),unit2.strip()}<={'','deg'} and pole==180)
+            and {unit1.strip(),unit2.strip()}<={'','deg'} and float(pole)==180)
 
 def _drift(c, m, lon, lat, nx, ny):
     "Degrees by which north turns between the point of reference and the middle of the image, at most"
-    x,y = sorted((lon,lat))
-    dx,dy = (nx+1)/2-_number(c, f'CRPIX{x}'),(ny+1)/2-_number(c, f'CRPIX{y}')
-    r = math.hypot(*(a*dx+b*dy for a,b in m))
-    edge = abs(_number(c, f'CRVAL{lat}'))+r
-    return r*math.tan(math.radians(edge)) if edge<89 and r<5 else 90
+    dx,dy = (nx+1)/2-float(c.get('CRPIX1', 0)),(ny+1)/2-float(c.get('CRPIX2', 0))
+    (a,b),(p,q) = m
+    r = math.hypot(a*dx+b*dy, p*dx+q*dy)
+    edge = abs(float(c.get(f'CRVAL{lat}', 0)))+r
+    return r*math.tan(math.radians(edge)) if edge<89 and r<5 else 90.
 
-# %% ../nbs/19_wcs.ipynb #9566d785
+# %% ../nbs/19_wcs.ipynb #1e936166
 @contextmanager
 def quiet_header():
     "Header cards that break the standard are common, and harmless here: astropy does not warn of them"
@@ -110,10 +106,11 @@ def sky_matrix(
     hdr=None, # A function that gives the whole header, for astropy
 )->tuple: # ((east to the right, east along), (north to the right, north along)), degrees a pixel; None without a valid WCS
     "How the pixels lie on the sky in the middle of the image"
-    if not sky_axes(c): return None
-    lon,lat = sky_axes(c)
+    if not (axes := sky_axes(c)): return None
+    lon,lat = axes
+    kind = [str(c.get(k, '')) for k in (f'CTYPE{lon}',f'CTYPE{lat}','CUNIT1','CUNIT2')]
     try:
-        if _is_simple(c, lon, lat):
+        if 3 not in axes and _is_simple(*kind, c.get('LONPOLE', 180)):
             m = _matrix(c, lon, lat)
             if _drift(c, m, lon, lat, nx, ny) + _tilt(m)<44: return m
     except (_Odd,ValueError,TypeError,OverflowError): pass
