@@ -116,7 +116,7 @@ def sky_matrix(
     except (_Odd,ValueError,TypeError,OverflowError): pass
     return _measured(hdr(), sorted((lon,lat)), nx, ny)
 
-# %% ../nbs/19_wcs.ipynb #543252e3
+# %% ../nbs/19_wcs.ipynb #d7e2c2e1
 SkyTurn = namedtuple('SkyTurn', 'swap left up') # Rows and columns change places; then columns are turned over; then rows
 as_stored,south_first = SkyTurn(False, False, False),SkyTurn(False, False, True)
 _turns = [SkyTurn(*map(bool, o)) for o in np.ndindex(2,2,2)]
@@ -136,6 +136,7 @@ def turned_matrix(
     if turn.swap: m = tuple(o[::-1] for o in m)
     return tuple((-a if turn.left else a, -b if turn.up else b) for a,b in m)
 
+@lru_cache
 def north_up(
     m, # As `sky_matrix` gives it; None: not known
 )->SkyTurn:
@@ -155,6 +156,7 @@ def turn_like(
     def fit(t): return sum(a*b for p,q in zip(turned_matrix(m, t), like) for a,b in zip(p, q))
     return max(_turns, key=fit)
 
+@lru_cache
 def _tilt(m):
     "Degrees from the nearest of the eight ways"
     (a,b),(c,d) = _unit(m)
