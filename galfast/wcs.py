@@ -116,7 +116,7 @@ def sky_matrix(
     except (_Odd,ValueError,TypeError,OverflowError): pass
     return _measured(hdr(), sorted((lon,lat)), nx, ny)
 
-# %% ../nbs/19_wcs.ipynb #d7e2c2e1
+# %% ../nbs/19_wcs.ipynb #2c1e9fd9
 SkyTurn = namedtuple('SkyTurn', 'swap left up') # Rows and columns change places; then columns are turned over; then rows
 as_stored,south_first = SkyTurn(False, False, False),SkyTurn(False, False, True)
 _turns = [SkyTurn(*map(bool, o)) for o in np.ndindex(2,2,2)]
@@ -143,8 +143,8 @@ def north_up(
     "The turn that brings pixels closest to an atlas"
     if m is None: return south_first
     (a,b),(c,d) = _unit(m)
-    swap = abs(b)+abs(c)>abs(a)+abs(d)+1e-6 # at 45 degrees rounding does not decide
-    return SkyTurn(swap, (b if swap else a)>0, (c if swap else d)>0)
+    swap = bool(abs(b)+abs(c)>abs(a)+abs(d)+1e-6) # at 45 degrees rounding does not decide
+    return SkyTurn(swap, bool((b if swap else a)>0), bool((c if swap else d)>0))
 
 def turn_like(
     m, # As `sky_matrix` gives it; None: not known
@@ -170,7 +170,7 @@ def turn_pixels(
     if turn.swap: x = x.swapaxes(-1, -2)
     return x[..., ::-1 if turn.up else 1, ::-1 if turn.left else 1]
 
-# %% ../nbs/19_wcs.ipynb #c7a284f0
+# %% ../nbs/19_wcs.ipynb #dc0669fa
 SkyGrid = namedtuple('SkyGrid', 'turn nx ny axes', defaults=[(1,2)]) # How pixels were turned, the size in the file, and its axes of the sky
 
 def turned_wcs(
@@ -188,7 +188,7 @@ def turned_wcs(
     w2,h2 = (grid.ny,grid.nx) if t.swap else (grid.nx,grid.ny)
     far = np.array([w2-1 if t.left else 0, h2-1 if t.up else 0])
     sip,crpix = w.sip,back.T@(w.wcs.crpix-1) + far
-    name = 'cd' if w.wcs.has_cd() else 'pc'
+    name = 'cd' if w.wcs.has_cd() and not w.wcs.has_pc() else 'pc' # a header with both means PC
     m = (w.wcs.cd if name=='cd' else w.wcs.get_pc())@back/s
     w.wcs.crpix = (crpix + .5 - [x0,y0])*s + .5
     setattr(w.wcs, name, m)
