@@ -45,6 +45,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'galfast/augment.py'),
                                  'galfast.augment.BandNormalize': ('augment.html#bandnormalize', 'galfast/augment.py'),
                                  'galfast.augment.BandNormalize.__init__': ('augment.html#bandnormalize.__init__', 'galfast/augment.py'),
+                                 'galfast.augment.BandNormalize._factors': ('augment.html#bandnormalize._factors', 'galfast/augment.py'),
                                  'galfast.augment.BandNormalize.decodes': ('augment.html#bandnormalize.decodes', 'galfast/augment.py'),
                                  'galfast.augment.BandNormalize.encodes': ('augment.html#bandnormalize.encodes', 'galfast/augment.py'),
                                  'galfast.augment.BatchAugment': ('augment.html#batchaugment', 'galfast/augment.py'),

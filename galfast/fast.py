@@ -187,9 +187,10 @@ def _threads(n):
 
 def _time_math(kind):
     "What is fastest here for networks of `kind`"
-    ways = dict(float32=_probe_step(kind), bfloat16=_probe_step(kind, torch.bfloat16), contiguous=_probe_step(kind, layout=torch.contiguous_format))
-    if torch.get_num_threads()>1: ways['one_thread'] = _probe_step(kind, threads=1)
-    with torch.inference_mode(False), torch.enable_grad(): return {k: round(v, 3) for k,v in time_in_turns(ways).items() if k!='float32'}
+    with torch.inference_mode(False), torch.enable_grad(): # whoever asks may be predicting
+        ways = dict(float32=_probe_step(kind), bfloat16=_probe_step(kind, torch.bfloat16), contiguous=_probe_step(kind, layout=torch.contiguous_format))
+        if torch.get_num_threads()>1: ways['one_thread'] = _probe_step(kind, threads=1)
+        return {k: round(v, 3) for k,v in time_in_turns(ways).items() if k!='float32'}
 
 def _machine(kind):
     "What the choice depends on, as a key"
