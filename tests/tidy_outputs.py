@@ -21,7 +21,9 @@ def small_png(
 def _png(im, colours):
     "`im` as base64; an octree leaves grey pixels grey, and the few of a colour bar in colour"
     out = io.BytesIO()
-    im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    im = im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    im.putpalette([255 if o>252 else o for o in im.getpalette()]) # paper is white
+    im.save(out, 'PNG', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 def plain(text): return re.sub(r'/tmp/tmp\w+', '/tmp/galaxies', text)
