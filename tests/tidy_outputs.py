@@ -8,7 +8,7 @@ def small_png(
     data, # PNG as base64
     width=900, # px, of a figure over a page; one over a column has `narrow`
     narrow=600,
-    colours=128,
+    colours=64,
 ):
     "The same picture with fewer colours, and with fewer pixels where that makes it smaller: pixels drawn as squares are small as they are"
     im = Image.open(io.BytesIO(base64.b64decode(data)))
