@@ -22,7 +22,8 @@ def _png(im, colours):
     "`im` as base64; an octree leaves grey pixels grey, and the few of a colour bar in colour"
     out = io.BytesIO()
     im = im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    im.putpalette([255 if o>252 else o for o in im.getpalette()]) # paper is white
+    colour = zip(*[iter(im.getpalette())]*3)
+    im.putpalette([v for rgb in colour for v in ((255,255,255) if min(rgb)>240 else rgb)]) # paper is white
     im.save(out, 'PNG', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
