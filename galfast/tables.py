@@ -197,8 +197,9 @@ def _layout(raw, id_col, path):
         if len(rest)>30: break
     if not comments and not rest: raise CatalogError(f"{path} is empty")
     heads = [(rest[0][1], rest[1:], rest[0][0])] if rest else []
+    heads += [(o, rest[i+1:], end) for i,(end,o) in enumerate(rest[1:5], 1) if any(id_col in _split(o, s) for s in _seps)] # below a title
     heads += [(o, rest, end) for end,o in reversed(comments) if o] # a header may be a comment itself
-    tries = [_try_head(*o, i==0 and bool(rest), s, id_col) for i,o in enumerate(heads) for s in _seps]
+    tries = [_try_head(*o, o[1] is not rest, s, id_col) for o in heads for s in _seps]
     return max(tries, key=lambda o: o[0])[1] if tries else _Layout([], ',', 0, '')
 
 def _try_head(line, rows, end, plain, sep, id_col):
@@ -224,7 +225,7 @@ def _read_text(path, id_col):
     if raw.startswith(b'# %ECSV'): return _read_ecsv(io.BytesIO(raw))
     if raw.isspace() or not raw: raise CatalogError(f"{path} is empty")
     lay = _layout(raw, id_col, path)
-    if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f". Its first line is {lay.first[:100]!r}"+_other_id())
+    if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
     read = partial(_parse, body, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
@@ -470,8 +471,9 @@ def read_catalog(
 Ids have all their digits, whatever type they came in; ids that have lost some are an error. In text only an empty cell is missing (and 'nan' among numbers): 'None', '--' or '<8.5' stay words."""
     if isinstance(src, pd.DataFrame): df = src.copy()
     elif hasattr(src, 'colnames'): df = _from_astropy(src)
+    elif not isinstance(src, (str,os.PathLike)): raise CatalogError(f"a catalogue is a DataFrame, an astropy Table or a file, not {type(src).__name__}")
     else: df = _read_table(src, id_col, hdu)
-    name = src if isinstance(src, (str,Path)) else 'the catalogue'
+    name = src if isinstance(src, (str,os.PathLike)) else 'the catalogue'
     df = df.reset_index(drop=id_col in df or id_col not in df.index.names)
     check_columns(df, [id_col], name, _other_id())
     if df.columns.tolist().count(id_col)>1: raise CatalogError(f"{name} has several columns {id_col!r}")
@@ -496,7 +498,7 @@ def _lacks(miss, have, name, arrays=()):
     "What to say where columns are missing: those that are alike, those that there are"
     have = [str(o) for o in have]
     says = [o for o in (_alike(str(m), have, arrays) for m in miss) if o]
-    return f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}" + (f". {' '.join(says)}" if says else '')
+    return f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}." + ''.join(f' {o}' for o in says)
 
 def _alike(miss, have, arrays):
     "Why a column is not there: it is an array, or is written otherwise"
@@ -544,7 +546,7 @@ def table_writer(
             f,first = stack.enter_context(_open_text(p)),[True]
             def _add(df):
                 if first[0]: check_table_names(df.columns, path)
-                _writable(df).to_csv(f, index=False, sep=_text_types[suf], header=first[0])
+                _write_text(_writable(df), f, suf, first[0])
                 first[0] = False
             yield _add
         elif suf=='.parquet':
@@ -566,11 +568,17 @@ def _open_text(p):
     import gzip
     return gzip.open(p, 'wt', newline='', encoding='utf-8') if p.suffix=='.gz' else open(p, 'w', newline='', encoding='utf-8')
 
+def _write_text(df, f, suf, header=True):
+    "Rows of text; a line that would begin as a comment is quoted"
+    first = [*df.columns[:1], *(df.iloc[:,0] if len(df.columns) and df.dtypes.iloc[0]==object else ())]
+    comment = any(isinstance(o, str) and o.startswith('#') for o in first)
+    df.to_csv(f, index=False, sep=_text_types[suf], header=header, quoting=csv.QUOTE_NONNUMERIC if comment else csv.QUOTE_MINIMAL)
+
 def _write(df, p):
     "A table of `_writable` to the file `p`"
     suf = table_type(p)
     if suf in _text_types:
-        with _open_text(p) as f: df.to_csv(f, index=False, sep=_text_types[suf])
+        with _open_text(p) as f: _write_text(df, f, suf)
     elif suf=='.parquet': df.to_parquet(p, index=False)
     elif suf=='.xlsx':
         if len(df)>=2**20: raise CatalogError(f"an Excel table has {2**20-1:,} rows at most, not {len(df):,}; write .csv or .parquet")
