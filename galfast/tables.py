@@ -217,7 +217,7 @@ def _try_head(line, rows, end, plain, sep, id_col):
 # %% ../nbs/01_tables.ipynb #7f3a9b04
 def _read_text(path, id_col):
     "A text table; raises `CatalogError` where it has no `id_col`"
-    raw = path.read_bytes()
+    disk = raw = path.read_bytes()
     if raw[:2]==b'\x1f\x8b':
         import gzip
         raw = gzip.decompress(raw)
@@ -228,7 +228,8 @@ def _read_text(path, id_col):
     if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
-    read = partial(_parse, body, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
+    plain = raw is disk and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
+    read = partial(_parse, None if plain else body, len(re.findall(rb'\r\n|\n|\r', raw[:lay.start])) if plain else 0, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
     df = read(_nans, dtype={id_col: str})
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
     df = df.drop(columns=blank)
@@ -266,21 +267,22 @@ def _without_comments(body, path):
     if re.search(rb'[\r\n][-\t;|, ]*--[-\t;|, ]*[\r\n]', body): raise CatalogError(f"{path} holds several tables, one below the other: save each to a file of its own")
     return body
 
-def _parse(body, sep, names, path, decimal, nans, **kwargs):
-    "Rows by pandas; an empty cell is missing, and one of `nans`"
+def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
+    "Rows of `body`, or of the file after `skip` lines, by pandas; an empty cell is missing, and one of `nans`"
     opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=['',*nans], decimal=decimal,
-                skipinitialspace=True, **kwargs)
+                skipinitialspace=True, skiprows=skip, encoding='utf-8', compression=None, **kwargs)
+    def _src(): return path if body is None else io.BytesIO(body)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', pd.errors.DtypeWarning) # such columns are read again
-            return pd.read_csv(io.BytesIO(body), **opts)
+            return pd.read_csv(_src(), **opts)
     except pd.errors.EmptyDataError: return pd.DataFrame(columns=names, dtype=object)
     except pd.errors.ParserError as e:
         m = re.search(r'Expected (\d+) fields in line (\d+), saw (\d+)', str(e))
-        if not m and sep!=',' and 'inside string' in str(e): return pd.read_csv(io.BytesIO(body), quoting=csv.QUOTE_NONE, **opts) # 5" is no quotation
+        if not m and sep!=',' and 'inside string' in str(e): return pd.read_csv(_src(), quoting=csv.QUOTE_NONE, **opts) # 5" is no quotation
         if not m: raise
-        line = re.split(rb'\r\n|\n|\r', body)[int(m[2])-1].decode()
-        raise CatalogError(f"{path}: row {m[2]} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
+        line = re.split(rb'\r\n|\n|\r', path.read_bytes() if body is None else body)[int(m[2])-1].decode()
+        raise CatalogError(f"{path}: row {int(m[2])-skip} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
 
 # %% ../nbs/01_tables.ipynb #7f3a9b05
 def _is_words(o): return isinstance(o.dtype, pd.StringDtype) or pd.api.types.infer_dtype(o, skipna=True)=='string'
@@ -570,7 +572,7 @@ def _open_text(p):
 
 def _write_text(df, f, suf, header=True):
     "Rows of text; a line that would begin as a comment is quoted"
-    first = [*df.columns[:1], *(df.iloc[:,0] if len(df.columns) and df.dtypes.iloc[0]==object else ())]
+    first = [*df.columns[:1], *(df.iloc[:,0] if df.shape[1] and df.dtypes.iloc[0].kind=='O' else ())]
     comment = any(isinstance(o, str) and o.startswith('#') for o in first)
     df.to_csv(f, index=False, sep=_text_types[suf], header=header, quoting=csv.QUOTE_NONNUMERIC if comment else csv.QUOTE_MINIMAL)
 
