@@ -55,14 +55,18 @@ def _lost(ids, where):
 def _ids(o, where):
     "`o` as an array of strings, None where missing: whole numbers with all their digits and no decimals, whatever type they came in"
     if isinstance(o.dtype, pd.CategoricalDtype): return np.append(_ids(pd.Series(o.cat.categories), where), [None])[o.cat.codes]
-    res,there = np.full(len(o), None, dtype=object),o.notna().to_numpy()
-    v = o[there]
+    there = o.notna().to_numpy()
+    v = o if there.all() else o[there]
     if o.dtype.kind in 'iu': v = [str(int(x)) for x in v]
     elif o.dtype.kind=='f': v = _float_ids(v.to_numpy(getattr(o.dtype, 'numpy_dtype', o.dtype)), where)
     elif o.dtype==object: v = _object_ids(v)
     v = pd.Series(v, dtype=str).str.strip()
     v = _text_ids(v, where)
-    res[there] = v.astype(object).where(v.notna()&(v!=''), None)
+    empty,v = (v.isna()|(v=='')).to_numpy(),v.to_numpy(object)
+    v[empty] = None
+    if there.all(): return v
+    res = np.full(len(o), None, dtype=object)
+    res[there] = v
     return res
 
 def _float_ids(x, where):
