@@ -1333,6 +1333,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'galfast.tables._writable': ('tables.html#_writable', 'galfast/tables.py'),
                                 'galfast.tables._writable_column': ('tables.html#_writable_column', 'galfast/tables.py'),
                                 'galfast.tables._write': ('tables.html#_write', 'galfast/tables.py'),
+                                'galfast.tables._write_text': ('tables.html#_write_text', 'galfast/tables.py'),
                                 'galfast.tables.check_columns': ('tables.html#check_columns', 'galfast/tables.py'),
                                 'galfast.tables.check_table_names': ('tables.html#check_table_names', 'galfast/tables.py'),
                                 'galfast.tables.read_catalog': ('tables.html#read_catalog', 'galfast/tables.py'),

@@ -87,7 +87,7 @@ def test_403_stops_everything(galaxies, tmp_path):
         with pytest.raises(HostStopped, match='403'): fetch(sky, galaxies, tmp_path, size=64)
         assert sky.stats.total<20
         m = pd.read_parquet(tmp_path/'manifest.parquet')
-        assert len(m)>=8 and m.status.eq('ok').all() # what came before is kept
+        assert len(m)>=6 and m.status.eq('ok').all() # what came before is kept; three of the nine may be under way still
 
 def test_a_service_that_is_down_stops_the_run(galaxies, tmp_path):
     down = threading.Event()
