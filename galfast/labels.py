@@ -258,7 +258,7 @@ def target_columns(
 )->list: # Names
     "The label columns that `target` names"
     some = [target] if isinstance(target, str) or not hasattr(target, '__iter__') else list(target)
-    split = [o.strip() for t in some for o in ([t] if not isinstance(t, str) or t in set(columns) else t.split(','))]
+    split = sum(([t] if t in set(columns) or not isinstance(t, str) else [o.strip() for o in t.split(',')] for t in some), [])
     twice = [o for o,k in Counter(split).items() if k>1]
     if twice: raise GalfastError(f"{first_few(map(repr, twice))} is named twice")
     if not split: raise GalfastError("no target is named: which column is to be learned?")
