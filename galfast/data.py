@@ -369,7 +369,8 @@ def check_keywords(
     bad = [k for k in given if k not in names]
     if not bad: return
     near = get_close_matches(bad[0], names, 1)
-    way = f"did you mean {near[0]}?" if near else f"it is a setting of the reader: reader=ImageReader({bad[0]}=...)" if bad[0] in _names_of(ImageReader) else f"it has {', '.join(_names_of(func))}"
+    way = f"did you mean {near[0]}?" if near else f"it has {', '.join(_names_of(func))}"
+    if bad[0] in _names_of(ImageReader): way = f"it is a setting of the reader: reader=ImageReader({bad[0]}=...)"
     raise GalfastError(f"{func.__name__} has no keyword {bad[0]}: {way}")
 
 def split_rows(
@@ -390,7 +391,7 @@ def _as_float32(x):
     "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
     x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x
     most = float(np.abs(x.astype(np.float64)).max()) if x.dtype.kind!='b' and x.size else 0.
-    if most>np.finfo(np.float32).max or 0<most<1e-35: # a thousand times its smallest number, so that faint pixels keep their digits
+    if most>float(np.finfo(np.float32).max) or 0<most<1e-35: # a thousand times its smallest number, so that faint pixels keep their digits
         raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by a number such as {10.**math.floor(math.log10(most)):.0e}")
     return x.astype(np.float32)
 

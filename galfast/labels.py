@@ -63,7 +63,7 @@ sdss_codes = (-9999., -1000.) # galSpec tables, photometry and photo-z; errors a
 # %% ../nbs/04_labels.ipynb #4c795a29
 def _survey_codes():
     "Numbers that some survey, or some format of files, writes where there is no number"
-    nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k in range(1,8) for d in range(5)]
+    nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k in range(1,8) for d in range(5) if k+d<8] # digits that 32 bits hold: 999999.99 would be 1000000
     eights = [float(f"{'8'*k}.{d}") for k in range(2,6) for d in ('0','8','88','888','9')]
     fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36, float(np.finfo(np.float32).max), np.finfo(float).max]
     ends = [2.**15-1, 2.**31-1, 2.**63-1]
@@ -258,7 +258,7 @@ def target_columns(
 )->list: # Names
     "The label columns that `target` names"
     some = [target] if isinstance(target, str) or not hasattr(target, '__iter__') else list(target)
-    split = [o.strip() for t in some for o in ([t] if not isinstance(t, str) or t in set(columns) else t.split(','))]
+    split = sum(([t] if t in set(columns) or not isinstance(t, str) else [o.strip() for o in t.split(',')] for t in some), [])
     twice = [o for o,k in Counter(split).items() if k>1]
     if twice: raise GalfastError(f"{first_few(map(repr, twice))} is named twice")
     if not split: raise GalfastError("no target is named: which column is to be learned?")
