@@ -179,8 +179,8 @@ class ImageReader:
         raise ImageError(f"{_name(fn)}: {hw[1]} x {hw[0]} px, where {want} is expected; a crop makes them alike, or allow images of any size")
     def block(self):
         if self.kind=='fits': return FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan)
-        if self.kind=='deep': return TransformBlock(type_tfms=_DeepItem(self.nan), batch_tfms=self.stretch)
-        return TransformBlock(type_tfms=dict(rgb=PILImage.create, grey=PILImageBW.create, array=noop)[self.kind])
+        if self.kind=='deep': return TransformBlock(type_tfms=partial(_deep_item, reader=self), batch_tfms=self.stretch)
+        return TransformBlock(type_tfms=noop if self.kind=='array' else partial(_picture_item, reader=self))
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern pad native'.split()}
@@ -260,12 +260,18 @@ def _some(files, n):
     "Up to `n` of `files`, evenly among them"
     return [files[i] for i in np.unique(np.linspace(0, len(files)-1, min(n, len(files))).round().astype(int))] if len(files) else []
 
-class _DeepItem:
-    "Item -> image of numbers, as `FITSImage.create` is for FITS"
-    def __init__(self, nan): self.nan = nan
-    def __call__(self, fn):
-        if not isinstance(fn, (str,Path)): return FITSImage.create(fn)
-        return ImageReader('deep', nan=self.nan, native='any')(fn)
+def _deep_item(fn, reader):
+    "Item of a `DataBlock` -> image of numbers, as `FITSImage.create` makes one of FITS"
+    if not isinstance(fn, (str,Path)): return FITSImage.create(fn)
+    return ImageReader('deep', nan=reader.nan, native='any')(fn)
+
+def _picture_item(fn, reader):
+    "Item of a `DataBlock` -> `PILImage`, or of one band"
+    cls = PILImageBW if reader.kind=='grey' else PILImage
+    if not isinstance(fn, (str,Path)): return cls.create(fn)
+    im = read_rgb(fn)
+    _check_blank(reader._used(np.asarray(im), 0), fn, bands_last=True)
+    return im if cls is PILImage else cls(im.convert('L'))
 
 # %% ../nbs/23_reader.ipynb #3255a853
 def guess_reader(
