@@ -13,6 +13,7 @@ from .skyserver import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .wcs import *
 from .image import *
 from .columns import *
 from .augment import *
