@@ -78,7 +78,7 @@ def deep_pixels(
         if len(im.getbands())==1: x = _plane(im)
         elif im.format=='PNG': x = _colours(fn)
         else: raise ImageError(f"{fn}: a {im.format} of 16 bits a colour is not read; save it as PNG of 16 bits, or as FITS")
-    return np.ascontiguousarray(x, dtype=np.float32)
+    return np.array(x, dtype=np.float32, order='C')
 
 def _plane(im):
     x = np.asarray(im)
@@ -221,10 +221,10 @@ class ImageReader:
         if not c or c>=max(h, w): return x
         return x[(*cut, *(slice(max((o-c)//2, 0), max((o-c)//2, 0)+c) for o in (h,w)))]
     def _size(self, fn):
-        "(height, width) of `fn`; None where it cannot be read"
+        "(height, width) of `fn`; None where it cannot be read, or is of another kind"
         try:
             if self.kind=='fits': return tuple(self._open(fn).shape[-2:])
-            with _picture(fn) as im: return im.height,im.width
+            with _picture(fn) as im: return (im.height,im.width) if bool(_deep(im))==(self.kind=='deep') else None
         except Exception: return None # when it is read, its error is told
 
 def _stretch_config(o): return None if o is None else [s.config() for s in o] if is_listy(o) else o.config()
