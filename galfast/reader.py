@@ -78,7 +78,7 @@ def deep_pixels(
         if len(im.getbands())==1: x = _plane(im)
         elif im.format=='PNG': x = _colours(fn)
         else: raise ImageError(f"{fn}: a {im.format} of 16 bits a colour is not read; save it as PNG of 16 bits, or as FITS")
-    return np.ascontiguousarray(x, dtype=np.float32)
+    return np.array(x, dtype=np.float32, order='C')
 
 def _plane(im):
     x = np.asarray(im)
@@ -179,8 +179,8 @@ class ImageReader:
         raise ImageError(f"{_name(fn)}: {hw[1]} x {hw[0]} px, where {want} is expected; a crop makes them alike, or allow images of any size")
     def block(self):
         if self.kind=='fits': return FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan)
-        if self.kind=='deep': return TransformBlock(type_tfms=_DeepItem(self.nan), batch_tfms=self.stretch)
-        return TransformBlock(type_tfms=dict(rgb=PILImage.create, grey=PILImageBW.create, array=noop)[self.kind])
+        if self.kind=='deep': return TransformBlock(type_tfms=partial(_deep_item, reader=self), batch_tfms=self.stretch)
+        return TransformBlock(type_tfms=noop if self.kind=='array' else partial(_picture_item, reader=self))
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern pad native'.split()}
@@ -221,10 +221,10 @@ class ImageReader:
         if not c or c>=max(h, w): return x
         return x[(*cut, *(slice(max((o-c)//2, 0), max((o-c)//2, 0)+c) for o in (h,w)))]
     def _size(self, fn):
-        "(height, width) of `fn`; None where it cannot be read"
+        "(height, width) of `fn`; None where it cannot be read, or is of another kind"
         try:
             if self.kind=='fits': return tuple(self._open(fn).shape[-2:])
-            with _picture(fn) as im: return im.height,im.width
+            with _picture(fn) as im: return (im.height,im.width) if bool(_deep(im))==(self.kind=='deep') else None
         except Exception: return None # when it is read, its error is told
 
 def _stretch_config(o): return None if o is None else [s.config() for s in o] if is_listy(o) else o.config()
@@ -260,12 +260,18 @@ def _some(files, n):
     "Up to `n` of `files`, evenly among them"
     return [files[i] for i in np.unique(np.linspace(0, len(files)-1, min(n, len(files))).round().astype(int))] if len(files) else []
 
-class _DeepItem:
-    "Item -> image of numbers, as `FITSImage.create` is for FITS"
-    def __init__(self, nan): self.nan = nan
-    def __call__(self, fn):
-        if not isinstance(fn, (str,Path)): return FITSImage.create(fn)
-        return ImageReader('deep', nan=self.nan, native='any')(fn)
+def _deep_item(fn, reader):
+    "Item of a `DataBlock` -> image of numbers, as `FITSImage.create` makes one of FITS"
+    if not isinstance(fn, (str,Path)): return FITSImage.create(fn)
+    return ImageReader('deep', nan=reader.nan, native='any')(fn)
+
+def _picture_item(fn, reader):
+    "Item of a `DataBlock` -> `PILImage`, or of one band"
+    cls = PILImageBW if reader.kind=='grey' else PILImage
+    if not isinstance(fn, (str,Path)): return cls.create(fn)
+    im = read_rgb(fn)
+    _check_blank(reader._used(np.asarray(im), 0), fn, bands_last=True)
+    return im if cls is PILImage else cls(im.convert('L'))
 
 # %% ../nbs/23_reader.ipynb #3255a853
 def guess_reader(
