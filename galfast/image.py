@@ -56,7 +56,7 @@ def _names(bands): return None if bands is None else list(bands) # 'grz' and ['g
 def _header_bands(hdr, n):
     "Names of the `n` planes that `hdr` describes, or None"
     b = str(hdr.get('BANDS', '')).strip()
-    for o in (re.split(r'[\s,;]+', b), list(b)):
+    for o in (re.split(r'[\s,;]+', b), list(b) if b.isalnum() else []):
         if b and len(o)==n: return o
     o = sorted((int(k[4:]), str(hdr[k]).strip()) for k in hdr if k[:4]=='BAND' and k[4:].isdigit())
     if len(o)==n: return [v for _,v in o]
@@ -269,7 +269,7 @@ def _part_name(parts, i):
     p = parts[i]
     return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
 
-# %% ../nbs/20_image.ipynb #2adc2dcf
+# %% ../nbs/20_image.ipynb #16eab42b
 _kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
@@ -309,7 +309,7 @@ def _read_plain(path, turning):
             shape = [int(c[f'NAXIS{i}']) for i in range(n, 0, -1)]
         except (KeyError,ValueError): return None
         if dtype is None or head.translate(None, _printable) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
-        if 3 in sky_axes(c) or n==3 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
+        if 3 in sky_axes(c) or n==3 and shape[0]>1 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
         x = np.empty(math.prod(shape), dtype)
         if f.readinto(x)<x.nbytes: return None # astropy's way has the words for it
     x = _linear(x.reshape([1]*(3-n)+shape), c, path)
@@ -740,7 +740,7 @@ def _moments(x, tfm):
         n,v = h.sum(1),np.arange(256.)
         m = h@v/n # exact where all are equal
         return n,m,(h*(v-m[:,None])**2).sum(1)
-    x = _planes_of(tfm(TensorImage(x)).as_subclass(Tensor))
+    x = _planes_of(tfm(x.as_subclass(TensorImage)).as_subclass(Tensor))
     n = np.isfinite(x).sum(1)
     x = np.where(np.isfinite(x), x, np.nan)
     one = np.nan_to_num(np.nanmax(np.where(np.isnan(x), -np.inf, x), axis=1), neginf=0) # so that a band of one value has no scatter
