@@ -143,13 +143,16 @@ def loader(o, save):
         step = timed(lambda: epoch(learn, again), o)/len(again) # noqa: B023
         whole = timed(lambda: epoch(learn, dl), o)/len(dl) # noqa: B023
         who = 'the device waits for the loader' if load>1.2*step else 'the loader waits for the device' if step>1.2*load else 'neither waits long'
-        save(**{name: dict(load_s=load, step_s=step, both_s=whole, images_per_s=o['bs']/whole, waiting=max(whole-step, 0.)/whole, who=who, workers=dl.num_workers, batches=len(dl))})
+        save(**{name: dict(load_s=load, step_s=step, both_s=whole, images_per_s=o['bs']/whole, waiting=max(whole-step, 0.)/whole, who=who, batches=len(dl))})
 
 def timed(f, o): return seconds(f, o['device'])[0]
 
+class Loaders(types.SimpleNamespace):
+    def __getitem__(self, i): return (self.train,self.valid)[i]
+
 def epoch(learn, batches):
     "Train on `batches`, without validation"
-    dls,learn.dls = learn.dls,types.SimpleNamespace(train=batches, valid=[], device=learn.dls.device)
+    dls,learn.dls = learn.dls,Loaders(train=batches, valid=[], device=learn.dls.device)
     try:
         with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4)
     finally: learn.dls = dls
@@ -226,7 +229,7 @@ def callbacks():
         def __init__(self, save): self.save_,self.rows,self.t = save,[],time.monotonic()
         def after_epoch(self):
             r = self.learn.recorder
-            self.rmse = r.values[-1][r.metric_names.index('rmse')-1]
+            self.rmse = r.values[-1][r.metric_names.index('rmse')-1 if 'rmse' in r.metric_names else -1] # the last of plain fastai's
             self.rows.append(dict(epoch=self.epoch, s=time.monotonic()-self.t, rmse=self.rmse))
             say(f"epoch {self.epoch+1} of {self.n_epoch}: RMSE {self.rmse:.4f}")
             self.save_(by_epoch=self.rows)
@@ -237,7 +240,7 @@ def run_part(name, o, out):
     res,t0 = {},time.monotonic()
     def save(**found):
         res.update({k: rounded(v) for k,v in found.items()})
-        write(out/f'{name}.json', dict(part=name, seconds=round(time.monotonic()-t0, 1), **res))
+        write(out/f'{name}.json', dict(part=name, part_s=round(time.monotonic()-t0, 1), **res))
     try: parts[name][0](o, save)
     except BaseException as e:
         save(error=f'{type(e).__name__}: {e}', traceback=traceback.format_exc()[-2000:])
