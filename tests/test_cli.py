@@ -65,7 +65,7 @@ def test_quick_trains_no_network_for_numbers(survey, tmp_path):
     assert galfast('predict', tmp_path/'q', d/'catalog.csv', '--images', d/'images', '--out', tmp_path/'p.csv').returncode==0
     assert pd.read_csv(tmp_path/'p.csv').metallicity_err.gt(0).all()
     r = galfast(*args, '--epochs', 3, '--out', tmp_path/'r')
-    assert r.returncode==2 and 'cannot go with epochs' in r.stderr
+    assert r.returncode==2 and 'cannot go with --epochs' in r.stderr
 
 def test_damaged_images_become_rows_with_a_status(survey, trained, tmp_path):
     d,df = survey
