@@ -1,11 +1,17 @@
 "Everything galfast has, on top of all of `fastai.vision.all`, for `from galfast.all import *`"
-from fastai.vision.all import *
+import warnings as _warnings
+
+with _warnings.catch_warnings(): # what torch and fastai say of pandas and of each other is none of the importer's business
+    _warnings.simplefilter('ignore')
+    from fastai.vision.all import *
 
 from .imports import *
 from .core import *
+from .explain import *
 from .tables import *
 from .survey import *
 from .find import *
+from .labels import *
 from .sim import *
 from .simsets import *
 from .net import *
@@ -13,6 +19,7 @@ from .skyserver import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .wcs import *
 from .image import *
 from .columns import *
 from .augment import *
@@ -34,3 +41,7 @@ from .predict import *
 from .interpret import *
 from .plot import *
 from .train import *
+
+import sys as _sys
+
+explain([m for k,m in list(_sys.modules.items()) if k.startswith('galfast.') and k.count('.')==1 and k!='galfast.all'])

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['dihedral_view', 'dihedral_views', 'centre_window', 'take_windows', 'random_windows', 'draw_orientations',
            'draw_affine', 'dihedral_matrices', 'check_fill', 'resample', 'as_float', 'add_noise', 'shift_background',
-           'drop_bands', 'cut_holes', 'draw_holes', 'fill_holes', 'BatchAugment', 'GalaxyAugment', 'AddNoise',
-           'ShiftBackground', 'DropBands', 'CutHoles', 'BytesToFloat', 'BandNormalize', 'batch_transforms']
+           'drop_bands', 'cut_holes', 'draw_holes', 'fill_holes', 'BatchAugment', 'check_shares', 'GalaxyAugment',
+           'AugmentProgress', 'AddNoise', 'ShiftBackground', 'DropBands', 'CutHoles', 'BytesToFloat', 'BandNormalize',
+           'batch_transforms']
 
 # %% ../nbs/22_augment.ipynb #4b61c5f4
 from .imports import *
@@ -101,12 +102,17 @@ def _orientations(dihedral, square=True):
     if str(dihedral) not in allowed: raise GalfastError(f"dihedral is True, False, 'h', 'v' or 'hv', not {dihedral!r}")
     return allowed[dihedral]
 
-def _draw_windows(shape, side, dihedral, gen, centred=False):
+def _some(v, p, gen):
+    "A share `p` of the numbers `v` (n,), the rest zero; all or none take no random number"
+    if p<=0 or p>=1: return v*int(p>0)
+    return v*(torch.rand(len(v), generator=gen)<p)
+
+def _draw_windows(shape, side, dihedral, gen, centred=False, p=1.):
     n,_,h,w = shape
     if side and side>min(h, w): raise GalfastError(f"a crop of {side} px does not fit into images of {h} x {w} px")
     out = (side,side) if side else (h,w)
     y0,x0 = (torch.full((n,), (s-o)//2) if centred else torch.randint(0, s-o+1, (n,), generator=gen) for s,o in zip((h,w), out))
-    return y0,x0,draw_orientations(n, dihedral, out[0]==out[1], gen),out
+    return y0,x0,_some(draw_orientations(n, dihedral, out[0]==out[1], gen), p, gen),out
 
 # %% ../nbs/22_augment.ipynb #fc8c3c12
 def draw_affine(
@@ -116,10 +122,11 @@ def draw_affine(
     zoom:tuple=None, # Least and largest enlargement, such as (0.9, 1.1); None: none
     max_shear:float=0., # Largest shear angle, degrees
     gen=None, # torch.Generator on the CPU; the global one by default
+    p_rotate:float=1., # Share of the images that are rotated
 )->tuple: # (n, 2, 2) and (n, 2): where a pixel at (x, y) from the centre comes from, px
     "Random matrices and shifts"
     r = torch.rand(5, n, generator=gen)*2-1
-    a,g = r[0]*math.radians(max_deg),(r[1]*math.radians(max_shear)).tan()
+    a,g = _some(r[0]*math.radians(max_deg), p_rotate, gen),(r[1]*math.radians(max_shear)).tan()
     c,s,one = a.cos(),a.sin(),torch.ones(n)
     m = torch.stack([c, -s, s, c], 1).view(n,2,2)
     if max_shear: m = m @ torch.stack([one, g, 0*one, one], 1).view(n,2,2)
@@ -253,6 +260,7 @@ def fill_holes(
 class BatchAugment(RandTransform):
     "A random change of a batch; with a `seed` its numbers are a sequence of its own"
     order,takes_bytes = 11,True
+    progress = 1. # Of the training: 0 in its first epoch, 1 in its last; see `AugmentProgress`
     def __init__(self, seed:int=None):
         super().__init__(p=1.)
         self.seed,self._gen = seed,None
@@ -265,6 +273,13 @@ class BatchAugment(RandTransform):
     def flux(self)->dict:
         "What is done -> what becomes of the flux: 'exact', 'surface brightness', 'total', 'mean', 'changed'"
         return {}
+
+def check_shares(**shares):
+    "Raise a `GalfastError` for what is neither a share of the images nor a pair of shares"
+    for k,p in shares.items():
+        pair = p if is_listy(p) else (p,p)
+        ok = len(pair)==2 and all(isinstance(o, (int,float)) and 0<=o<=1 for o in pair)
+        if not ok: raise GalfastError(f"{k} is a share of the images, between 0 and 1, or a pair of them: in the first epoch and in the last; not {p!r}")
 
 class GalaxyAugment(BatchAugment):
     "Window, flips and quarter turns, any-angle rotation, shift, zoom and shear, in one resampling or none; only the window, central, in validation"
@@ -281,13 +296,21 @@ class GalaxyAugment(BatchAugment):
         fill:str='reflect', # What lies beyond the image, as in `resample`
         cval:float=0., # With 'constant', as in `resample`; masks get 0
         centred:bool=False, # The window is the central one in training, too: images larger than needed lose the borders that `fill` made
+        p_dihedral=1., # Share of the images that get a random one of the orientations, itself among them; a pair: in the first epoch and in the last
+        p_rotate=1., # Share of the images that are rotated by any angle; a pair: in the first epoch and in the last
     ):
         super().__init__(seed=seed)
         check_fill(fill, cval)
+        check_shares(p_dihedral=p_dihedral, p_rotate=p_rotate)
         _orientations(dihedral)
         store_attr(but='seed')
     @property
-    def resamples(self): return bool(self.max_deg or np.any(self.max_shift) or self.zoom or self.max_shear)
+    def resamples(self): return bool((self.max_deg and np.any(self.p_rotate)) or np.any(self.max_shift) or self.zoom or self.max_shear)
+    def share(self,
+        p, # A share of the images, or a pair: in the first epoch and in the last
+    )->float:
+        "`p` at this point of the training"
+        return p[0]+(p[1]-p[0])*self.progress if is_listy(p) else p
     @property
     def flux(self):
         res = {k: 'surface brightness' for k,v in dict(rotation=self.max_deg, shift=self.max_shift, shear=self.max_shear, zoom=self.zoom).items() if np.any(v)}
@@ -297,19 +320,20 @@ class GalaxyAugment(BatchAugment):
     def encodes(self, x:TensorImage|TensorMask):
         if not self.training: return centre_window(x, self.crop)
         mask = isinstance(x, TensorMask)
-        t,mode = x.as_subclass(Tensor)[:,None] if mask else x.as_subclass(Tensor),'nearest' if mask else 'bilinear'
+        t,mode = x.as_subclass(Tensor)[:,None].float() if mask else x.as_subclass(Tensor),'nearest' if mask else 'bilinear'
         if self.drawn is None: self.drawn = self.draw(t.shape) # once a batch: images and their masks move together
         y = self.move(t, self.drawn, mode, self.keep_flux and not mask, 0. if mask else self.cval)
         return retain_type(y[:,0].to(x.dtype) if mask else y, x)
     def draw(self,
         shape, # (n, band, y, x)
-    )->tuple: # Matrices and shifts (None where nothing is resampled); y, x, orientation and shape of the windows
+    )->tuple: # Matrices, shifts and which images are resampled (None where none is); y, x, orientation and shape of the windows
         "What is to be done to each of `n` images"
-        y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred)
-        if not self.resamples: return None,None,windows
-        mat,shift = draw_affine(len(k), self.max_deg, self.max_shift, self.zoom, self.max_shear, self.gen)
+        y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred, self.share(self.p_dihedral))
+        if not self.resamples: return None,None,None,windows
+        mat,shift = draw_affine(len(k), self.max_deg, self.max_shift, self.zoom, self.max_shear, self.gen, self.share(self.p_rotate))
+        moved = (mat!=torch.eye(2)).flatten(1).any(1) | (shift!=0).any(1)
         at = torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1) # centre of the window from that of the image
-        return mat @ dihedral_matrices(k),shift+at,windows
+        return mat @ dihedral_matrices(k),shift+at,moved,windows
     def move(self,
         x, # Tensor (n, band, y, x)
         drawn, # From `draw`
@@ -319,9 +343,26 @@ class GalaxyAugment(BatchAugment):
         rows=slice(None), # Those of `drawn` that are the images of `x`
     )->Tensor: # (n, band, *shape of the windows)
         "`x` as it was drawn"
-        mat,shift,(*windows,out) = drawn
-        if mat is None: return take_windows(x, *(o[rows] for o in windows), out)
-        return resample(x, mat[rows], shift[rows], out, mode, keep_flux, self.fill, cval)
+        *affine,(*windows,out) = drawn
+        windows = [o[rows] for o in windows]
+        if affine[0] is None: return take_windows(x, *windows, out)
+        mat,shift,moved = (o[rows] for o in affine)
+        turn = partial(resample, shape=out, mode=mode, keep_flux=keep_flux, fill=self.fill, cval=cval)
+        if moved.all(): return turn(x, mat, shift)
+        res = torch.empty(*x.shape[:2], *out, device=x.device)
+        still,moved = (torch.nonzero(o)[:,0] for o in (~moved, moved))
+        at = still.to(x.device, non_blocking=True)
+        res[at] = as_float(take_windows(x[at], *(o[still] for o in windows), out)) # the pixels themselves
+        at = moved.to(x.device, non_blocking=True)
+        if len(moved): res[at] = turn(x[at], mat[moved], shift[moved])
+        return res
+
+class AugmentProgress(Callback):
+    "Tells the augmentation of the training set how far the training is: a function of the epoch, so that a run that goes on gets what it would have got"
+    order = -90
+    def before_epoch(self):
+        for t in self.dls.train.after_batch.fs:
+            if isinstance(t, BatchAugment): t.progress = self.epoch/max(self.n_epoch-1, 1)
 
 class _Photometric(BatchAugment):
     "A change of what is measured, made in a share `p` of the images"
@@ -369,13 +410,17 @@ class BandNormalize(DisplayedTransform):
     parameters = L('mean','std')
     def __init__(self,
         mean, # One a band
-        std, # One a band
+        std, # One a band; zeros count as one
     ): self.mean,self.std = (torch.as_tensor(o, dtype=torch.float32).flatten() for o in (mean, std))
+    def _factors(self, is_bytes):
+        "What a pixel is multiplied with, and what is added; in float64, as pixels may be in any unit"
+        mean,std = self.mean.double(),torch.where(self.std==0, 1., self.std.double())
+        return (1/((255 if is_bytes else 1)*std)).float(),(-mean/std).float()
     def encodes(self, x:TensorImage):
         t = x.as_subclass(Tensor)
         n,c,h,w = t.shape
         if c!=len(self.mean): raise GalfastError(f"images of {c} bands cannot be normalised with the statistics of {len(self.mean)}")
-        k,b = 1/((255 if t.dtype==torch.uint8 else 1)*self.std),-self.mean/self.std
+        k,b = self._factors(t.dtype==torch.uint8)
         if t.stride(1)==1 and c>1: # bands side by side: a row is one long vector
             y = t.permute(0,2,3,1).reshape(n, h, w*c)
             y = y.float() if y.dtype!=torch.float32 else y

@@ -6,30 +6,40 @@
 __all__ = ['main']
 
 # %% ../nbs/90_cli.ipynb #58c4dae3
-import inspect,sys,warnings
+import inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
 from dataclasses import dataclass,fields,is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated,Literal
 
 import typer
 
 # %% ../nbs/90_cli.ipynb #66ccd67c
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Learn from pictures of galaxies: train on a catalogue and its images, predict, evaluate.")
+
+def _version(asked):
+    if not asked: return
+    import galfast
+    typer.echo(f'galfast {galfast.__version__}')
+    raise typer.Exit()
+
+@app.callback()
+def _options(version:Annotated[bool, typer.Option('--version', callback=_version, is_eager=True, help='Say which galfast this is.')]=False): pass
 
 def _command(f):
     "`f` as a command whose mistakes are told in a sentence; a parameter that is a dataclass becomes its fields"
     groups = {k: p.annotation for k,p in inspect.signature(f).parameters.items() if is_dataclass(p.annotation)}
     @wraps(f)
     def _inner(**kwargs):
-        from galfast.core import GalfastError
-        warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
-        try: return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
-        except GalfastError as e: _fail(e.typed, e.exit_code)
-        except (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError) as e: _fail(str(e), 2)
-        except KeyboardInterrupt: _fail(f'stopped; {_go_on.get(f.__name__, "the same command starts again")}', 130)
-        except OSError as e: _fail(f'the system says: {e}', 2)
+        out = kwargs.get('out')
+        try:
+            import galfast.core # noqa: F401, here where Ctrl-C is heard
+            warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
+            return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
+        except typer.Exit: raise
+        except KeyboardInterrupt as e: _fail(f'stopped; {_goes_on(f.__name__)}', 128+getattr(e, 'signum', signal.SIGINT))
+        except Exception as e: _fail(*_told(e, out))
     _inner.__signature__ = _flat(f, groups)
     _inner.__annotations__ = {k: p.annotation for k,p in _inner.__signature__.parameters.items()}
     return app.command()(_inner)
@@ -40,40 +50,112 @@ def _flat(f, groups):
     return inspect.Signature([q for k,p in inspect.signature(f).parameters.items() for q in
                               ([par(o.name, o.type, o.default) for o in fields(groups[k])] if k in groups else [par(k, p.annotation, p.default)])])
 
-_go_on = dict(train='`galfast train --resume` goes on where it was', cutouts='the same command goes on where it was', pack='the same command goes on where it was', query='the same command goes on after the last whole page')
+# %% ../nbs/90_cli.ipynb #90c10001
+_goes_on_by = dict(train='goes on where it was', cutouts='goes on where it was', pack='goes on where it was', query='goes on after the last whole page')
 
+def _goes_on(name):
+    "How to go on with a command that was stopped: the whole of it"
+    words = ['galfast', *sys.argv[1:]]
+    if name=='train': words = [o for o in words if o not in ('--resume','--overwrite')]+['--resume']
+    return f"this {_goes_on_by.get(name, 'starts again')}: {shlex.join(words)}"
+
+def _told(e, out=None):
+    "A mistake or a fault as a sentence, and the exit code"
+    from galfast.core import GalfastError
+    if isinstance(e, GalfastError): return e.typed,e.exit_code
+    if isinstance(e, (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError)): return str(e),2
+    if isinstance(e, OSError): return f'the system says: {e}',2
+    why = str(e).strip().splitlines()
+    return f"a fault of galfast's own, not of yours: {type(e).__name__}{f': {why[0][:200]}' if why else ''}. {_keep_traceback(e, out)}{_kept(out)}",1
+
+def _keep_traceback(e, out):
+    "Write the traceback to a file, in the run folder if there is one, and say where"
+    text = f"{shlex.join(['galfast', *sys.argv[1:]])}\n\n{''.join(traceback.format_exception(e))}"
+    for d in ([out] if out and Path(out).is_dir() else [])+[tempfile.gettempdir()]:
+        file = Path(d)/f'galfast-fault-{os.getpid()}.txt'
+        try: file.write_text(text, encoding='utf-8')
+        except OSError: continue
+        return f"The traceback is in {file}: please send it with a report"
+    return text
+
+def _kept(out):
+    "What a training leaves behind when it fails"
+    if not out or not Path(out).is_dir(): return ''
+    if any(Path(out).glob('checkpoint/*.safetensors')): return f". The networks so far are kept: {_goes_on('train')}"
+    return f'. The model is saved in {out}' if (Path(out)/'config.json').exists() else ''
+
+class _Ended(KeyboardInterrupt):
+    "The system asks to end, as Ctrl-C does"
+    def __init__(self, signum, frame=None): self.signum = signum
+
+def _end(signum, frame): raise _Ended(signum)
+
+# %% ../nbs/90_cli.ipynb #90c10002
 def _fail(msg, code):
     typer.echo(f'galfast: {msg}', err=True)
     raise typer.Exit(code)
 
 def _say(line): typer.echo(line, err=True)
 
-def _console():
+def _print(*lines):
+    "Print text as it is: square brackets and colons of names and paths are no markup"
     from rich.console import Console
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*lines, sep='\n')
 
 def _table(title, rows, *cols, left=(0,)):
     "Print `rows` of text under `cols`; those that are not in `left` to the right"
     from rich.table import Table
-    t = Table(title=title, title_justify='left', title_style='bold', box=None, pad_edge=False, padding=(0,3,0,0))
-    for i,c in enumerate(cols): t.add_column(c, justify='left' if i in left else 'right', no_wrap=True)
-    for r in rows: t.add_row(*map(str, r))
-    _console().print(t, '')
+    from rich.text import Text
+    t = Table(title=Text(title, style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
+    for i,c in enumerate(cols): t.add_column(Text(c), justify='left' if i in left else 'right', no_wrap=True)
+    for r in rows: t.add_row(*(Text(str(o)) for o in r))
+    _print(t, '')
 
-def _num(v): return 'nan' if v!=v else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
+def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
 def _pm(v, e): return f'{_num(v)} ± {_num(e)}'
+
+def _scores_table(title, rows, base, value='galfast'):
+    "Print metrics (name, value, err, baseline) beside a guess without images, and what one sigma holds"
+    _table(title, [(k, _pm(v, e), _num(b)) for k,v,e,b in rows if k!='coverage'], '', value, base)
+    for k,v,e,_ in rows:
+        if k=='coverage': _print(f'one sigma holds {100*v:.0f}% ± {100*e:.0f}% of them (68% expected)', '')
 
 # %% ../nbs/90_cli.ipynb #37dce249
 def main():
-    "The entry point of the command `galfast`"
+    "The entry point of the command `galfast`; when the system asks to end it, it tidies up as after Ctrl-C"
+    for o in ('SIGTERM','SIGHUP'):
+        n = getattr(signal, o, None)
+        if n is not None and signal.getsignal(n)==signal.SIG_DFL: signal.signal(n, _end)
     app()
 
 # %% ../nbs/90_cli.ipynb #5e5a953d
-Images = Annotated[Path, typer.Option(help='Folder of images named by id (.jpg, .png, .fits, .fits.gz, .fits.fz); sub-folders are searched.')]
-Target = Annotated[str, typer.Option(help='Label column; several with commas.')]
+Images = Annotated[Path, typer.Option(help='Folder of images named by id (JPEG, PNG, TIFF, WebP or FITS); sub-folders are searched.')]
+Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; several with commas, or given again. The name of a column may hold a comma.')]
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
+Task = Annotated[Literal['auto','regression','classification','multilabel','votes'], typer.Option(help='What the labels are.')]
+Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there.')]
+
+# %% ../nbs/90_cli.ipynb #90c10003
+def _check_device(device):
+    from galfast.core import GalfastError
+    if not re.fullmatch(r'auto|cpu|mps|cuda(:\d+)?', device): raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda, cuda:1 or mps")
+
+def _check_out(out, overwrite, cols=()):
+    "Raise where no table with columns `cols` can be written to `out`"
+    from galfast.core import check_free
+    from galfast.tables import check_table_names
+    check_table_names(cols, out)
+    check_free(out, overwrite)
+
+def _check_images(images):
+    "The images of a folder; raises where there are none"
+    from galfast.core import CatalogError
+    from galfast.find import list_images
+    files = list_images(images)
+    if not files: raise CatalogError(f"{images}: there is no image in this folder")
+    return files
 
 # %% ../nbs/90_cli.ipynb #31a5f8e4
 @dataclass
@@ -99,57 +181,97 @@ class _Reading:
     asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
     any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
     pad:Annotated[bool, typer.Option('--pad', help='With --crop: give images that are smaller a border of zeros.')]=False
+    def check(self):
+        "Raise for what can be told before an image is read"
+        from galfast.core import GalfastError
+        if self.pad and not self.crop: raise GalfastError("--pad fills what a crop finds missing: give --crop too, or leave it out")
+        if self.asinh is not None and not self.asinh>0: raise GalfastError(f"--asinh is a scale above 0, not {self.asinh}")
     def reader(self):
         "What `ImageReader` takes"
         from galfast.image import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
-        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh else None, native='any' if self.any_size else None, pad=self.pad or None)
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh is not None else None,
+                  native='any' if self.any_size else None, pad=self.pad or None)
         return {k: v for k,v in kw.items() if v is not None}
 
 @dataclass
 class _Sample:
     "Options of which galaxies are trained on, and which are held back"
     valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
-    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back.')]=None
-    on_error:Annotated[str, typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
+    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back, or says train, valid and test: those of the test are left alone.')]=None
+    on_error:Annotated[Literal['missing','skip','raise'], typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
     seed:Annotated[int, typer.Option(help='Of folds, weights, order and augmentation.')]=0
+    def check(self, df):
+        "Raise for what can be told before an image is read"
+        from galfast.core import GalfastError
+        from galfast.tables import check_columns
+        if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
+        if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
+        if self.valid_col: check_columns(df, [self.valid_col])
     def job(self):
         "Fields of `TrainJob`"
-        from galfast.core import GalfastError
-        if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
         return dict(valid=self.valid_col or self.valid, on_error=self.on_error, seed=self.seed)
 
 @_command
 def train(
-    catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits or .ecsv.')],
+    catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
     images:Images, target:Target,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
     recipe:_Recipe, reading:_Reading, sample:_Sample,
     id:Id='objID',
-    task:Annotated[str, typer.Option(help='auto, regression, classification, multilabel or votes.')]='auto',
+    task:Task='auto',
+    name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
+    unit:Annotated[list[str], typer.Option(metavar='<str>', help='Unit of a target, likewise: dex, or oh_p50=dex.')]=(),
     device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
+    overwrite:Overwrite=False,
 ):
     "Train on a catalogue and its images, and write a run folder."
-    from galfast.train import train_galaxies
-    run = train_galaxies(catalog, images, target, out, device, resume, _say, task=task, id_col=id, reader=reading.reader(), **sample.job(), **vars(recipe))
-    _summary(run, catalog, images)
+    from galfast.core import check_run_folder
+    from galfast.labels import check_labels
+    from galfast.tables import read_catalog
+    _check_device(device)
+    check_run_folder(out, resume, overwrite)
+    reading.check()
+    df = read_catalog(catalog, id)
+    cols = check_labels(df, target, task)
+    sample.check(df)
+    _check_images(images)
+    words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
+    from galfast.train import train_galaxies # takes seconds: all that can be checked without it is checked
+    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, task=task, id_col=id, reader=reading.reader(), **sample.job(), **vars(recipe))
+    _summary(run)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
 
-def _summary(run, catalog, images):
+def _of_targets(texts, targets):
+    "`target=text` as a dict target -> text; a text alone is for the one target"
+    from galfast.core import GalfastError
+    res = {}
+    for o in texts or ():
+        t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
+        if t is None and len(targets)>1: raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {shlex.quote(f'{targets[0]}={o}')}")
+        res[t or targets[0]] = o[len(t)+1:] if t else o
+    return res
+
+def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
-    i,skipped = run.info,run.info['skipped']
+    i,task = run.info,run.spec.task
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
-    for t,ms in i['metrics'].items():
-        base = 'commonest class' if run.spec.task=='classification' else 'mean'
-        _table(f"{t}: {i['n_valid']:,} galaxies, {how}", [(k, _pm(m['value'], m['err']), _num(m['baseline'])) for k,m in ms.items()], '', 'galfast', base)
-    kind = 'confusion.png' if run.spec.task=='classification' else 'predictions.png'
-    _console().print(f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies" + (f'; {skipped:,} left out, see {run.path}/skipped.csv' if skipped else ''))
+    for t,ms in i.get('metrics', {}).items():
+        rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
+        _scores_table(f"{t}: {i['n_valid']:,} galaxies, {how}", rows, 'commonest class in training' if task=='classification' else 'training mean')
+    if task=='regression' and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
+    took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
+    apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
+    left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
+    _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
-    _console().print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})\n"
-                     f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}\n"
-                     f"next      galfast predict {run.path} {catalog} --images {images} --out predictions.csv")
+    kind = 'confusion.png' if task=='classification' else 'predictions.png'
+    words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
+    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})",
+           f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}",
+           f"next      {shlex.join(map(str, words))}")
 
 # %% ../nbs/90_cli.ipynb #1d84fea2
 @_command
@@ -157,25 +279,74 @@ def predict(
     run:Annotated[Path, typer.Argument(help='Run folder.')],
     catalog:Annotated[Path, typer.Argument(help='Table of ids.')],
     images:Images,
-    out:Annotated[Path, typer.Option(help='File to write: .csv, .tsv, .parquet, .fits or .ecsv.')],
+    out:Annotated[Path, typer.Option(help='File to write: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
     id:Annotated[str, typer.Option('--id', help='Column that names a galaxy; by default that of training.')]=None,
     tta:Annotated[bool, typer.Option('--tta/--no-tta', help='Average over the eight orientations of each image.')]=True,
     pack:Annotated[bool, typer.Option('--pack', help='Keep the decoded images: for folders that are predicted again.')]=False,
     fast:Fast=None,
     device:Device='auto',
+    overwrite:Overwrite=False,
 ):
     "Predict a catalogue: a row for each of its rows, in the same order."
+    from galfast.tables import read_catalog
+    _check_device(device)
+    cfg = _run_config(run)
+    _check_out(out, overwrite, _columns_of(cfg))
+    df = read_catalog(catalog, id or cfg.get('id_col', 'objID'))
+    _check_kind(cfg, _check_images(images), run)
+    from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
+    n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast), len(df))
+    _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
+    if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
+    if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
+
+def _write_chunks(out, chunks, total):
+    "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
     from collections import Counter
+    from galfast.core import GalfastError
     from galfast.tables import table_writer
-    with table_writer(out) as add:
-        from galfast.predict import predict_chunks
-        n,why = 0,Counter()
-        for df in predict_chunks(run, catalog, images, tta, id, device, pack=pack, fast=fast):
-            add(df)
-            n += len(df)
-            why.update(df.status[df.status!='ok'].str.rsplit(': ', n=1).str[-1])
-    _console().print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}")
-    for k,m in why.most_common(5): _console().print(f'  {m:,} not: {k}')
+    n,seen,why,part,fault = 0,0,Counter(),out.with_name(f'partial-{out.name}'),None
+    with table_writer(part) as add:
+        try:
+            for df in chunks:
+                add(df)
+                n += len(df)
+                if 'in_training' in df: seen += int(df.in_training.sum())
+                why.update(df.status[df.status!='ok'].str.rsplit(': ', n=1).str[-1])
+        except Exception as e:
+            if not n or isinstance(e, GalfastError): raise
+            fault = e
+    if fault:
+        _say(f"{n:,} of {total:,} galaxies were predicted before a fault: {part}")
+        raise fault
+    os.replace(part, out)
+    return n,seen,why
+
+def _run_config(run):
+    "What `config.json` of a run says, as far as it can be read; reading the run itself takes seconds"
+    import json
+    from galfast.core import RunError,option
+    if not run.is_dir(): raise RunError(f"{run}: there is no such run folder")
+    if not (run/'config.json').is_file(): raise RunError(f"{run}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
+    try: cfg = json.loads((run/'config.json').read_text())
+    except ValueError as e: raise RunError(f"{run/'config.json'}: not JSON ({str(e)[:100]})") from e
+    return cfg if isinstance(cfg, dict) else {}
+
+def _columns_of(cfg):
+    "Columns of a table of predictions; none where the configuration is not what it should be"
+    try: ts,classes = cfg['spec']['targets'],cfg['spec']['classes'] or []
+    except (KeyError,TypeError): return []
+    ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
+    return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']
+
+def _check_kind(cfg, files, run):
+    "Raise where a run learned from pictures, and only FITS files are there, or the other way round"
+    from galfast.core import ImageError
+    from galfast.find import fits_types,split_image_name
+    kind = (cfg.get('reader') or {}).get('kind')
+    fits = {split_image_name(o)[1] in fits_types for o in files.values()}
+    if kind in ('rgb','grey') and fits=={True}: raise ImageError(f"{run} learned from pictures (JPEG, PNG), and the images in {files.folder} are FITS: a run predicts what it learned from")
+    if kind=='fits' and fits=={False}: raise ImageError(f"{run} learned from FITS images, and those in {files.folder} are not: a run predicts what it learned from")
 
 # %% ../nbs/90_cli.ipynb #a4dcf25d
 @_command
@@ -184,15 +355,31 @@ def evaluate(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and true labels.')],
     target:Target,
     id:Id='objID',
-    task:Annotated[str, typer.Option(help='auto, regression, classification, multilabel or votes.')]='auto',
+    task:Task='auto',
     out:Annotated[Path, typer.Option(help='Also write the metrics to this table.')]=None,
+    with_training:Annotated[bool, typer.Option('--with-training', help='Score the galaxies too that the model learned from.')]=False,
+    overwrite:Overwrite=False,
 ):
-    "Compare predictions with true labels: metrics with bootstrap errors."
-    from galfast.tables import write_table
-    from galfast.predict import evaluate_predictions
-    res = evaluate_predictions(predictions, catalog, target, id, task)
-    base = 'commonest class' if 'accuracy' in set(res.metric) else 'mean'
-    for t,o in res.groupby('target', sort=False): _table(f'{t}: {o.n.iloc[0]:,} galaxies', [(r.metric, _pm(r.value, r.err), _num(r.baseline)) for r in o.itertuples()], '', 'value', base)
+    "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
+    from galfast.labels import check_labels
+    from galfast.tables import check_columns,read_catalog,write_table
+    if out: _check_out(out, overwrite)
+    pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
+    cols = check_labels(cat, target, task)
+    check_columns(pred, [f'{t}_pred' for t in cols], predictions)
+    from galfast.predict import evaluate_predictions # takes seconds
+    res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)
+    left = res.attrs
+    for o in left['notes']: _say(f'note: {o}')
+    whose = 'training' if left['baseline']=='training' else 'these'
+    for t,o in res.groupby('target', sort=False):
+        rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
+        base = f'commonest class of {whose}' if 'accuracy' in set(o.metric) else f'mean of {whose}'
+        _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
+    says = dict(in_training='were learned from, and are left out', not_in_both='predictions have no row in the catalogue', not_predicted='have no prediction', no_label='have no label')
+    for k,v in says.items():
+        if left[k]: _print(f'{left[k]:,} {v}')
+    res.attrs = {} # a Parquet file would keep them
     if out: write_table(res, out)
 
 # %% ../nbs/90_cli.ipynb #dd93d09f
@@ -203,20 +390,22 @@ def demo(
     seed:int=0, device:Device='auto',
 ):
     "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
+    from galfast.core import check_run_folder
     from galfast.tables import write_table
     from galfast.predict import predict_catalog,evaluate_predictions
     from galfast.sim import sim_survey,irreducible_rmse
     from galfast.train import train_galaxies
+    check_run_folder(out/'run')
     _say(f'simulating {n:,} galaxies in {out}/galaxies')
     df = sim_survey(out/'galaxies', n, seed=seed)
     known,new = df[:-n//4],df[-n//4:]
     write_table(known[['objID','ra','dec','metallicity']], out/'known.csv'); write_table(new[['objID','ra','dec']], out/'new.csv')
     run = train_galaxies(out/'known.csv', out/'galaxies'/'images', 'metallicity', out/'run', seed=seed, device=device, say=_say)
-    _summary(run, out/'new.csv', out/'galaxies'/'images')
+    _summary(run, (out/'new.csv', out/'galaxies'/'images'))
     pred = predict_catalog(run, out/'new.csv', out/'galaxies'/'images', device=device)
     write_table(pred, out/'predictions.csv')
     res = evaluate_predictions(pred, new, 'metallicity').set_index('metric')
-    _console().print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
+    _print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
                      f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
 
 # %% ../nbs/90_cli.ipynb #8f4963bc
@@ -232,20 +421,23 @@ def pack(
     rebuild:Annotated[bool, typer.Option('--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]=False,
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
-    from galfast.core import CatalogError,in_bytes
+    from galfast.core import CatalogError,check_writable,in_bytes
     from galfast.find import find_images
     from galfast.tables import read_catalog
+    reading.check()
+    df = read_catalog(catalog, id)
+    _check_images(images)
+    if out: check_writable(out)
     from galfast.reader import guess_reader
     from galfast.pack import pack_folder,pack_images
-    df = read_catalog(catalog, id)
     read = guess_reader(df, images, id, size=size, **reading.reader())
     files = [o for o in find_images(df, images, id, read.pattern, read.bands) if o is not None]
     if not files: raise CatalogError(f'no row of {catalog} has an image in {images}')
     p = pack_images(files, out or pack_folder(images, read), read, 'float16' if half else None, damaged='rebuild' if rebuild else 'raise')
     if p is None: raise CatalogError(f'no image in {images} can be read')
     _,errs = p.find(files)
-    _console().print(f"{len(files)-len(errs):,} of {len(df):,} galaxies are packed, {in_bytes(p.n*p.nbytes)}: {p.dest}")
-    for e in list(errs.values())[:5]: _console().print(f'  not: {e}')
+    _print(f"{len(files)-len(errs):,} of {len(df):,} galaxies are packed, {in_bytes(p.n*p.nbytes)}: {p.dest}")
+    if errs: _print(*(f'  not: {e}' for e in list(errs.values())[:5]))
 
 # %% ../nbs/90_cli.ipynb #e3a2f4cf
 @dataclass
@@ -263,13 +455,13 @@ def query(
     out:Annotated[Path, typer.Option(help='Table to write: .csv, .tsv, .parquet, .fits or .ecsv.')],
     release:Annotated[str, typer.Option(help='Data release, such as dr17; by default that of settings.ini.')]=None,
     limit:Annotated[int, typer.Option(min=1, help='At most this many rows.')]=None,
+    overwrite:Overwrite=False,
 ):
     "Ask SDSS's SkyServer in SQL, and write a table."
-    from galfast.tables import table_type
-    table_type(out)
+    _check_out(out, overwrite)
     from galfast.skyserver import query_to_file
     df = query_to_file(what, out, release, limit, _say)
-    _console().print(f"{len(df):,} rows: {out}\nnext      galfast cutouts {out} --out images")
+    _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
 @_command
 def cutouts(
@@ -280,12 +472,12 @@ def cutouts(
     rate:Annotated[float, typer.Option(help='Requests a second; by default what is polite to the service.')]=None,
     limit:Annotated[int, typer.Option(min=1, help='Fetch at most this many in this run.')]=None,
     retry_failed:Annotated[bool, typer.Option('--retry-failed', help='Ask again for what failed or was blank.')]=False,
-    on_error:Annotated[str, typer.Option(help='raise, or skip: leave out rows that cannot be asked for.')]='raise',
+    on_error:Annotated[Literal['raise','skip'], typer.Option(help='skip: leave out rows that cannot be asked for.')]='raise',
     dry_run:Annotated[bool, typer.Option('--dry-run', help='Say what would be fetched, and fetch nothing.')]=False,
 ):
     "Fetch a verified image of each galaxy; go on where an earlier run stopped."
     from galfast.cutouts import download_cutouts,describe_cutouts
-    if dry_run: return _console().print(describe_cutouts(catalog, out, id, rate, limit, on_error, **vars(what)))
+    if dry_run: return _print(describe_cutouts(catalog, out, id, rate, limit, on_error, **vars(what)))
     m = download_cutouts(catalog, out, id, rate, limit, retry_failed, on_error, _say, **vars(what))
     _cutout_summary(m, out)
 
@@ -294,9 +486,10 @@ def _cutout_summary(m, out):
     n = m.status.value_counts()
     _table(f"{len(m):,} galaxies in {out}", [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()], 'status', 'galaxies', 'which are', left=(0,2))
     bad = m[m.status=='failed']
-    for _,o in sorted(bad.groupby(bad.reason.str.replace(r'[\d.]+', '', regex=True)), key=lambda o: -len(o[1]))[:5]: _console().print(f'  {len(o):,} failed, such as {o.objID.iloc[0]}: {o.reason.iloc[0][:120]}')
-    if len(bad): _console().print('retry     galfast cutouts ... --retry-failed')
-    _console().print(f"manifest  {out}/manifest.parquet\nnext      galfast train {out}/catalog.csv --images {out} --target COLUMN --out run")
+    for _,o in sorted(bad.groupby(bad.reason.str.replace(r'[\d.]+', '', regex=True)), key=lambda o: -len(o[1]))[:5]: _print(f'  {len(o):,} failed, such as {o.objID.iloc[0]}: {o.reason.iloc[0][:120]}')
+    if len(bad): _print(f"retry     {shlex.join(['galfast', *(o for o in sys.argv[1:] if o!='--retry-failed'), '--retry-failed'])}")
+    words = ['galfast', 'train', f'{out}/catalog.csv', '--images', str(out), '--target', 'COLUMN', '--out', 'run']
+    _print(f"manifest  {out}/manifest.parquet", f"next      {shlex.join(words)}")
 
 _status = dict(ok='whole images', partial='images with a part that holds no data; kept', blank='more than half holds no data; not kept',
                out_of_footprint='the survey has not looked there', failed='see the manifest for each reason')
@@ -308,7 +501,7 @@ def verify(
     "Read all files of a folder again, and compare them with its manifest. Needs no network."
     from galfast.cutouts import verify_cutouts
     bad = verify_cutouts(folder)
-    if not len(bad): return _console().print(f'{folder}: all files are what the manifest says')
+    if not len(bad): return _print(f'{folder}: all files are what the manifest says')
     _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem', left=(0,1))
-    _console().print('The next `galfast cutouts` into this folder fetches the damaged ones again.')
+    _print('The next `galfast cutouts` into this folder fetches the damaged ones again.')
     raise typer.Exit(1)

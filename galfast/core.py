@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['option', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few', 'galfast_cfg', 'galfast_path',
-           'atomic_path', 'folder_lock', 'write_json', 'track', 'in_words', 'in_bytes']
+           'atomic_path', 'folder_lock', 'check_free', 'check_writable', 'check_run_folder', 'write_json', 'track',
+           'in_words', 'in_bytes']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
+import ast,platform,shlex
+
 from .imports import *
 
 # %% ../nbs/00_core.ipynb #106e6743
@@ -31,13 +34,20 @@ class RunError(GalfastError): "A run folder that lacks something, or is not what
 
 # %% ../nbs/00_core.ipynb #7a10b2c4
 _marked = re.compile('\x1f([^\x1f]*)\x1f')
-_flags = {"native='any'": '--any-size', 'pad=True': '--pad', 'fast=False': '--no-fast', 'resume=True': '--resume', 'rebuild=True': '--rebuild'}
+_flags = {"native='any'": '--any-size', 'id_col': '--id', 'names': '--name', 'units': '--unit', 'stretch': '--asinh'}
 
 def _as_typed(o):
-    "`on_error='skip'` as `--on-error skip`"
+    "`on_error='skip'` as `--on-error skip`, `pad=True` as `--pad`, `fast=False` as `--no-fast`"
+    if o in _flags: return _flags[o]
     name,_,value = o.partition('=')
-    flag = '--' + dict(id_col='id').get(name, name).replace('_', '-')
-    return _flags.get(o, f"{flag} {value.strip(chr(39))}".strip())
+    name = _flags.get(name, '--'+name.replace('_', '-'))
+    if value in ('', 'True'): return name
+    return name.replace('--', '--no-', 1) if value=='False' else f'{name} {_word(value)}'
+
+def _word(o):
+    "The `repr` of a word, a number or a list of them as one word of a command"
+    v = ast.literal_eval(o)
+    return shlex.quote(','.join(map(str, v)) if isinstance(v, (list,tuple)) else str(v))
 
 # %% ../nbs/00_core.ipynb #76da90bd
 def first_few(
@@ -53,10 +63,11 @@ _cfg = dict(lib_name='galfast', data='data', cache='cache', model='models', rele
 
 # %% ../nbs/00_core.ipynb #a2193095
 def galfast_cfg()->Config: # Keys: folders `data`, `cache`, `model`; survey `release`, request `rate` a second, `contact` for the user agent
-    "galfast's `settings.ini`: that of this checkout, if we are in one, else the one in `GALFAST_HOME`"
+    "galfast's `settings.ini`: that of this checkout, if we are in one, else the one in `GALFAST_HOME`; where there is none its defaults, and nothing is written"
     cfg = Config.find('settings.ini', types=dict(rate=float))
     if cfg and cfg.get('lib_name')=='galfast': return cfg
-    return Config(os.path.expanduser(os.getenv('GALFAST_HOME', '~/.galfast')), 'settings.ini', create=_cfg, types=dict(rate=float))
+    home = os.path.expanduser(os.getenv('GALFAST_HOME', '~/.galfast'))
+    return Config(home, 'settings.ini', create=_cfg, save=False, types=dict(rate=float))
 
 def galfast_path(
     key:str, # A folder key of `galfast_cfg`
@@ -69,10 +80,11 @@ def galfast_path(
 def atomic_path(
     path, # Final name; its folder is made if need be
 ):
-    "A temporary name to write to; it becomes `path` if the block ends well, and is removed if not"
+    "A temporary name to write to; it becomes `path` if the block ends well, and is removed if not, as are those that a killed process left"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f'.{os.getpid()}-{path.name}') # keeps the suffixes: writers choose a format by them
+    for o in _left_behind(path): o.unlink(missing_ok=True)
+    tmp = path.with_name(f'.{os.getpid()}-{_node()}-{path.name}') # keeps the suffixes: writers choose a format by them
     try:
         yield tmp
         os.replace(tmp, path)
@@ -92,6 +104,41 @@ def folder_lock(
         except BlockingIOError: raise GalfastError(f"another process is at work in {dest}; wait for it, or take another folder") from None
         yield
 
+def check_free(
+    path, # File to be written later
+    overwrite:bool=False, # Is what is there to be replaced?
+)->Path:
+    "`path`, where it can be written: a `GalfastError` tells before the work what would fail after it"
+    path = Path(path)
+    if path.is_dir(): raise GalfastError(f"{path} is a folder, and a file is to be written: give the name of a file")
+    if path.exists() and not overwrite: raise GalfastError(f"{path} is there already: {option('overwrite', True)} replaces it, or give another name")
+    check_writable(path.parent)
+    return path
+
+def check_writable(
+    folder, # It need not be there yet
+):
+    "Raise a `GalfastError` where no file can be made in `folder`"
+    there = next(o for o in [Path(folder).absolute(), *Path(folder).absolute().parents] if o.exists())
+    if not there.is_dir(): raise GalfastError(f"{there} is a file, so {folder} cannot be a folder: give another name")
+    if not os.access(there, os.W_OK|os.X_OK): raise GalfastError(f"{there} cannot be written to: take another folder, or ask for the right to")
+
+def check_run_folder(
+    out, # Run folder
+    resume:bool=False, # Is a run in it to go on?
+    overwrite:bool=False, # Is it to be replaced?
+):
+    "Raise a `RunError` where no run can be written into `out`"
+    out = Path(out)
+    if out.exists() and not out.is_dir(): raise RunError(f"{out} is a file, and a run needs a folder: give another name")
+    if resume and overwrite: raise RunError(f"{option('resume', True)} goes on with a run and {option('overwrite', True)} replaces it: give one of them")
+    if not (resume or overwrite):
+        if (out/'config.json').exists(): raise RunError(f"{out} holds a run already: {option('overwrite', True)} replaces it, or give another folder")
+        if any((out/'checkpoint').glob('*.safetensors')):
+            with folder_lock(out/'checkpoint'): pass # raises where a training is at work
+            raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
+    check_writable(out)
+
 def write_json(
     path, # Final name
     o, # What JSON can hold; numpy scalars and paths are converted
@@ -99,6 +146,23 @@ def write_json(
     "Write `o` as indented JSON, whole or not at all"
     def _plain(v): return v.item() if hasattr(v, 'item') else v.tolist() if hasattr(v, 'tolist') else str(v)
     with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
+
+# %% ../nbs/00_core.ipynb #c0de0010
+def _node():
+    "This machine's name: on a disk that several share, a process number alone says nothing"
+    return re.sub(r'\W', '', platform.node())
+
+def _alive(pid):
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except (OSError,OverflowError): pass # it is somebody else's
+    return True
+
+def _left_behind(path):
+    "Temporary names for `path` whose process has ended on this machine"
+    name = re.compile(rf'\.(\d+)-(?:{re.escape(_node())}-)?{re.escape(path.name)}')
+    found = [(o, name.fullmatch(o.name)) for o in path.parent.iterdir()] if os.name=='posix' else []
+    return [o for o,m in found if m and not _alive(int(m[1]))]
 
 # %% ../nbs/00_core.ipynb #c421852d
 def track(
@@ -154,7 +218,7 @@ def _bar(desc, total, file, first=2.):
         i = yield
         while True:
             if bar is None and time.monotonic()-t0>first:
-                bar = Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                bar = Progress(TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                                console=Console(file=file), transient=True)
                 bar.start()
                 task = bar.add_task(_text(desc), total=total)

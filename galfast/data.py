@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['fold_ids', 'StratifiedSplitter', 'galaxy_datablock', 'CutoutReader', 'GalaxyDataLoaders', 'GalaxyStack',
-           'load_images', 'channels_first', 'split_rows']
+           'load_images', 'channels_first', 'check_keywords', 'split_rows']
 
 # %% ../nbs/26_data.ipynb #00060de2
 import inspect
+from difflib import get_close_matches
 
 from .imports import *
 from fastai.vision.all import *
@@ -15,6 +16,7 @@ from fastai.vision.all import *
 from .core import *
 from .tables import *
 from .find import *
+from .labels import *
 from .galaxy10 import *
 from .image import *
 from .columns import *
@@ -97,7 +99,7 @@ class CutoutReader:
 
 # %% ../nbs/26_data.ipynb #5279e79d
 class GalaxyDataLoaders(DataLoaders):
-    "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `table`, `reader`, `stats`, `splits` and what was left out (`skipped`)"
+    "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `table`, `reader`, `stats`, `splits`, what was left out (`skipped`), and what there is to say of labels, columns and images (`notes`)"
     @classmethod
     def from_catalog(cls,
         df, # What `read_catalog` takes
@@ -105,7 +107,7 @@ class GalaxyDataLoaders(DataLoaders):
         target, # Label column, or several
         task:str='auto', # One of `tasks`, or 'auto'
         reader:ImageReader=None, # How images are read; by default what the first image asks for, and `size`
-        size:int=64, # Side of the image that the network sees, px
+        size:int=None, # Side of the image that the network sees, px; None: 64, or what `reader` says
         id_col:str='objID',
         on_error:str='raise', # 'raise', 'skip' (leave such rows out), 'missing' (skip rows without an image or a label, raise for the rest)
         pack='auto', # Decode every image once, see `read_images`; False: fastai's way, from disk at each use
@@ -114,9 +116,10 @@ class GalaxyDataLoaders(DataLoaders):
         **kwargs # To `from_packed`
     ):
         "From a table and a folder"
+        check_keywords(kwargs, cls.from_catalog, cls.from_packed, *_loader_args(kwargs))
         df = read_catalog(df, id_col)
         spec = target_spec(df, target, task, partial, err)
-        if reader is None: reader = guess_reader(df, images, id_col, size=size)
+        reader = guess_reader(df, images, id_col, size=ifnone(size, 64)) if reader is None else _with_size(reader, size)
         data = load_images(df, images, reader, id_col, spec=spec, on_error=on_error, pack=pack)
         if data.pack: print(f"{len(data.images):,} images are packed in {data.pack.dest}")
         return cls.from_packed(data, spec, pack=pack, **kwargs)
@@ -146,8 +149,8 @@ class GalaxyDataLoaders(DataLoaders):
         **kwargs # To `from_packed`
     ):
         "From images in memory"
-        x = channels_first(images, channels)
-        lab = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame(np.asarray(labels).reshape(len(labels), -1)).add_prefix('y').rename(columns={'y0': 'y'} if np.ndim(labels)==1 else {})
+        check_keywords(kwargs, cls.from_arrays, cls.from_packed, *_loader_args(kwargs))
+        x,lab = channels_first(images, channels),_label_table(labels)
         for o,what in ((lab, 'labels'), *([(table, 'rows of the table')] if table is not None else [])):
             if len(o)!=len(x): raise GalfastError(f"{len(x)} images and {len(o)} {what}: there must be as many")
         df = lab.reset_index(drop=True).assign(objID=[str(o) for o in ifnone(ids, range(len(x)))])
@@ -155,9 +158,9 @@ class GalaxyDataLoaders(DataLoaders):
         spec = target_spec(df, [c for c in lab.columns if c not in (err.values() if isinstance(err, dict) else [err])], task, partial, err)
         reader = ImageReader('array', size=size, stretch=stretch)
         bad = df[spec.missing(df)]
-        if len(bad): raise CatalogError(f"{len(bad)} rows have no label: {first_few(bad.objID)}")
+        if len(bad): raise CatalogError(f"{len(bad)} rows have no label: {first_few(_with_why(bad, spec, 'objID'))}; leave them and their images out")
         stack = torch.cat([reader(o) for o in x.split(4096)]).as_subclass(Tensor)
-        data = GalaxyStack(df, stack, None, reader, 'objID', pd.DataFrame(columns=['objID','reason']))
+        data = GalaxyStack(df, stack, None, reader, 'objID', pd.DataFrame(columns=['objID','reason']), notes=spec.notes(df, 'objID'))
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
 
     @classmethod
@@ -170,6 +173,7 @@ class GalaxyDataLoaders(DataLoaders):
         **kwargs # To `from_packed`
     ):
         "From Galaxy10"
+        check_keywords(kwargs, cls.from_galaxy10, cls.from_packed, *_loader_args(kwargs))
         df,path,reader = galaxy10_catalog(path, which, classes),Path(path),ImageReader('array', size=size)
         if pack=='auto': pack = path.suffix!='.npz' and path.stat().st_size>most_in_memory
         spec,left,p = target_spec(df, 'label', 'classification'),pd.DataFrame(columns=['objID','reason']),None
@@ -183,7 +187,7 @@ class GalaxyDataLoaders(DataLoaders):
     def from_packed(cls,
         data, # A `GalaxyStack`, from `load_images`
         spec:TargetSpec,
-        valid=.2, # For validation: a share, a column that is true (or 'valid') there and may say 'test' elsewhere, rows of `data.df`, or a splitter
+        valid=.2, # For validation: a share, a column that says which rows (see `split_rows`), rows of `data.df`, or a splitter
         seed:int=0, # Of the split and of the order in training
         table=None, # Columns that are inputs beside the image, or what `table_spec` gave
         oversample=None, # How often rare classes are drawn in training: see `oversample_rows`
@@ -195,6 +199,7 @@ class GalaxyDataLoaders(DataLoaders):
         **kwargs # To fastai's `DataBlock.dataloaders`
     ):
         "From images that were read already: cheap to call again for another split"
+        check_keywords(kwargs, cls.from_packed, *_loader_args(kwargs))
         df,reader = data.df,data.reader
         splits = split_rows(df, spec, valid, seed)
         spec,table = fit_spec(spec, df.iloc[splits[0]]),fit_table(table, df.iloc[splits[0]])
@@ -210,9 +215,11 @@ class GalaxyDataLoaders(DataLoaders):
             own[0]['epoch_rows'] = order
             kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=own), kwargs)
         drop_last = len(order(seed) if order else splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
-        dls = dblock.dataloaders(df, bs=bs, val_bs=max(bs, 64), device=device, drop_last=drop_last, **merge(dict(num_workers=0 if pack else None), kwargs))
+        ours = dict(val_bs=max(bs, 64), drop_last=drop_last, num_workers=0 if pack else None)
+        dls = dblock.dataloaders(df, bs=bs, device=device, **merge(ours, kwargs))
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
         res.df,res.spec,res.table,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,table,reader,stats,data.skipped,splits,data.id_col
+        res.notes = data.notes+(table.notes(df, data.id_col) if table is not None else [])
         return res
 
     def show_batch(self, *args, max_n:int=9, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
@@ -232,15 +239,16 @@ class GalaxyStack:
     id_col:str
     skipped:pd.DataFrame # `id_col` and `reason` of each row that was left out
     pack:ImagePack=None # Where the images lie on disk, if they do
+    notes:list=field(default_factory=list) # Sentences: what there is to say of labels and images
     def stats(self,
         rows,
         images=None, # `self.images`, or a copy of them on a GPU
     )->tuple: # Two lists
-        "Mean and standard deviation of each band over `rows`, after the division of bytes by 255"
+        "Mean and standard deviation of each band over `rows`, after the division of bytes by 255; 1 is the standard deviation of a band without scatter"
         images = ifnone(images, self.images)
         m,s = image_stats(gather(images, i) for i in torch.as_tensor(rows).split(128))
         k = 255. if images.dtype==torch.uint8 else 1.
-        return [float(o)/k for o in m],[max(float(o)/k, 1e-6) for o in s]
+        return [float(o)/k for o in m],[float(b)/k if b>1e-7*abs(a) else 1. for a,b in zip(m, s)] # what float32 can tell from no scatter
     def datablock(self, spec, splitter, augment, stats, table=None):
         if self.folder is not None: return galaxy_datablock(self.folder, spec, self.reader, splitter, self.id_col, augment, stats, table)
         typ = TensorImage if self.images.dtype==torch.uint8 else FITSImage
@@ -263,7 +271,9 @@ def load_images(
     reason = pd.Series(None, index=df.index, dtype=object)
     reason[df[id_col].isna()] = 'no id'
     reason[df[id_col].duplicated() & reason.isna()] = 'duplicate id'
-    if spec: reason[spec.missing(df) & reason.isna().to_numpy()] = 'no label'
+    if spec:
+        gone = spec.missing(df) & reason.isna().to_numpy()
+        reason[gone] = ['no label'+(f': {w}' if w else '') for w in spec.why_missing(df)[gone]]
     reason[np.array([f is None for f in files]) & reason.isna()] = 'no image'
     _complain(df, reason, id_col, images, on_error)
     rows = np.flatnonzero(reason.isna())
@@ -274,20 +284,63 @@ def load_images(
     keep = [i for i in range(len(rows)) if i not in errs]
     if not keep: raise CatalogError(f"no image in {images} can be read; the first: {errs[0]}")
     left = pd.DataFrame({id_col: df[id_col], 'reason': reason})[reason.notna()].reset_index(drop=True)
-    return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x if len(keep)==len(x) else x.take(keep) if pack else x[keep], Path(images), reader, id_col, left, pack)
+    x = x if len(keep)==len(x) else x.take(keep) if pack else x[keep]
+    notes = (spec.notes(df, id_col) if spec else [])+_blank_notes(left, id_col)
+    return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x, Path(images), reader, id_col, left, pack, notes)
 
 # %% ../nbs/26_data.ipynb #4e6aa960
 def _as_type(typ, o): return typ(o)
+
+def _kind_of(reason):
+    "What is wrong with a row, in short"
+    if reason.startswith('no label'): return 'no label'
+    if reason in ('no id','duplicate id','no image'): return reason
+    return 'blank image' if re.search(r': blank\b', reason) else 'unreadable image'
 
 def _complain(df, reason, id_col, images, on_error):
     "Raise for the rows whose `reason` is not to be skipped, one line a kind"
     bad = reason.dropna()
     if on_error=='skip': return
-    if on_error=='missing': bad = bad[~bad.isin(['no image', 'no label'])]
-    if not len(bad): return
-    kinds = bad.where(bad.isin(['no id','duplicate id','no label','no image']), 'unreadable image')
-    rows = '; '.join(f"{len(o):,} with {k}: {first_few(bad[o.index], 2) if k=='unreadable image' else first_few(df[id_col][o.index])}" for k,o in kinds.groupby(kinds))
-    raise CatalogError(f"{len(bad):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}. on_error='skip' (--on-error skip) leaves them out")
+    kinds = bad.map(_kind_of)
+    if on_error=='missing': kinds = kinds[~kinds.isin(['no image','no label','blank image'])]
+    if not len(kinds): return
+    rows = '; '.join(f"{len(o):,} with {k}: {_which(df, bad[o.index], id_col, k)}" for k,o in kinds.groupby(kinds))
+    raise CatalogError(f"{len(kinds):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}. {option('on_error', 'skip')} leaves them out")
+
+def _which(df, reason, id_col, kind):
+    "The first few rows of a kind, by their names or by what was said of them"
+    if kind.endswith(' image') and kind!='no image': return first_few(reason, 2)
+    ids = [f'{i} ({w[10:]})' if w.startswith('no label: ') else i for i,w in zip(df[id_col][reason.index], reason)]
+    return first_few(ids)
+
+def _with_why(bad, spec, id_col): return [f'{i} ({w})' if w else i for i,w in zip(bad[id_col], spec.why_missing(bad))]
+
+def _blank_notes(left, id_col):
+    blank = left[id_col][[_kind_of(o)=='blank image' for o in left.reason]]
+    if not len(blank): return []
+    return [f"{len(blank):,} image{'s are' if len(blank)>1 else ' is'} blank, one colour all over: left out ({first_few(blank)})"]
+
+def _label_table(labels):
+    "Labels as a DataFrame; what is masked is missing"
+    if isinstance(labels, pd.DataFrame): return labels
+    if np.ma.isMaskedArray(labels): labels = np.where(labels.mask, None, labels.data.astype(object))
+    df = pd.DataFrame(np.asarray(labels).reshape(len(labels), -1)).add_prefix('y')
+    return df.rename(columns={'y0': 'y'}) if np.ndim(labels)==1 else df
+
+def _with_size(reader, size):
+    "`reader` with images of `size`"
+    if size is None or size==reader.size: return reader
+    if reader.size is not None: raise GalfastError(f"size={size} is asked for, and the reader makes images of {reader.size} px: give one of them")
+    return ImageReader(**merge(reader.config, dict(size=size)))
+
+def _loader_args(kwargs):
+    "What takes the keywords of `DataBlock.dataloaders`"
+    return DataBlock.dataloaders,FilteredBase.dataloaders,kwargs.get('dl_type', TfmdDL)
+
+def _names_of(f):
+    "The keywords of `f` that are the user's to give"
+    ours = ('self','source','dataset','after_item','after_batch')
+    return [k for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL) and k not in ours]
 
 # %% ../nbs/26_data.ipynb #b580bc1f
 def channels_first(
@@ -295,34 +348,69 @@ def channels_first(
     channels:str='auto', # 'first', 'last', or 'auto': the shorter of the two axes
 )->Tensor: # (n, band, y, x); uint8 stays, all else becomes float32
     "Images with the bands in front"
-    x = np.asarray(x)
+    x = x.astype(np.float64).filled(np.nan) if np.ma.isMaskedArray(x) else np.asarray(x)
+    if x.dtype.kind not in 'buif': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: x,channels = x[:,None],'first'
     if x.ndim!=4: raise GalfastError(f"images have shape {x.shape}: (n, y, x, band), (n, band, y, x) or (n, y, x) is expected")
     if channels=='auto':
         if x.shape[1]==x.shape[3]: raise GalfastError(f"which axis of {x.shape} is the bands? Say channels='first' or channels='last'")
         channels = 'last' if x.shape[3]<x.shape[1] else 'first'
+    if channels not in ('first','last'): raise GalfastError(f"channels is 'first', 'last' or 'auto', not {channels!r}")
     if channels=='last': x = x.transpose(0,3,1,2)
-    if x.dtype!=np.uint8: x = np.nan_to_num(x.astype(np.float32), nan=0., posinf=0., neginf=0.)
-    return torch.from_numpy(np.ascontiguousarray(x))
+    return torch.from_numpy(np.ascontiguousarray(x if x.dtype==np.uint8 else _as_float32(x)))
+
+def check_keywords(
+    given, # Keywords that were given, as a dict or a list
+    func, # The function that they were given to
+    *others, # Functions to which it passes them on
+):
+    "Raise a `GalfastError` for a keyword that none of the functions has, with the nearest that there is"
+    names = [k for f in (func, *others) for k in _names_of(f)]
+    bad = [k for k in given if k not in names]
+    if not bad: return
+    near = get_close_matches(bad[0], names, 1)
+    way = f"did you mean {near[0]}?" if near else f"it has {', '.join(_names_of(func))}"
+    if bad[0] in _names_of(ImageReader): way = f"it is a setting of the reader: reader=ImageReader({bad[0]}=...)"
+    raise GalfastError(f"{func.__name__} has no keyword {bad[0]}: {way}")
 
 def split_rows(
     df, spec:TargetSpec,
-    valid=.2, # A share, taken at random from all labels alike; the name of a column; row numbers; or a splitter
+    valid=.2, # A share, taken at random from all labels alike; the name of a column that says train, valid or test, or is true for validation; row numbers, or a mask; or a splitter
     seed:int=0, # Of a share
 )->tuple: # Lists of row numbers
     "(training, validation) rows, and those of a test set if there is one"
-    if isinstance(valid, (int,float)): valid = StratifiedSplitter(valid, seed=seed)
+    if isinstance(valid, (int,float,np.number)): valid = StratifiedSplitter(valid, seed=seed)
     if callable(valid): return _split_by(valid, df, spec)
-    if isinstance(valid, str):
-        check_columns(df, [valid])
-        word = df[valid].astype(str).str.lower()
-        held,test = word.isin(['true','1','1.0','valid','validation','val']).to_numpy(),(word=='test').to_numpy()
-        if test.any() and held.any() and not (held|test).all(): return tuple(L(np.flatnonzero(o).tolist()) for o in (~held&~test, held, test))
-    else: held = np.isin(np.arange(len(df)), _check_idx(valid, len(df)))
-    if held.all() or not held.any(): raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation" + (f": column {valid!r} is true, 1 or 'valid' for those that are" if isinstance(valid, str) else ''))
+    if isinstance(valid, str): return _split_by_column(df, valid)
+    held = np.isin(np.arange(len(df)), _check_idx(valid, len(df)))
+    if held.all() or not held.any(): raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation")
     return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
 # %% ../nbs/26_data.ipynb #4e468613
+def _as_float32(x):
+    "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
+    x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x
+    most = float(np.abs(x.astype(np.float64)).max()) if x.dtype.kind!='b' and x.size else 0.
+    if most>float(np.finfo(np.float32).max) or 0<most<1e-35: # a thousand times its smallest number, so that faint pixels keep their digits
+        raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by a number such as {10.**math.floor(math.log10(most)):.0e}")
+    return x.astype(np.float32)
+
+_split_words = {w: k for k,ws in enumerate(('train training learn false no 0', 'valid validation val dev true yes 1', 'test testing holdout hold-out hold_out held-out held_out')) for w in ws.split()}
+
+def _split_by_column(df, col):
+    "(training, validation) rows, and those of a test set if the column knows three sets"
+    check_once(df, [col])
+    words = class_names(df[col])
+    empty = np.flatnonzero(words==None) # noqa: E711
+    if len(empty): raise CatalogError(f"column {col!r} is empty in {len(empty):,} of {len(df):,} rows (the first is row {empty[0]+1:,}): say there train, valid or test")
+    odd = Counter(w for w in words if w.lower() not in _split_words)
+    if odd: raise CatalogError(f"column {col!r} says {first_few(f'{w!r} ({k:,} rows)' for w,k in odd.items())}, which is none of train, valid and test; true and 1 are valid, false and 0 are train")
+    which = np.array([_split_words[w.lower()] for w in words])
+    sets = [np.flatnonzero(which==i).tolist() for i in range(3)]
+    if not sets[0] or not (sets[1] or sets[2]):
+        raise CatalogError(f"{'none' if sets[0] else 'all'} of the {len(df)} rows are for validation: column {col!r} is true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from")
+    return tuple(L(o) for o in sets if o) # where there is no validation set, the test set is held back in its place
+
 def _split_by(splitter, df, spec):
     "What `splitter` says, one of fastai's or `StratifiedSplitter`; checked"
     res = splitter(df, label_strata(df, spec)) if 'labels' in inspect.signature(splitter).parameters else splitter(df)
@@ -339,6 +427,11 @@ def fit_table(table, train):
 def _table_tensor(table, df): return () if table is None else (TensorTable.create(table.encode(df)),)
 
 def _check_idx(idx, n):
-    idx = np.asarray(list(idx), dtype=int)
+    idx = np.asarray(list(idx))
+    if idx.dtype==bool:
+        if len(idx)!=n: raise GalfastError(f"valid is a mask of {len(idx)} rows, and there are {n}")
+        return np.flatnonzero(idx)
+    if len(idx) and idx.dtype.kind not in 'iu': raise GalfastError(f"valid is a share, a column, row numbers, or a splitter; {idx[0]!r} is no row number")
+    idx = idx.astype(int)
     if len(idx) and (idx.min()<0 or idx.max()>=n): raise GalfastError(f"valid names row {idx.min() if idx.min()<0 else idx.max()} of {n}")
     return idx

@@ -13,7 +13,11 @@ from .imports import *
 from .core import *
 
 # %% ../nbs/34_metrics.ipynb #591a6453
-def _np(o): return o.detach().float().cpu().numpy() if hasattr(o, 'detach') else np.asarray(o)
+def _np(o):
+    "An array; NumPy has no bfloat16, and float64 keeps its digits"
+    if not hasattr(o, 'detach'): return np.asarray(o)
+    o = o.detach().cpu()
+    return (o.float() if o.is_floating_point() and o.itemsize<4 else o).numpy()
 
 def _mean(f, inp, targ):
     "`f(residuals, targets)`, both float64 (n, columns); where targets are missing the mean of `f` over the columns, each over the rows it has"

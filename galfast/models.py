@@ -96,15 +96,22 @@ galaxy_xresnet26,galaxy_xresnet34,galaxy_xresnet50 = (partial(galaxy_xresnet, d)
 
 # %% ../nbs/30_models.ipynb #1f69e0d5
 class ScaleOutput(Module):
-    "`mean` + `std` times the input"
+    "`mean` + `std` times the input, in float64"
     def __init__(self,
         mean, # One a target
         std, # One a target; zeros count as one
     ):
-        mean,std = (torch.as_tensor(np.atleast_1d(np.asarray(o, dtype=np.float32))) for o in (mean, std))
+        mean,std = (torch.as_tensor(np.atleast_1d(np.asarray(o, dtype=np.float64))) for o in (mean, std))
         self.register_buffer('mean', mean)
         self.register_buffer('std', torch.where(std>0, std, 1.))
-    def forward(self, x): return self.mean + self.std*x.float()
+    def forward(self, x): return self.mean + self.std*x.to(self.mean.dtype)
+
+# %% ../nbs/30_models.ipynb #1f69e0d7
+@patch
+def accumulate(self:AvgSmoothLoss, learn):
+    "fastai's, for losses of any precision"
+    self.count += 1
+    self.val = torch.lerp(to_detach(learn.loss.mean()).float(), self.val, self.beta)
 
 # %% ../nbs/30_models.ipynb #030ecb45
 class SingleResBlock(Module):

@@ -11,8 +11,10 @@ from .imports import *
 from .core import *
 
 import textwrap
+from functools import cache,wraps
+from types import SimpleNamespace
 
-import matplotlib as mpl, matplotlib.pyplot as plt
+import matplotlib as mpl, matplotlib.mathtext, matplotlib.pyplot as plt
 
 # %% ../nbs/44_plot.ipynb #2cf2c7d3
 _rc = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8, 'xtick.labelsize': 7, 'ytick.labelsize': 7, 'legend.fontsize': 7,
@@ -22,11 +24,15 @@ _rc = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8, 'xtick.labelsiz
 _col,_page = 3.5,7.1 # inches: one column and the full width of AAS and A&A journals
 _blue,_red,_dark = '#0072B2','#D55E00','#222222' # Okabe & Ito (2008): told apart with any colour vision
 
-def _np(o): return np.asarray(o.detach().cpu() if hasattr(o, 'detach') else o)
-def _label(name, unit='', width=36):
-    "`name [unit]` in lines of `width`: a label longer than its axis upsets the layout"
-    return textwrap.fill(f'{name} [{unit}]' if unit else name, width)
+def _styled(f):
+    "`f` in the style of these figures, which holds while it draws"
+    @wraps(f)
+    def _inner(*args, **kwargs):
+        fonts = {'font.family': [*mpl.rcParams['font.family'], *_more_fonts()]}
+        with mpl.rc_context(_rc | fonts): return f(*args, **kwargs)
+    return _inner
 
+def _np(o): return np.asarray(o.detach().cpu() if hasattr(o, 'detach') else o)
 def _minus(s): return s.replace('-', '−')
 
 def _fmt(scale):
@@ -45,6 +51,113 @@ def _targets(true, pred, err=None):
             raise GalfastError(f"true has the shape {np.shape(true)} and {nm} {np.shape(o)}: they need a value for each galaxy and target")
     return res
 
+# %% ../nbs/44_plot.ipynb #5a0c1e02
+_math = re.compile(r'(?<!\\)\$.*?(?<!\\)\$')
+
+@cache
+def _parses(s):
+    "Can matplotlib draw the mathematics in `s`?"
+    try: mpl.mathtext.MathTextParser('path').parse(s)
+    except Exception: return False # whatever it stumbles over, the text is drawn as it is
+    return True
+
+@cache
+def _more_fonts():
+    "Fonts of this machine with letters that matplotlib's own lacks"
+    has = {o.name for o in mpl.font_manager.fontManager.ttflist}
+    return sorted(o for o in has if re.search('CJK|Unicode|YaHei|Hiragino|WenQuanYi|Malgun', o))
+
+@cache
+def _in_fonts(c, families):
+    files = [mpl.font_manager.findfont(mpl.font_manager.FontProperties(family=[o])) for o in families]
+    return any(mpl.font_manager.get_font(o).get_char_index(ord(c)) for o in files)
+
+def _letter(c):
+    "`c`, a space for what cannot be printed, or a box for what no font has"
+    if c=='\n' or c.isascii() and c.isprintable(): return c
+    if not c.isprintable(): return ' '
+    return c if _in_fonts(c, tuple(mpl.rcParams['font.family'])) else '□'
+
+def _text(o):
+    "`o` as matplotlib can draw it: dollars are signs of mathematics only where that can be parsed"
+    s = ''.join(map(_letter, str(o)))
+    even = len(re.findall(r'(?<!\\)\$', s))%2==0
+    if '$' not in s or even and all(map(_parses, s.split('\n'))): return s
+    return re.sub(r'(?<!\\)\$', r'\\$', s)
+
+def _bare(math):
+    "About as many letters as `math` is wide"
+    return re.sub(r'[${}^_\\]', '', re.sub(r'\\[a-zA-Z]+', 'x', math)) or ' '
+
+def _width(s): return max(len(_math.sub(lambda m: _bare(m[0]), o)) for o in s.split('\n'))
+
+def _fold(s, width, most=None):
+    "`s` in lines of `width` letters, `most` of them; mathematics is not broken, nor a line at \\xa0"
+    maths = _math.findall(s)
+    masks = iter([chr(0xe000+i)*min(len(_bare(o)), width) for i,o in enumerate(maths)])
+    s = _math.sub(lambda m: next(masks), s).replace('_', '_\v') # a line may end after _
+    rows = [o.replace('\v', '').replace('\xa0', ' ') for o in textwrap.wrap(s, width, replace_whitespace=False)] or ['']
+    if most and len(rows)>most: rows = rows[:most-1]+[rows[most-1][:width-1].rstrip()+'…']
+    found = re.compile(r'([\ue000-\uf8ff])\1*')
+    return found.sub(lambda m: maths[ord(m[1])-0xe000], '\n'.join(rows))
+
+def _label(name, unit='', width=36):
+    "`name [unit]` in lines of `width`: a label longer than its axis upsets the layout"
+    return _fold(f'{name} [{unit}]' if unit else name, width)
+
+# %% ../nbs/44_plot.ipynb #5a0c1e05
+def _facts(run):
+    "Task, label columns and classes of `run`, and the names and units that are kept with it"
+    spec,info = {},{}
+    if isinstance(run, (str,os.PathLike)):
+        try: config = json.loads((Path(run)/'config.json').read_text())
+        except (OSError,ValueError) as e: raise RunError(f"{run}: not a finished run ({e})") from e
+        spec,info = config['spec'],config.get('info')
+    elif run is not None: spec,info = vars(run.spec),run.info
+    info = info or {}
+    return SimpleNamespace(task=spec.get('task'), targets=spec.get('targets') or [], classes=spec.get('classes'),
+                           names=info.get('names') or {}, units=info.get('units') or {})
+
+def _each(o, k, targets, what):
+    "`o` as a text for each of `k` targets; None where nothing is said"
+    if isinstance(o, dict): o = [o.get(t, '') for t in targets] if targets else list(o.values())
+    if o is None or isinstance(o, str) and not o: return None
+    o = [o]*k if isinstance(o, str) or np.ndim(o)==0 else list(o)
+    if len(o)!=k: raise GalfastError(f"{what} has {len(o)} texts for {k} targets: give one, or one for each")
+    return [_text(s) for s in o]
+
+def _names_units(k, name, unit, facts):
+    "Names and units of `k` targets: what is given, else what the run says, else nothing"
+    known = facts.targets if len(facts.targets)==k else []
+    names = _each(name, k, known, 'name') or [_text(facts.names.get(t) or t) for t in known] or ['']*k
+    units = _each(unit, k, known, 'unit') or [_text(facts.units.get(t) or '') for t in known] or ['']*k
+    return names,units
+
+# %% ../nbs/44_plot.ipynb #5a0c1e08
+def _offset(lo, hi):
+    "What to take from numbers between `lo` and `hi`, and the power of ten to divide by, so that few digits are left"
+    big,span = max(abs(lo), abs(hi)),hi-lo
+    if not 0<span<np.inf: return 0.,0
+    step = 10.**math.ceil(math.log10(span))
+    far = big>500*span and (big>1e4 or big>1e4*span or big<1e-3)
+    off = math.floor(lo/step)*step if far else 0.
+    e = math.floor(math.log10(max(abs(lo-off), abs(hi-off))))
+    return off,0 if -3<=e<5 else e
+
+def _short_ticks(axis, lo, hi):
+    "Take the offset and the power of ten between `lo` and `hi` from the numbers at the ticks of `axis`, and return them for its label"
+    off,e = _offset(lo, hi)
+    if off or e:
+        digits = 5-math.floor(math.log10((hi-lo)/10.**e))
+        axis.set_major_formatter(lambda v, _: _minus(f'{round((v-off)/10.**e, max(digits, 0))+0:.6g}'))
+    return off,e
+
+def _scaled(name, unit, off, e):
+    "`name` and `unit` of an axis with `_short_ticks`"
+    if off: name = f"{name} {'−' if off>0 else '+'} {abs(off):.15g}"
+    if e: unit = f'$10^{{{e}}}$ {unit}'.strip()
+    return name,unit
+
 # %% ../nbs/44_plot.ipynb #7ab70711
 def save_plot(
     axs, # What a `plot_*` or `show_*` function returned
@@ -58,6 +171,11 @@ def save_plot(
     return Path(path)
 
 # %% ../nbs/44_plot.ipynb #6f356c9f
+def _rms(d):
+    "Root mean square, where the square would be too large or small for a float, too"
+    top = np.abs(d).max()
+    return top*np.sqrt(np.mean((d/top)**2)) if top>0 else top
+
 def residual_stats(
     true, # (n,)
     pred, # (n,)
@@ -67,7 +185,7 @@ def residual_stats(
     if true.shape[1]>1: raise GalfastError(f"these are {true.shape[1]} targets: ask for the statistics of one at a time")
     d = (pred-true)[np.isfinite(pred-true)]
     if not len(d): raise GalfastError(f"none of the {len(true)} galaxies has both a true and a predicted value")
-    return dict(n=len(d), n_missing=len(true)-len(d), rmse=np.sqrt(np.mean(d**2)), mae=np.abs(d).mean(),
+    return dict(n=len(d), n_missing=len(true)-len(d), rmse=_rms(d), mae=np.abs(d).mean(),
                 nmad=1.4826*np.median(np.abs(d-np.median(d))), bias=d.mean())
 
 # %% ../nbs/44_plot.ipynb #8ba66811
@@ -87,7 +205,8 @@ def _density(x, y, least=200, most=3000):
     "Kernel density at each point; None where there are too many points, or too few, or they lie on a line"
     from scipy.stats import gaussian_kde
     if not least<len(x)<=most: return None
-    try: return gaussian_kde([x,y])([x,y])
+    u = np.array([(o-o.mean())/(np.ptp(o) or 1) for o in (x,y)]) # labels may be of any size
+    try: return gaussian_kde(u)(u)
     except np.linalg.LinAlgError: return None
 
 def _inside(x, y, xlim, ylim): return (x>=xlim[0])&(x<=xlim[1])&(y>=ylim[0])&(y<=ylim[1])
@@ -135,8 +254,10 @@ def _plot_target(axs, t, p, e, st, name, unit):
         if len(r)>1: _median_line(ax, r, i or len(axs)==1)
         if i==0: _annotate(ax, cells, e, st, unit)
         elif len(r)>1: ax.legend(handles=ax.lines[-2:-1], loc='lower left', handlelength=1.4)
-        ax.set(xlabel='' if i<len(axs)-1 else _label(f'True {name}'.strip(), unit),
-               ylabel=_label('Pred. − true', unit, 22) if i else _label(f'Predicted {name}'.strip(), unit))
+        off,ten = _short_ticks(ax.yaxis, *ylim)
+        ax.set_ylabel(_label(*_scaled('Pred. − true' if i else f'Predicted {name}'.strip(), unit, off, ten), 22 if i else 36))
+        off,ten = _short_ticks(ax.xaxis, *lim)
+        ax.set_xlabel('' if i<len(axs)-1 else _label(*_scaled(f'True {name}'.strip(), unit, off, ten)))
 
 def _annotate(ax, cells, e, st, unit):
     "Numbers, legend, the scale of the counts and a typical error, in the corners that galaxies leave free"
@@ -154,24 +275,25 @@ def _annotate(ax, cells, e, st, unit):
         cb.ax.set_title('galaxies per cell', fontsize=6.5, pad=2)
 
 # %% ../nbs/44_plot.ipynb #409854e0
-@mpl.rc_context(_rc)
+@_styled
 def plot_predictions(
     true, # (n,) or (n,target), in physical units
     pred, # Same shape; rows with NaN in either are left out, and counted in the figure
     err=None, # One sigma, same shape: bars up to 200 galaxies, beyond that one of the median length
-    name='', # What was predicted, or a list with a name for each target
-    unit='', # Its unit, or a list
+    name='', # What was predicted; of several targets a list, or a dict column -> name
+    unit='', # Its unit, or a list, or a dict
     axs=None, # Two axes, `(2,target)` for more targets, or one for the upper panel alone; a new figure by default
+    run=None, # A `GalaxyRun` or its folder, which knows names and units
 )->np.ndarray: # `axs` as an array
     "Predicted against true with the 1:1 line and the running median, above residuals with their 16 to 84%"
     true,pred,err = _targets(true, pred, err)
     k,stats = true.shape[1],[residual_stats(t, p) for t,p in zip(true.T, pred.T)]
+    names,units = _names_units(k, name, unit, _facts(run))
     if axs is None:
         axs = plt.subplots(2, k, sharex='col', height_ratios=(3,1.2), figsize=(_col*k if k<3 else 2.6*k, 4.7), squeeze=False)[1]
         axs[0,0].figure.align_ylabels(axs)
         if k==1: axs = axs[:,0]
     axs = np.atleast_1d(np.asarray(axs, dtype=object))
-    names,units = [[o]*k if isinstance(o, str) else o for o in (name,unit)]
     for i,(st,nm,u) in enumerate(zip(stats, names, units)):
         _plot_target(axs.reshape(-1, k)[:,i], true[:,i], pred[:,i], None if err is None else err[:,i], st, nm, u)
     return axs
@@ -183,7 +305,7 @@ def _history(history):
     if not len(df): raise GalfastError("the history has no epochs")
     x = 'step' if 'step' in df else 'epoch'
     if x not in df: df = df.assign(epoch=range(len(df)))
-    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce')
+    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce').replace([np.inf,-np.inf], np.nan)
     cols = [o for o in df.columns if o not in ('epoch','step') and df[o].notna().any()]
     losses = [o for o in ('train_loss','valid_loss') if o in cols]
     if not losses and (x=='epoch' or not cols):
@@ -208,28 +330,45 @@ def _history_axes(k):
     return [fig.add_subplot(gs[:,0])] + [fig.add_subplot(gs[i%rows, 1+i//rows]) for i in range(k)]
 
 # %% ../nbs/44_plot.ipynb #5a7eaadb
-@mpl.rc_context(_rc)
+@_styled
 def plot_history(
     history, # A table with train_loss, valid_loss, any metrics, and epoch (else counted from 0); or with step, then losses may be missing
     units=None, # dict: column, or metric without train_ and valid_ -> unit
     axs=None, # Axes for the losses and for each metric; a new figure by default
+    name='', # What is predicted, above the losses
+    unit='', # Its unit, for those metrics that have it
+    run=None, # A `GalaxyRun` or its folder, which knows names and units
 )->np.ndarray: # `axs` as an array
     "Losses an epoch (or by step), logarithmic where they fall tenfold, each metric, and the epoch with the lowest validation loss"
     df,x,panels = _history(history)
     axs = np.ravel(_history_axes(len(panels)-1) if axs is None else axs)
+    name,units = _history_names(name, unit, units, _facts(run))
+    if name: axs[0].set_title(_fold(name, 36), loc='left')
     best = df.valid_loss.idxmin() if 'valid_loss' in panels[0][1] else None
-    for i,(ax,(name,cs)) in enumerate(zip(axs, panels)):
+    for i,(ax,(base,cs)) in enumerate(zip(axs, panels)):
         for c in cs: _curve(ax, df, x, c)
         if best is not None: _mark_best(ax, x, df[x][best], df[cs[-1]][best], i==0)
-        ax.set(xlabel=x.capitalize(), ylabel=_label(name.replace('_', ' '), (units or {}).get(name, (units or {}).get(cs[-1], ''))))
+        unit = units.get(base, units.get(cs[-1], ''))
+        ax.set_xlabel(x.capitalize())
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator('auto', integer=True, min_n_ticks=1))
         if df[x].max()>=10_000: ax.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep='')) # 20k
         if len(df)==1: ax.set_xlim(df[x][0]-.5, df[x][0]+.5)
         if any(o.iloc[0]>o.iloc[-1] for o in (df[c].dropna() for c in cs)): _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
         if ax.get_legend_handles_labels()[0] and (i==0 or len(cs)>len(panels[0][1])): ax.legend()
+        off,ten = (0.,0) if ax.get_yscale()=='log' else _short_ticks(ax.yaxis, *ax.get_ylim())
+        ax.set_ylabel(_label(*_scaled(_text(base.replace('_', ' ')), unit, off, ten)))
     return axs
 
 # %% ../nbs/44_plot.ipynb #f7c6a55b
+_in_unit = ('rmse','mae','nmad','bias','root_mean_squared_error','rmse_loss') # Metrics that have the unit of the target
+
+def _history_names(name, unit, units, facts):
+    "A name for the figure, and a unit for each metric that has one"
+    names,given = _names_units(max(len(facts.targets), 1), name, unit, facts)
+    shared = given[0] if len(set(given))==1 else ''
+    known = {f'{part}{o}': shared for o in _in_unit for part in ('','valid_')}
+    return ', '.join(dict.fromkeys(filter(None, names))), known | {k: _text(v) for k,v in (units or {}).items()}
+
 def _curve(ax, df, x, c):
     df = df[df[c].notna()] if x=='step' else df
     train = c.startswith('train_')
@@ -262,20 +401,26 @@ def _codes(true, pred, labels):
     pos = {i if by_number else o: i for i,o in enumerate(labels)}
     if odd := sorted({*t,*p}-{*pos}, key=str):
         raise GalfastError(f"{first_few(odd)} not among the {len(labels)} labels: {first_few(labels, 12)}")
-    return t.map(pos).to_numpy(), p.map(pos).to_numpy(), [str(o) for o in labels], int((~ok).sum())
+    return t.map(pos).to_numpy(), p.map(pos).to_numpy(), [_text(o) for o in labels], int((~ok).sum())
 
 def _cell_text(n, share): return f'{100*share:.0f}%\n{n:,}' if share>=.0095 else f'<1%\n{n:,}'
 
 # %% ../nbs/44_plot.ipynb #2cb87a7b
-@mpl.rc_context(_rc)
+@_styled
 def plot_confusion(
     true, # (n,) class names, or numbers with their names in `labels`
     pred, # (n,) likewise; rows without a class are left out and counted
     labels=None, # All classes in the order to be shown; by default those that occur
     normalize:bool=True, # Colour by the share of the true class, which stands above the number in each cell; False: numbers alone
     ax=None, # Axes; a new figure by default
+    name='', # What the classes are of, for the axes
+    unit='', # Of `name`, where classes are numbers
+    run=None, # A `GalaxyRun` or its folder, which knows name and classes
 ): # `ax`
     "Galaxies of each true class by predicted class"
+    facts = _facts(run)
+    names,units = _names_units(1, name, unit, facts)
+    labels = ifnone(labels, facts.classes)
     t,p,labels,missing = _codes(true, pred, labels)
     k = len(labels)
     m = np.zeros((k,k), int); np.add.at(m, (t,p), 1)
@@ -288,17 +433,24 @@ def plot_confusion(
     for i,j in zip(*m.nonzero()):
         ax.text(j, i, _cell_text(m[i,j], share[i,j]) if normalize else f'{m[i,j]:,}', ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8),
                 color='w' if c[i,j]>.6 else _dark)
-    _class_ticks(ax, labels, m.sum(1))
+    _class_ticks(ax, labels, m.sum(1), _label(names[0] or 'class', units[0], 30), side/k)
     recall = np.diag(share)[m.sum(1)>0].mean()
     ax.set_title(f'accuracy {np.diag(m).sum()/m.sum():.3f}, balanced {recall:.3f}\nN = {m.sum():,}'
                  + (f', {missing:,} left out (no class)' if missing else ''), fontsize=7)
     return ax
 
 # %% ../nbs/44_plot.ipynb #30fb3e96
-def _class_ticks(ax, labels, n):
-    wrap,k = [textwrap.fill(o, 16, max_lines=2, placeholder='…') for o in labels],len(labels)
-    turn = max(map(len, sum([o.split('\n') for o in wrap], [])))*k>45
-    ax.set(xticks=range(k), yticks=range(k), xlabel='Predicted class', ylabel='True class (N)')
+def _told_apart(labels):
+    "`labels` in two lines, or as many as keep them apart"
+    for most in (2,3,5,20):
+        res = [_fold(o, 16, most) for o in labels]
+        if len(set(res))==len(set(labels)): break
+    return res
+
+def _class_ticks(ax, labels, n, name, cell):
+    wrap,k = _told_apart(labels),len(labels)
+    turn = .056*max(map(_width, wrap))>.95*cell # inches
+    ax.set(xticks=range(k), yticks=range(k), xlabel=f'Predicted {name}', ylabel=f'True {name} (N)')
     ax.set_xticklabels(wrap, rotation=45 if turn else 0, ha='right' if turn else 'center', rotation_mode='anchor')
     ax.set_yticklabels([f'{o} ({v:,})' for o,v in zip(wrap, n)])
     ax.tick_params(length=0); ax.tick_params(which='minor', length=0)
@@ -342,6 +494,12 @@ def _asinh_rgb(o):
     return (255*x.clip(0, 1)).astype(np.uint8)
 
 # %% ../nbs/44_plot.ipynb #0e68d6d9
+_letter_width = .64 # of the font's size, as that of a digit
+
+def _letters(size, font):
+    "How many letters fit above `size` inches"
+    return int(.94*72*size/font/_letter_width)
+
 def _is_class(true, pred, prob=None):
     return prob is not None or not any(pd.api.types.is_float_dtype(_np(o)) for o in (true,pred) if o is not None)
 
@@ -350,47 +508,101 @@ def _top_prob(prob):
     prob = _np(prob).astype(float)
     return prob.max(-1) if prob.ndim>1 else prob
 
-def _value_title(t, p, e):
-    "One line a target, with as many decimals as the error has zeros, and two at least"
-    rows = []
-    for i in range(max(len(o) for o in (t,p) if o is not None)):
-        vs = {nm: o[i] for nm,o in (('true ',t),('  pred ',p),('±',None if p is None else e)) if o is not None}
-        f = _value_fmt(max([abs(v) for v in vs.values() if np.isfinite(v)], default=0), vs.get('±', np.nan))
-        if not np.isfinite(vs.get('±', 0)): del vs['±']
-        rows.append(''.join(nm+(_minus(format(v, f)) if np.isfinite(v) else 'none') for nm,v in vs.items()).strip())
-    return '\n'.join(rows)
-
-def _value_fmt(big, err):
-    if big and not 1e-5<big<1e5: return '.2e'
+def _value_fmt(big, err, apart=np.nan):
+    "A format for numbers as large as `big`: two decimals or more, as many as the error, or else what they are `apart`, has zeros"
+    if big and not 1e-5<big<1e9: return '.2e'
+    if big>=1e5: return f'.{int(np.clip(-math.floor(math.log10(_above_zero(err, apart))), 0, 6))}f'
     small = err if err>0 else big/10 if big else 1
     return f'.{int(np.clip(-math.floor(math.log10(small)), 2, 6))}f'
 
-def _class_title(t, p, q, wrong, width):
-    s = lambda o: 'none' if pd.isna(o) else textwrap.shorten(str(o), width, placeholder='…')
-    rows = [] if t is None else [f'true {s(t)}']
-    if p is not None: rows.append(('✗ ' if wrong else '')+f'pred {s(p)}'+(f' {q:.2f}' if q is not None and np.isfinite(q) else ''))
+def _above_zero(*vals): return next((o for o in vals if 0<o<np.inf), 1)
+
+def _value_rows(t, p, e, names, units, width):
+    "A row a target: its true value, and the one predicted with its error"
+    rows = []
+    for i in range(max(len(o) for o in (t,p) if o is not None)):
+        vs = [np.nan if o is None else float(o[i]) for o in (t,p,e if p is not None else None)]
+        fmt = _value_fmt(max([abs(v) for v in vs if np.isfinite(v)], default=0), vs[2], abs(vs[0]-vs[1]))
+        s = [_minus(format(v, fmt)) if np.isfinite(v) else 'none' for v in vs]
+        pred = s[1] if s[1]=='none' else (s[1]+f'±{s[2]}'*bool(np.isfinite(vs[2]))+f'\xa0{units[i]}').strip()
+        if names: rows.append(f'{names[i]} {pred}'+f' (true\xa0{s[0]})'*(t is not None) if p is not None else f'{names[i]} {s[0]} {units[i]}'.strip())
+        elif p is None: rows.append(f'true {s[0]} {units[i]}'.strip())
+        else: rows += _one_or_two([f'true {s[0]}']*(t is not None)+[f'pred {pred}'], width)
+    return '\n'.join(_fold(o, width, 2) for o in rows)
+
+def _one_or_two(parts, width):
+    "`parts` in one line if it holds them"
+    row = '\xa0 '.join(parts) # two spaces, of which one would be lost
+    return [row] if _width(row)<=width else parts
+
+def _class_rows(t, p, q, wrong, width):
+    s = lambda o: 'none' if pd.isna(o) else _text(o)
+    prob = f' {q:.2f}' if q is not None and np.isfinite(q) else ''
+    rows = [] if t is None else [_fold(f'true {s(t)}', width, 2)]
+    if p is not None: rows.append(_fold(f"{'✗ '*bool(wrong)}pred {s(p)}", width-len(prob), 2)+prob)
     return '\n'.join(rows)
 
-def _captions(n, titles, true, pred, err, prob, size):
-    "A caption for each galaxy, and whether its class is wrong"
+def _answer(name, p, t):
+    "`name` with the share that is predicted, and the true one"
+    true = '' if t is None or np.isnan(t) else f'{t:.0f}' if t in (0,1) else f'{t:.2f}'
+    if p is None: return f'{name} {true}'
+    return f'{name} {p:.2f}'+f' (true\xa0{true})'*bool(true)
+
+def _vote_rows(t, p, names):
+    "The answer that got most votes, with its share; and the true one, where that is another"
+    t,p = [None if o is None or not np.isfinite(o).any() else o for o in (t,p)]
+    tops = list(dict.fromkeys(int(np.nanargmax(o)) for o in (p,t) if o is not None))
+    return [_answer(names[i], *[None if o is None else o[i] for o in (p,t)]) for i in tops] or ['none'],False
+
+def _label_rows(t, p, names, most=4):
+    "Labels that are predicted or true, the surest first; a cross where one is wrong"
+    p = t if p is None else p
+    if not np.isfinite(p).any(): return ['none'],False
+    yes,should = p>=.5,None if t is None else t>=.5
+    bad = np.zeros(len(p), bool) if t is None else (yes!=should)&np.isfinite(t)
+    pick = [i for i in np.argsort(-np.nan_to_num(p, nan=-1), kind='stable') if yes[i] or bad[i]] or [int(np.nanargmax(p))]
+    rows = ['✗ '*bool(bad[i])+_answer(names[i], p[i], None if t is None or t is p else t[i]) for i in pick]
+    return rows[:most]+[f'and {len(rows)-most} more']*(len(rows)>most),bool(bad.any())
+
+# %% ../nbs/44_plot.ipynb #5a0c1e10
+def _captions(n, true, pred, err, prob, task, names, units, width):
+    "A caption for each galaxy in lines of `width` letters, and whether its class is wrong"
     at = lambda o,i: None if o is None else ifnone(o[i], np.nan)
     wrong = np.zeros(n, bool)
-    if true is None and pred is None: caps = ['']*n
-    elif _is_class(true, pred, prob):
+    if true is None and pred is None: return ['']*n,wrong
+    if task not in ('votes','multilabel') and _is_class(true, pred, prob):
         true,pred,q = [None if o is None else np.ravel(_np(o)) for o in (true,pred)] + [None if prob is None else _top_prob(prob)]
         if true is not None and pred is not None: wrong = np.array([not pd.isna(p) and t!=p for t,p in zip(true, pred)])
-        caps = [_class_title(at(true, i), at(pred, i), at(q, i), wrong[i], int(12*size)) for i in range(n)]
-    else:
-        true,pred,err = [None if o is None else _np(o).astype(float).reshape(n, -1) for o in (true,pred,err)]
-        caps = [_value_title(at(true, i), at(pred, i), at(err, i)) for i in range(n)]
-    return [f'{h}\n{c}'.strip() for h,c in zip(ifnone(titles, ['']*n), caps)],wrong
+        return [_class_rows(at(true, i), at(pred, i), at(q, i), wrong[i], width) for i in range(n)],wrong
+    true,pred,err = [None if o is None else _np(o).astype(float).reshape(n, -1) for o in (true,pred,err)]
+    k = next(o.shape[1] for o in (true,pred) if o is not None)
+    if task in ('votes','multilabel'):
+        rows = _vote_rows if task=='votes' else _label_rows
+        res = [rows(at(true, i), at(pred, i), names if any(names) else [f'answer {j}' for j in range(k)]) for i in range(n)]
+        return ['\n'.join(_fold(s, width, 2) for s in o) for o,_ in res],np.array([o for _,o in res])
+    named = names if k>1 and any(names) else None
+    return [_value_rows(at(true, i), at(pred, i), at(err, i), named, units, width) for i in range(n)],wrong
+
+def _id(o):
+    "An id as it is written: not as a float"
+    if o is None or o is pd.NA or o!=o: return ''
+    return _text(int(o) if isinstance(o, (float,np.floating)) and o==int(o) else o)
+
+def _font(caps, size):
+    "A size at which the longest line of `caps` fits above `size` inches"
+    return np.clip(.94*72*size/(_letter_width*max(1, *map(_width, caps))), 4.5, 7.5)
+
+def _n_targets(*vals):
+    "How many targets `vals`, true and predicted values, have"
+    shape = next((np.shape(_np(o)) for o in vals if o is not None), (1,))
+    return shape[1] if len(shape)>1 else 1
 
 # %% ../nbs/44_plot.ipynb #0094db6b
-@mpl.rc_context(_rc)
+@_styled
 def plot_images(
     images, # An array (n, y, x), (n, y, x, band) or (n, band, y, x), or a list of arrays, tensors or paths, of one size or many; None where there is no image
-    titles=None, # A first line for each, such as its objID
-    true=None, # (n,) values or class names; (n,target) for more targets
+    titles=None, # A line above each
+    true=None, # (n,) values or class names; (n,target) for more targets, votes or labels
     pred=None, # Likewise
     err=None, # One sigma of `pred`
     prob=None, # Of the class predicted, (n,), or of all classes, (n,class)
@@ -398,20 +610,30 @@ def plot_images(
     ncols:int=None, # Images a row; by default as many as make a square, 8 at most
     size:float=None, # Inches a side; by default what fills a page
     axs=None, # Axes to draw on, as many as images; a new figure by default
+    ids=None, # (n,) such as objID; a line above each
+    name='', # What is predicted, above a new figure; of several targets, votes or labels a list, or a dict column -> name
+    unit='', # Its unit, or a list, or a dict
+    task:str=None, # 'votes': the answer with most votes is named; 'multilabel': the labels; None: classes or values, as they come
+    run=None, # A `GalaxyRun` or its folder, which knows the above
 )->np.ndarray: # The axes, one an image
-    "A grid of images, north up; above each its true class, the predicted one and its probability, or the true and predicted values"
-    n = len(images)
+    "A grid of images, north up; above each its id, its true class, the predicted one and its probability, or the true and predicted values"
+    n,facts = len(images),_facts(run)
     if not n: raise GalfastError("there are no galaxies to draw: images is empty")
     if n>400: raise GalfastError(f"{n:,} images are too many for one figure: choose up to 400")
-    for nm,o in dict(titles=titles, true=true, pred=pred, err=err, prob=prob).items():
+    for nm,o in dict(titles=titles, ids=ids, true=true, pred=pred, err=err, prob=prob).items():
         if o is not None and len(o)!=n: raise GalfastError(f"there are {n} images, and {nm} has {len(o)} values")
     ncols = ifnone(ncols, min(n, 8, math.ceil(n**.5)))
     size = ifnone(size, min(1.75, _page/ncols))
-    caps,wrong = _captions(n, titles, true, pred, err, prob, size)
-    if axs is None: axs = _grid(n, ncols, size, max(o.count('\n')+1 for o in caps) if any(caps) else 0)
+    task,k = ifnone(task, facts.task),_n_targets(true, pred)
+    names,units = _names_units(k, name, unit, facts)
+    caps,wrong = _captions(n, true, pred, err, prob, task, names, units, _letters(size, 5.5))
+    above = [None if o is None else [f(v) for v in o] for f,o in ((_id,ids), (_text,titles))]
+    caps = ['\n'.join(o for o in row if o) for row in zip(*[o for o in (*above,caps) if o is not None])]
+    font,over = _font(caps, size),names[0] if k==1 else ''
+    if new := axs is None: axs = _grid(n, ncols, size, max(o.count('\n')+1 for o in caps) if any(caps) else 0, top=.2*bool(over))
+    if over and new: axs[0].figure.suptitle(over, fontsize=8)
     axs = np.ravel(axs)
-    for ax,im,cap,bad in zip(axs, images, caps, wrong):
-        _show_galaxy(ax, None if im is None else to_rgb(im), cap, bad, np.clip(4.6*size, 4.5, 7.5))
+    for ax,im,cap,bad in zip(axs, images, caps, wrong): _show_galaxy(ax, None if im is None else to_rgb(im), cap, bad, font)
     return axs
 
 # %% ../nbs/44_plot.ipynb #b64927e5
@@ -469,7 +691,7 @@ def _between(o, lo, hi):
     return np.concatenate([np.repeat(x, 3//x.shape[-1], -1), ~np.isnan(o).any(-1, keepdims=True)], -1)
 
 # %% ../nbs/44_plot.ipynb #fb5bd4c6
-@mpl.rc_context(_rc)
+@_styled
 def plot_class(
     images, # (n, y, x), (n, y, x, band) or (n, band, y, x); may be larger than memory (np.memmap)
     n:int=25, # At most so many
@@ -496,9 +718,10 @@ def plot_class(
     bar = _bar*(x.shape[-1]==1)
     ncols = ifnone(ncols, min(n, 8, math.ceil(n**.5)))
     size = ifnone(size, min(1.75, (_page-bar)/ncols))
+    title = _text(title)
     title = f"{title}, {n} of {len(images):,}" if title and n<len(images) else title
     if new := axs is None:
-        title = textwrap.fill(title, int(16*(ncols*size+bar)))
+        title = _fold(title, int(16*(ncols*size+bar)))
         axs = _grid(n, ncols, size, 0, bar, .17*len(title.splitlines()))
     axs = np.ravel(axs)[:n]
     for ax,o,l,i in zip(axs, x, lim, rows): _show_stamp(ax, _between(o, *l), f'{i}', size)
@@ -534,6 +757,11 @@ def _grey_bar(axs, lim, limits, unit):
     cb.set_ticks([0,1], labels=['z1','z2'] if z else [f'{o:g}' for o in limits])
 
 # %% ../nbs/44_plot.ipynb #c312f58c
+def _scatter(t):
+    "Standard deviation of what is finite; 1 where there is none"
+    t = t[np.isfinite(t)]
+    return (t.std() if len(t) else 0) or 1.
+
 def worst_cases(
     true, # (n,) values or classes; (n,target) for more targets
     pred, # Likewise
@@ -547,7 +775,7 @@ def worst_cases(
         return i[:n] if prob is None else i[np.argsort(-_top_prob(prob)[i], kind='stable')][:n]
     t,p,_ = _targets(true, pred)
     d = np.abs(p-t)
-    if d.shape[1]>1: d = d/np.nanstd(t, 0)
+    if d.shape[1]>1: d = d/[_scatter(o) for o in t.T]
     i = np.flatnonzero(np.isfinite(d := d.max(1)))
     return i[np.argsort(-d[i], kind='stable')][:n]
 
@@ -566,16 +794,19 @@ def plot_worst(
     "Draw the galaxies that `worst_cases` finds"
     if len(images)!=len(true): raise GalfastError(f"there are {len(images)} images, and true has {len(true)} values")
     idx = worst_cases(true, pred, n, prob)
-    if not len(idx): return _no_mistakes(len(true), **kwargs)
+    if not len(idx): return _no_mistakes(len(true), _is_class(true, pred, prob), **kwargs)
     pick = lambda o: None if o is None else _np(o)[idx]
     if isinstance(images, pd.Series): images = images.to_list()
-    return plot_images([images[i] for i in idx], pick(ids), pick(true), pick(pred), pick(err), pick(prob), **kwargs)
+    if kwargs.get('titles') is not None: kwargs['titles'] = pick(kwargs['titles'])
+    some = dict(true=true, pred=pred, err=err, prob=prob, ids=ids)
+    return plot_images([images[i] for i in idx], **{k: pick(v) for k,v in some.items()}, **kwargs)
 
 # %% ../nbs/44_plot.ipynb #e6d83b03
-@mpl.rc_context(_rc)
-def _no_mistakes(n, axs=None, **kwargs):
+@_styled
+def _no_mistakes(n, classes, axs=None, **kwargs):
     axs = np.ravel(_grid(1, 1, 1.75, 0) if axs is None else axs)
-    axs[0].text(.5, .5, f'no mistakes\namong {n:,}', transform=axs[0].transAxes, ha='center', va='center')
+    why = 'no mistakes' if classes else 'nothing to compare'
+    axs[0].text(.5, .5, f'{why}\namong {n:,}', transform=axs[0].transAxes, ha='center', va='center')
     axs[0].set_axis_off()
     return axs
 
@@ -587,6 +818,12 @@ def _pairs_grid(n, ncols, size):
     gs = fig.add_gridspec(nrows, 3*ncols-1, width_ratios=([1,1,.1]*ncols)[:-1])
     return np.array([[fig.add_subplot(gs[i//ncols, 3*(i%ncols)+j]) for j in (0,1)] for i in range(n)])
 
+def _change_label(name, unit, facts):
+    "What a map shows: the answer of a regression, else a probability"
+    if facts.task not in (None,'regression'): facts = _facts(None)
+    (name,),(unit,) = _names_units(1, name, unit, facts)
+    return f"change in {name or 'probability'} when hidden"+f' [{unit}]'*bool(unit)
+
 _red_to_blue = mpl.colors.LinearSegmentedColormap.from_list('change',
     [(0,'#e8190c'),(.5,'#e8190c00'),(.5,'#1580f000'),(1,'#1580f0')]) # clear at 0
 
@@ -596,17 +833,20 @@ def _overlay(ax, rgb, m, lim):
     ax.imshow(m, cmap=_red_to_blue, vmin=-lim, vmax=lim, interpolation='nearest')
 
 # %% ../nbs/44_plot.ipynb #c822ec1a
-@mpl.rc_context(_rc)
+@_styled
 def plot_occlusion(
     images, # As for `plot_images`, or one image
     maps, # (n, y, x) from `occlusion_map`, or (y, x); nan pixels are left free
     titles=None, # One for each pair, such as class and probability
-    label:str='change in probability when hidden', # Of the colour bar
+    label:str=None, # Of the colour bar; by default what `name` and `unit` say, or a change in probability
     limit:float=None, # The largest change on the colour bar; by default that of all maps
     to_rgb=galaxy2rgb, # image -> uint8 (y,x,3)
     ncols:int=None, # Pairs a row; by default what makes the figure a square, 4 at most
     size:float=None, # Inches a side; by default what fills a page
     axs=None, # Axes (n, 2) to draw on; a new figure by default
+    name='', # The answer that changes, where it is a number
+    unit='', # Its unit
+    run=None, # A `GalaxyRun` or its folder, which knows them
 )->np.ndarray: # The axes (n, 2): the galaxy, and its map over it
     "Each galaxy beside its occlusion map, on one scale"
     maps = _np(maps).astype(float)
@@ -625,6 +865,6 @@ def plot_occlusion(
     for i,(pair,o,m) in enumerate(zip(axs, rgb, maps)):
         pair[0].imshow(o); _overlay(pair[1], o, m, lim)
         for ax in pair: ax.set(xticks=[], yticks=[]); ax.spines[:].set(color='0.8')
-        if titles is not None: pair[0].set_title(textwrap.shorten(str(titles[i]), int(240*size/font), placeholder='…'), loc='left', fontsize=font, pad=3)
-    _side_bar(axs.flat, (-lim,lim), _red_to_blue, label)
+        if titles is not None: pair[0].set_title(_fold(_text(titles[i]), int(240*size/font), 1), loc='left', fontsize=font, pad=3)
+    _side_bar(axs.flat, (-lim,lim), _red_to_blue, label or _change_label(name, unit, _facts(run)))
     return axs

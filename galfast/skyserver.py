@@ -19,6 +19,7 @@ import galfast
 from .imports import *
 from .core import *
 from .tables import *
+from .labels import *
 from .survey import *
 from .net import *
 
@@ -252,7 +253,7 @@ def parse_sql_csv(
 
 def sentinels(
     df:pd.DataFrame,
-    values=(-9999.,-1000.), # That stand for 'not measured'
+    values=sdss_codes, # That stand for 'not measured'
     leave='ra dec l b cx cy cz', # Columns to leave alone, in small letters
 )->pd.DataFrame: # A copy
     """`df` with NaN for the numbers by which SDSS says that a value is missing

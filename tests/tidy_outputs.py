@@ -6,16 +6,25 @@ from PIL import Image
 
 def small_png(
     data, # PNG as base64
-    width=1000, # px, at most
-    colours=96,
+    width=900, # px, of a figure over a page; one over a column has `narrow`
+    narrow=600,
+    colours=64,
 ):
-    "The same picture with fewer pixels and colours"
+    "The same picture with fewer colours, and with fewer pixels where that makes it smaller: pixels drawn as squares are small as they are"
     im = Image.open(io.BytesIO(base64.b64decode(data)))
     if im.mode=='P': return data # done before
     im = im.convert('RGB')
-    if im.width>width: im = im.resize((width, round(im.height*width/im.width)), Image.Resampling.LANCZOS)
+    w = width if im.width>1300 else narrow
+    sizes = [im.size] + [(w, round(im.height*w/im.width))]*(im.width>w)
+    return min((_png(im.resize(o, Image.Resampling.LANCZOS) if o!=im.size else im, colours) for o in sizes), key=len)
+
+def _png(im, colours):
+    "`im` as base64; an octree leaves grey pixels grey, and the few of a colour bar in colour"
     out = io.BytesIO()
-    im.quantize(colours, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    im = im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colour = zip(*[iter(im.getpalette())]*3)
+    im.putpalette([v for rgb in colour for v in ((255,255,255) if min(rgb)>240 else rgb)]) # paper is white
+    im.save(out, 'PNG', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 def plain(text): return re.sub(r'/tmp/tmp\w+', '/tmp/galaxies', text)
