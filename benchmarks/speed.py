@@ -10,8 +10,10 @@ from astropy.io import fits
 
 from time_to_accuracy import time_to_accuracy
 from common import *
+from galfast.fast import describe_math
 from galfast.image import read_fits
 from galfast.pack import pack_images
+from galfast.sim import sim_catalog,sim_galaxy
 from story import full_story
 
 def loading(n, root, device, rotate):
@@ -21,7 +23,7 @@ def loading(n, root, device, rotate):
     epoch = lambda dl: sum(len(b[0]) for b in dl)
     k = epoch(g)
     a,b = in_turns(lambda: epoch(g), lambda: epoch(p), device)
-    return result(k/a, k/b, 'images/s', n, device, plain_workers=p.num_workers)
+    return result(k/a, k/b, 'images/s', n, device, plain_workers=p.num_workers, augment=describe_augment(rotate))
 
 def packing(n, root, device):
     "Whole images of 224 px into a pack on disk; beside it decoding alone, fastai's way, in one thread"
@@ -71,7 +73,7 @@ def predicting(n, root, device):
     return result(8*k/eight, 5*k/five, 'views/s', k, device, one_view=8*k/ones, plain_one_view=k/single, eight_views_cost_single=8*eight/ones)
 
 def training(n, root, device, arch, sa, epochs, seeds, lr=1e-2):
-    "Training with loading and validation, the same network for both; RMSE on simulated galaxies that were held back, mean over seeds"
+    "Training with loading and validation: the same network, first answers, optimizer, schedule and augmentation for both; RMSE on simulated galaxies that were held back, mean over seeds"
     sky,bs = many_galaxies(n, root, device),64
     rows = []
     for s in range(seeds):
@@ -82,7 +84,7 @@ def training(n, root, device, arch, sa, epochs, seeds, lr=1e-2):
         rows.append((*t, *(l.recorder.values[-1][-1 if l is plain else l.recorder.metric_names.index('rmse')-1] for l in (ours, plain))))
     a,b,ea,eb = np.mean(rows, 0)
     k = epochs*len(ours.dls.train_ds)
-    return result(k/a, k/b, 'images/s', n, device, epochs=epochs, seeds=seeds, rmse=float(ea), baseline_rmse=float(eb))
+    return result(k/a, k/b, 'images/s', n, device, epochs=epochs, seeds=seeds, rmse=float(ea), baseline_rmse=float(eb), rmse_ratio=float(ea/eb), math=describe_math(device, side=size), augment=describe_augment())
 
 def memory(n, root, device):
     "The most memory of its own that a process takes to train on `n` and on 4 `n` galaxies of 144 px; plain fastai with no workers"

@@ -14,8 +14,8 @@ def full_story(n, root, device, epochs=7, bs=128, lr=1e-2):
         return learn.recorder.values[-1][learn.recorder.metric_names.index('rmse')-1]
     def plain():
         set_seed(0)
-        learn = sky.plain_learner('xresnet34', True, bs)
+        learn = sky.plain_learner('xresnet34', True, bs, scaled=True)
         fit(learn, epochs, lr)
         return learn.recorder.values[-1][-1]
     (a,ea),(b,eb) = seconds(ours, device),seconds(plain, device)
-    return result(a, b, 's', n, device, less_is_better=True, packing_s=packed, from_jpegs=b/(a+packed), epochs=epochs, bs=bs, rmse=float(ea), baseline_rmse=float(eb), images_made_in_s=made, cores=os.cpu_count())
+    return result(a, b, 's', n, device, less_is_better=True, packing_s=packed, from_jpegs=b/(a+packed), epochs=epochs, bs=bs, rmse=float(ea), baseline_rmse=float(eb), rmse_ratio=float(ea/eb), augment=describe_augment(), images_made_in_s=made, cores=os.cpu_count())

@@ -410,13 +410,17 @@ class BandNormalize(DisplayedTransform):
     parameters = L('mean','std')
     def __init__(self,
         mean, # One a band
-        std, # One a band
+        std, # One a band; zeros count as one
     ): self.mean,self.std = (torch.as_tensor(o, dtype=torch.float32).flatten() for o in (mean, std))
+    def _factors(self, is_bytes):
+        "What a pixel is multiplied with, and what is added; in float64, as pixels may be in any unit"
+        mean,std = self.mean.double(),torch.where(self.std==0, 1., self.std.double())
+        return (1/((255 if is_bytes else 1)*std)).float(),(-mean/std).float()
     def encodes(self, x:TensorImage):
         t = x.as_subclass(Tensor)
         n,c,h,w = t.shape
         if c!=len(self.mean): raise GalfastError(f"images of {c} bands cannot be normalised with the statistics of {len(self.mean)}")
-        k,b = 1/((255 if t.dtype==torch.uint8 else 1)*self.std),-self.mean/self.std
+        k,b = self._factors(t.dtype==torch.uint8)
         if t.stride(1)==1 and c>1: # bands side by side: a row is one long vector
             y = t.permute(0,2,3,1).reshape(n, h, w*c)
             y = y.float() if y.dtype!=torch.float32 else y

@@ -370,13 +370,16 @@ def evaluate(
     from galfast.predict import evaluate_predictions # takes seconds
     res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)
     left = res.attrs
+    for o in left['notes']: _say(f'note: {o}')
     whose = 'training' if left['baseline']=='training' else 'these'
     for t,o in res.groupby('target', sort=False):
         rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
         base = f'commonest class of {whose}' if 'accuracy' in set(o.metric) else f'mean of {whose}'
         _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
     says = dict(in_training='were learned from, and are left out', not_in_both='predictions have no row in the catalogue', not_predicted='have no prediction', no_label='have no label')
-    _print(*(f'{left[k]:,} {v}' for k,v in says.items() if left.get(k)))
+    for k,v in says.items():
+        if left[k]: _print(f'{left[k]:,} {v}')
+    res.attrs = {} # a Parquet file would keep them
     if out: write_table(res, out)
 
 # %% ../nbs/90_cli.ipynb #dd93d09f

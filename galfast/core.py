@@ -134,7 +134,9 @@ def check_run_folder(
     if resume and overwrite: raise RunError(f"{option('resume', True)} goes on with a run and {option('overwrite', True)} replaces it: give one of them")
     if not (resume or overwrite):
         if (out/'config.json').exists(): raise RunError(f"{out} holds a run already: {option('overwrite', True)} replaces it, or give another folder")
-        if any((out/'checkpoint').glob('*.safetensors')): raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
+        if any((out/'checkpoint').glob('*.safetensors')):
+            with folder_lock(out/'checkpoint'): pass # raises where a training is at work
+            raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
     check_writable(out)
 
 def write_json(

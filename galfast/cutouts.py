@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifest_columns', 'kept', 'most_rate', 'cutout_scale',
            'OtherImage', 'sky_status', 'judge_jpeg', 'judge_fits', 'judge_body', 'judge_cutout', 'Manifest',
-           'CutoutJob', 'ask_hash', 'safe_id', 'CutoutFolder', 'CutoutFetcher', 'cutout_service', 'download_cutouts',
-           'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all', 'probe', 'verify_cutouts']
+           'CutoutJob', 'ask_hash', 'safe_id', 'row_files', 'CutoutFolder', 'CutoutFetcher', 'cutout_service',
+           'download_cutouts', 'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all', 'probe',
+           'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
 import hashlib,io,sqlite3
@@ -206,9 +207,23 @@ def ask_hash(ask:CutoutAsk, survey:Survey)->str:
     "Names what was asked for: another size, scale, position or survey is another hash"
     return hashlib.sha256(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode()).hexdigest()[:16]
 
+_never = r'[/\\\x00-\x1f\x7f]' + (r'|[<>:"|?*]' if os.name=='nt' else '') # In no name of a file; some systems forbid more
+
 def safe_id(o)->bool:
-    "Can a file be named by this id, on any system and inside its folder?"
-    return isinstance(o, str) and re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._+@=-]{0,150}', o) is not None and '..' not in o and not o.endswith('.')
+    "Can a file be named by this id, inside its folder and not hidden there? Blanks can: `NGC 1300`"
+    if not isinstance(o, str) or not o or o!=o.strip() or o[0]=='.' or re.search(_never, o): return False
+    try: return len(o.encode())<=150 # bytes; a name has 255, and a part of it is ours
+    except UnicodeEncodeError: return False
+
+_between = ' / ' # No path has it: an id holds no slash, and no blank at its ends
+
+def row_files(
+    row:dict, # Of the manifest
+)->list: # Paths below the folder
+    "The files of a galaxy: one, or one a band"
+    f,n = row['file'] or '',len((row['sha256'] or '').split())
+    if n<2: return [f] if f else []
+    return f.split(_between) if _between in f else f.split() # as galfast wrote it when ids had no blanks
 
 class CutoutFolder:
     "Names and files of a folder of cutouts"
@@ -228,12 +243,12 @@ class CutoutFolder:
         except BaseException: p.unlink(missing_ok=True); raise
     def finish(self, row):
         "Give the files of a manifest row their final names"
-        for f in row['file'].split():
+        for f in row_files(row):
             p = self.dest/f
             os.replace(self.part(p, row['request']), p)
     def there(self, row)->bool:
         "Are the files of a manifest row on disk, with the right number of bytes?"
-        try: return sum((self.dest/f).stat().st_size for f in row['file'].split())==row['bytes']
+        try: return sum((self.dest/f).stat().st_size for f in row_files(row))==row['bytes']
         except OSError: return False
     def parts(self):
         "Files under hidden names"
@@ -272,7 +287,7 @@ class CutoutFetcher:
         files = [(self.folder.path(row['objID'], e), r.body) for e,_,r in got]
         for p,body in files: self.folder.write_part(p, row['request'], body)
         return merge(row, worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
-                                      file=' '.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
+                                      file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
     def judged(self, row, url, ask):
         "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
         fits = self.survey.service=='legacy' and ask.format=='fits'
@@ -373,7 +388,7 @@ def plan_cutouts(df, job, id_col='objID', on_error='raise')->tuple: # The catalo
         if o not in asks and bad!='no id': asks[o] = bad or a
     if why and on_error=='raise':
         what = '; '.join(f"{len(v):,} with {k}: {first_few(v)}" for k,v in list(why.items())[:5])
-        raise CatalogError(f"{sum(map(len, why.values())):,} of {len(df):,} rows cannot be asked for: {what}. on_error='skip' (--on-error skip) leaves them out")
+        raise CatalogError(f"{sum(map(len, why.values())):,} of {len(df):,} rows cannot be asked for: {what}. {option('on_error', 'skip')} leaves them out")
     return df,asks
 
 def open_folder(dest, job, n)->CutoutFolder:
@@ -399,7 +414,7 @@ def _enter(m, folder, rows):
     for r in rows:
         old = m.get(r['objID'])
         if old and old['status'] in kept and r['status'] not in kept:
-            for f in old['file'].split(): (folder.dest/f).unlink(missing_ok=True)
+            for f in row_files(old): (folder.dest/f).unlink(missing_ok=True)
     m.put(rows)
     for r in rows:
         if r['status'] in kept: folder.finish(r)
@@ -409,7 +424,7 @@ def _recover(m, folder, survey, asks):
     parts = set(folder.parts())
     if not parts: return
     for r in m.rows("status in ('ok','partial')"):
-        if all(folder.part(folder.dest/f, r['request']) in parts for f in r['file'].split()): folder.finish(r)
+        if all(folder.part(folder.dest/f, r['request']) in parts for f in row_files(r)): folder.finish(r)
     for o,a in asks.items():
         if isinstance(a, str) or survey.names_url: continue
         p = folder.path(o, f'.{a.format}')
@@ -477,8 +492,8 @@ def verify_cutouts(
     survey,bad,known = get_survey(job['survey']),[],set()
     with folder_lock(dest), Manifest(dest) as m:
         for r in track(list(m.rows("status in ('ok','partial')")), 'verifying'):
-            known |= set(r['file'].split())
-            bad += [(r, f, p) for f,sha in zip(r['file'].split(), r['sha256'].split()) if (p := _problem(dest/f, sha, job, survey))]
+            known |= set(row_files(r))
+            bad += [(r, f, p) for f,sha in zip(row_files(r), r['sha256'].split()) if (p := _problem(dest/f, sha, job, survey))]
         m.put([merge(r, dict(status='failed', reason=f'on disk: {p}', request='')) for r,_,p in bad])
         if bad: m.write()
     strange = [dict(objID='', file=p, problem='not in the manifest') for p in sorted(o.relative_to(dest).as_posix() for o in dest.rglob('*') if o.suffix in image_types and o.name[0]!='.') if p not in known]

@@ -144,14 +144,18 @@ def _by_id(o, files):
 # %% ../nbs/03_find.ipynb #9e02d4b8
 def _at(name, files):
     "The file that `name` is when seen from the folder, or from one that the folder lies in; None if it is not there"
-    p,up = Path(name),Path(files.folder).absolute().parts
-    tails = [p.parts[k:] for k in range(1, len(p.parts)) if p.parts[:k]==up[-k:]]
-    return first(str(o) for o in (Path(files.folder)/name, *(Path(files.folder, *t) for t in tails)) if o.is_file())
+    at = os.path.join(files.folder, name)
+    if os.path.isfile(at): return at
+    parts = [o for o in name.split('/') if o!='.']
+    if len(parts)<2: return None
+    up = os.path.abspath(files.folder).split(os.sep)
+    tails = (parts[k:] for k in range(1, len(parts)) if parts[:k]==up[-k:])
+    return first(o for o in (os.path.join(files.folder, *t) for t in tails) if os.path.isfile(o))
 
 def _by_filename(o, files):
     if pd.isna(o): return []
-    for name in dict.fromkeys((_nfc(str(o)), _nfc(str(o)).replace('\\', '/'))):
-        res = [at] if (at := _at(name, files)) else _matches(name, files, kin=False)
+    for name in dict.fromkeys((str(o), str(o).replace('\\', '/'))):
+        res = [at] if (at := _at(name, files)) else _matches(_nfc(name), files, kin=False)
         if res: return res
     return []
 

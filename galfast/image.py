@@ -56,9 +56,9 @@ def _names(bands): return None if bands is None else list(bands) # 'grz' and ['g
 def _header_bands(hdr, n):
     "Names of the `n` planes that `hdr` describes, or None"
     b = str(hdr.get('BANDS', '')).strip()
-    for o in (re.split(r'[\s,;]+', b), list(b)):
+    for o in (re.split(r'[\s,;]+', b), list(b) if b.isalnum() else []):
         if b and len(o)==n: return o
-    o = sorted((int(k[4:]), str(hdr[k]).strip()) for k in hdr if re.fullmatch(r'BAND\d+', k))
+    o = sorted((int(k[4:]), str(hdr[k]).strip()) for k in hdr if k[:4]=='BAND' and k[4:].isdigit())
     if len(o)==n: return [v for _,v in o]
     o = [re.split(r'[\s.]', str(hdr[k]).strip())[0] for k in _band_keys if k in hdr] if n==1 else []
     return first([[v] for v in o if v and not v.upper().startswith('CLEAR')])
@@ -127,9 +127,25 @@ def _open(path):
             msg = (str(e).splitlines() or [''])[0][:200]
             raise ImageError(f"{path}: not readable as FITS, cut short or damaged ({type(e).__name__}: {msg}); download it again") from e
 
-_Part = namedtuple('_Part', 'x names hdr axes matrix where') # Pixels as stored, names of bands, header, axes and matrix of the sky, file
+_Part = namedtuple('_Part', 'x names hdr grid placed where') # Pixels, names of bands, header, `SkyGrid`, whether there is a WCS, file
 
-def _planes(h, u, path, n=None, wanted=None):
+class _Turning:
+    "How parts of one image are turned: the first to north up, the others to the first; all as the first if they are known to be aligned"
+    def __init__(self, aligned=False): self.aligned,self.turn,self.like = aligned,None,None
+    def __call__(self, m):
+        if self.turn is None:
+            self.turn = north_up(m)
+            self.like = turned_matrix(m, self.turn) if m else ((-1,0),(0,-1))
+            return self.turn
+        return self.turn if self.aligned else turn_like(m, self.like)
+
+def _part(x, names, hdr, axes, matrix, turning, path):
+    "The pixels `x` (band, y, x) as a file stores them, turned"
+    t = turning(matrix)
+    grid = SkyGrid(t, x.shape[2], x.shape[1], axes)
+    return _Part(_as_float32(turn_pixels(x, t), path), names, hdr, grid, matrix is not None, path)
+
+def _planes(h, u, path, turning, n=None, wanted=None):
     "The image in `u` as a `_Part`; `n` bands are known to be in it, `wanted` are asked for"
     i,shape,keep = u.fileinfo(),u.shape,_kept(u.shape)
     short = i['datLoc'] + (u.size if i['datSpan']<u.size+2880 and type(u).__name__!='CompImageHDU' else i['datSpan']-2879)
@@ -142,7 +158,7 @@ def _planes(h, u, path, n=None, wanted=None):
     x = _linear(x.reshape(-1, *x.shape[-2:]), u.header, path)
     names,axes = _header_bands(u.header, len(x)) or _header_bands(h[0].header, len(x)),tuple(sorted(sky_axes(u.header))) or (1,2)
     hdr = u.header.copy()
-    return _Part(x, names, hdr, axes, sky_matrix(hdr, *x.shape[:0:-1], lambda: hdr), path)
+    return _part(x, names, hdr, axes, sky_matrix(hdr, *x.shape[:0:-1], lambda: hdr), turning, path)
 
 # %% ../nbs/20_image.ipynb #b8103d42
 _pogson = 2.5/math.log(10)
@@ -224,34 +240,22 @@ def _band_paths(path, bands):
         raise ImageError(f"{path}: no file for band {first_few(miss)}; there are {first_few(have) or 'none'}")
     return [str(path).replace('{band}', o) for o in bands],_names(bands)
 
-# %% ../nbs/20_image.ipynb #07cb705c
+# %% ../nbs/20_image.ipynb #fdac53ad
 def _stack(parts, src, aligned=False):
-    "One array, name list, header and `SkyGrid` from `parts`, north up; header and grid are those of the first"
-    turns = _turns_of(parts, aligned)
-    xs = [turn_pixels(p.x, t) for p,t in zip(parts, turns)]
-    shapes = [o.shape[1:] for o in xs]
+    "One array, name list, header and `SkyGrid` from `parts`; header and grid are those of the first"
+    if len(parts)==1: return parts[0][:4]
+    shapes = [p.x.shape[1:] for p in parts]
     if len(set(shapes))>1: raise ImageError(f"{src}: the bands differ in size (y, x): {first_few(shapes, 10)}; resample them first")
-    grids = [SkyGrid(t, *p.x.shape[:0:-1], p.axes) for p,t in zip(parts, turns)]
-    if len(parts)>1 and not aligned: _check_sky(parts, grids, *shapes[0][::-1])
-    xs = [_as_float32(o, p.where) for o,p in zip(xs, parts)]
+    if not aligned: _check_sky(parts, *shapes[0][::-1])
     names = sum([list(p.names) for p in parts], []) if all(p.names for p in parts) else None
-    return (xs[0] if len(xs)==1 else np.concatenate(xs)),names,parts[0].hdr,grids[0]
+    return np.concatenate([p.x for p in parts]),names,parts[0].hdr,parts[0].grid
 
-def _turns_of(parts, aligned):
-    "How each part is turned: the first to north up, the others to the first; all alike if they are known to be aligned"
-    if aligned: return [north_up(first(p.matrix for p in parts if p.matrix))]*len(parts)
-    m = parts[0].matrix
-    t = north_up(m)
-    if len(parts)==1: return [t]
-    like = turned_matrix(m, t) if m else turned_matrix(((-1,0),(0,1)), south_first)
-    return [t]+[north_up(p.matrix, like) for p in parts[1:]]
-
-def _check_sky(parts, grids, nx, ny):
+def _check_sky(parts, nx, ny):
     "Raise an `ImageError` where the bands do not lie on the same sky, or only some of them say where they lie"
-    if not any(p.matrix for p in parts): return
+    if not any(p.placed for p in parts): return
     texts = [wcs_text(p.hdr) for p in parts]
     if all(o==texts[0] for o in texts): return
-    ws = [turned_wcs(p.hdr, g) for p,g in zip(parts, grids)]
+    ws = [turned_wcs(p.hdr, p.grid) for p in parts]
     here,there = [_part_name(parts, i) for i,w in enumerate(ws) if w],[_part_name(parts, i) for i,w in enumerate(ws) if not w]
     way = f"say {option('aligned', True)} if they lie on the same pixels nevertheless"
     if here and there: raise ImageError(f"{first_few(there)}: no WCS, while {first_few(here)} has one; {way}")
@@ -265,25 +269,30 @@ def _part_name(parts, i):
     p = parts[i]
     return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
 
-# %% ../nbs/20_image.ipynb #753385fc
-_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', *(f'NAXIS{i}' for i in range(1, 10))}
-_kept_cards = {o.encode(): o for o in _kept_cards}
+# %% ../nbs/20_image.ipynb #16eab42b
+_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'BANDS',
+               *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
+_kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
 
 def _cards(head):
     "Keyword -> value as text, of the cards that say how the data lie; None where they are not as the standard has them"
     res = {}
     for i in range(0, len(head), 80):
-        k = head[i:i+8].rstrip()
+        k = head[i:i+8]
         if k in _kept_cards:
-            if head[i+8:i+10]!=b'= ' or _kept_cards[k] in res: return None
-            v = head[i+10:i+80].strip()
-            res[_kept_cards[k]] = (v[1:].partition(b"'") if v[:1]==b"'" else v.partition(b'/'))[0].strip().decode('latin-1')
-        elif k==b'END': return res
+            name,v = _kept_cards[k],head[i+8:i+80]
+            if v[:2]!=b'= ' or name in res: return None
+            if b"'" in v:
+                if b"''" in v or b"&'" in v: return None # text with a quote in it, or that goes on
+                res[name] = v.split(b"'")[1].decode('latin-1').rstrip()
+            else: res[name] = v[2:].partition(b'/')[0].decode('latin-1').strip()
+        elif k==b'END     ': return res
     return None
 
+_left_out = {'BSCALE','BZERO','BLANK','GROUPS'}
 _end,_printable = b'END'+b' '*77,bytes(range(32, 127))
 
-def _read_plain(path):
+def _read_plain(path, turning):
     "The `_Part` of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
     from astropy.io import fits
     if not os.path.isfile(path): return None # a pipe would be waited for
@@ -295,26 +304,27 @@ def _read_plain(path):
             head += more
         c = _cards(head) if head and len(head)%2880==0 else None
         try:
-            if c is None or c.get('SIMPLE')!='T' or {'BSCALE','BZERO','BLANK','GROUPS'}&set(c): return None
+            if c is None or c.get('SIMPLE')!='T' or not _left_out.isdisjoint(c): return None
             dtype,n = {8: 'u1', 16: '>i2', 32: '>i4', -32: '>f4', -64: '>f8'}.get(int(c['BITPIX'])),int(c['NAXIS'])
             shape = [int(c[f'NAXIS{i}']) for i in range(n, 0, -1)]
         except (KeyError,ValueError): return None
         if dtype is None or head.translate(None, _printable) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
-        if n==3 and shape[2]<=_most_bands or 3 in sky_axes(c): return None # which axis is that of the bands takes more thought
+        if 3 in sky_axes(c) or n==3 and shape[0]>1 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
         x = np.empty(math.prod(shape), dtype)
         if f.readinto(x)<x.nbytes: return None # astropy's way has the words for it
     x = _linear(x.reshape([1]*(3-n)+shape), c, path)
     with quiet_header():
         hdr = fits.Header.fromstring(head.decode('ascii'))
-        return _Part(x, _header_bands(hdr, len(x)), hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), path)
+        names = _header_bands(hdr if len(x)==1 else c, len(x))
+    return _part(x, names, hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), turning, path)
 
-def _read_parts(path, hdu, n=None, wanted=None):
+def _read_parts(path, hdu, turning, n=None, wanted=None):
     "The `_Part`s of the file `path`, one an HDU"
-    if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path)): return [res]
+    if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path, turning)): return [res]
     _check_file(path)
     with _open(path) as h:
         us = [_hdu(h, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
-        parts = [_planes(h, u, path, n, wanted) for u in us]
+        parts = [_planes(h, u, path, turning, n, wanted) for u in us]
     if not is_listy(hdu): return parts
     return [p._replace(names=p.names or ([u.name] if u.name and len(p.x)==1 else None)) for u,p in zip(us, parts)]
 
@@ -326,8 +336,9 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     paths,keys = _band_paths(path, bands)
     if paths is not None and not len(paths): raise ImageError("an empty list of files: there is no band to read")
     src = path if paths is None else first_few(paths)
-    if paths is None: parts = _read_parts(path, hdu, names and len(names), bands and len(bands))
-    else: parts = [p for o in paths for p in _read_parts(o, hdu)]
+    turning = _Turning(aligned)
+    if paths is None: parts = _read_parts(path, hdu, turning, names and len(names), bands and len(bands))
+    else: parts = [p for o in paths for p in _read_parts(o, hdu, turning)]
     x,have,hdr,grid = _stack(parts, src, aligned)
     if keys and len(keys)!=len(x): raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
     x,bands = _pick(x, names or keys or have, bands, src)
@@ -729,7 +740,7 @@ def _moments(x, tfm):
         n,v = h.sum(1),np.arange(256.)
         m = h@v/n # exact where all are equal
         return n,m,(h*(v-m[:,None])**2).sum(1)
-    x = _planes_of(tfm(TensorImage(x)).as_subclass(Tensor))
+    x = _planes_of(tfm(x.as_subclass(TensorImage)).as_subclass(Tensor))
     n = np.isfinite(x).sum(1)
     x = np.where(np.isfinite(x), x, np.nan)
     one = np.nan_to_num(np.nanmax(np.where(np.isnan(x), -np.inf, x), axis=1), neginf=0) # so that a band of one value has no scatter

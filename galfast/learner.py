@@ -39,13 +39,13 @@ def epoch_seeds(
 class SeedEpochs(Callback):
     "Make each epoch's random numbers a function of `seed` and the epoch"
     order = -100
-    def __init__(self, seed:int=0): self.seed = seed
-    def before_fit(self): self.state = _random_state()
+    def __init__(self, seed:int=0): self.seed,self.states = seed,[] # more than one while a callback predicts in the midst of a training
+    def before_fit(self): self.states.append(_random_state())
     def before_epoch(self):
         s = epoch_seeds(self.seed, self.epoch)
         torch.manual_seed(s['torch']); random.seed(s['python']); np.random.seed(s['numpy'])
         if isinstance(self.dls.train, PackedDL): self.dls.train.epoch = self.epoch
-    def after_fit(self): _restore_random(self.state)
+    def after_fit(self): _restore_random(self.states.pop())
 
 # %% ../nbs/36_learner.ipynb #bcc793fd
 def _random_state():
@@ -380,16 +380,20 @@ def _number_format(v):
     v = v[np.isfinite(v)]
     size,scatter = (np.abs(v).max(),v.std()) if len(v) else (0,0)
     if not scatter: return '.4g'
-    digits = int(np.clip(2-math.floor(math.log10(scatter)), 0, 300))
+    digits = int(np.clip(1-math.floor(math.log10(scatter)), 0, 300))
     return f'.{digits}f' if 1e-3<size<1e8 and digits<12 else f'.{int(np.clip(2+math.log10(size/scatter), 2, 15)):d}e'
 
+def _text(v, fmt=None):
+    if fmt is None: return str(v)
+    return 'none' if v!=v else format(float(v), fmt).replace('-', '−')
+
 def _label_texts(labels):
-    "Decoded labels in words, a text for each"
+    "Decoded labels in words, a text for each; numbers of one target in one format"
     rows = [list(o) if isinstance(o, (tuple,list,L)) else [o] for o in labels]
-    if not all(isinstance(v, (int,float)) for r in rows for v in r): fmts = None
-    else: fmts = [_number_format(o) for o in zip(*rows)]
-    def _one(v, f): return str(v) if f is None else 'none' if v!=v else format(float(v), f).replace('-', '−')
-    return [', '.join(_one(v, f) for v,f in zip(r, ifnone(fmts, [None]*len(r)))) or 'none' for r in rows]
+    if len({len(r) for r in rows})>1: return [', '.join(map(str, r)) or 'none' for r in rows] # several labels, or none
+    number = lambda o: all(isinstance(v, (int,float)) for v in o)
+    fmts = [_number_format(o) if number(o) else None for o in zip(*rows)]
+    return [', '.join(map(_text, r, fmts)) or 'none' for r in rows]
 
 def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=None, ncols=None, figsize=None, **kwargs):
     "Each image with its true label, what was predicted, and its loss"
@@ -397,23 +401,24 @@ def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=Non
     texts = _label_texts([s[n_inp] for s in samples]+[o[0] for o in outs])
     for i,(ax,s) in enumerate(zip(axs, samples)):
         s[0].show(ctx=ax, **kwargs)
-        end = '' if losses is None else f' / {losses[i].item():.3g}'
-        ax.set_title(f'{texts[i]} / {texts[len(samples)+i]}{end}')
+        words = [texts[i], texts[len(samples)+i], *([] if losses is None else [f'{losses[i].item():.3g}'])]
+        one_line = ' / '.join(words)
+        ax.set_title(one_line if len(one_line)<30 else '\n'.join(words))
     return axs
 
 # %% ../nbs/36_learner.ipynb #8ff2a40c
-@dispatch
-def show_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+@show_results.dispatch
+def _show_image_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
 
-@dispatch
-def plot_top_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
-    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
-
-@dispatch
-def show_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+@show_results.dispatch
+def _show_table_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, len(x), 'True / predicted', ctxs, **kwargs)
 
-@dispatch
-def plot_top_losses(x:tuple, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+@plot_top_losses.dispatch
+def _plot_image_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
+
+@plot_top_losses.dispatch
+def _plot_table_losses(x:tuple, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
     _show_answers(samples, outs, len(x), 'True / predicted / loss', losses=losses, **kwargs)

@@ -145,6 +145,9 @@ class Annuli:
         "Each pixel the value of its annulus, zero outside"
         return F.pad(m, (0,1)).gather(1, self.k)
 
+# %% ../nbs/28_photometry.ipynb #d6dac418
+_least_side = 9 # px: the mirror of the widest blur, (15+1)/2 px, must lie within the image
+
 # %% ../nbs/28_photometry.ipynb #4bad91a0
 class Photometry(Module):
     "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image"
@@ -155,19 +158,25 @@ class Photometry(Module):
         size:int=64, # Images are measured at this size, px
         full:float=1., # The pixel value that counts as one; 255 for bytes
         soft:float=.02, # Brightness, in units of `full`, where the scale goes from linear to logarithmic
-    ): store_attr()
+    ):
+        if size<_least_side: raise ImageError(f"images of {size} px are too small to be measured; {_least_side} px are the least")
+        store_attr()
     def names(self,
         n_in:int=3, # Bands
     )->list: # As many as `forward` gives numbers
         "What the features are called"
         return list(self.measure(torch.zeros(1, n_in, self.size, self.size)))
     def forward(self, x):
+        h,w = x.shape[-2:]
+        if min(h, w)<_least_side: raise ImageError(f"images of {w} x {h} px (width x height) are too small to be measured; {_least_side} px are the least")
         few = 64 if x.device.type=='cpu' else 1024 # what is made of so many stays in a processor's cache
         return torch.cat([self._matrix(o) for o in x.split(few)])
     def _matrix(self, x): return torch.nan_to_num(torch.stack(list(self.measure(x).values()), 1), nan=0., posinf=0., neginf=0.).clamp(-50, 50)
     def prepare(self, x):
         "Square, `size` pixels, in units of `full`, without background (the median of the border of each band)"
-        x,s = torch.nan_to_num(x.as_subclass(Tensor).float(), nan=0., posinf=0., neginf=0.)/self.full,self.size
+        x,s = x.as_subclass(Tensor),self.size
+        if x.dtype!=torch.float64: x = x.float()
+        x = (x/self.full).float().nan_to_num(0., 0., 0.) # any unit fits into 32 bits then
         if x.shape[-2:]!=(s,s): x = F.interpolate(x, (s,s), mode='bilinear', antialias=True, align_corners=False)
         return x-border_pixels(x).median(-1)[0][:,:,None,None]
     def frame(self, x)->GalaxyFrame:

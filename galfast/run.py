@@ -157,6 +157,7 @@ class GalaxyRun:
         "The run of a `galaxy_learner`; its one sigma is that of the validation set, seen from eight sides"
         if getattr(learn, 'arch_config', None) is None: raise GalfastError("only a galaxy_learner whose arch is a name of galaxy_archs can be used here or saved")
         d = learn.dls
+        if not hasattr(d, 'reader'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
         window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
         spec = replace(d.spec, exclusive=getattr(learn.loss_func, 'exclusive', d.spec.exclusive))
         model = GalaxyModel([learn.model], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
@@ -292,12 +293,12 @@ def load_run(
     return GalaxyRun(model.eval(), spec, reader, cfg['nets'], cfg['id_col'], cfg['err'], cfg['info'], path, table).to(pick_device(device))
 
 def pick_device(
-    device='auto', # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'
+    device='auto', # 'auto', 'cpu', 'cuda', 'cuda:1'
 )->torch.device:
     "A device; 'auto' is the GPU where there is one"
     if device in (None,'auto'): return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try: d = torch.device(device); torch.zeros(1, device=d); return d
-    except (RuntimeError,AssertionError) as e: raise GalfastError(f"device {device!r} is not at hand here: {str(e).splitlines()[0][:100]}") from e
+    try: d = torch.device(device); torch.zeros(1, dtype=torch.float64, device=d); return d # answers are float64, which Apple's GPUs do not have
+    except (RuntimeError,AssertionError,TypeError) as e: raise GalfastError(f"device {device!r} is not at hand here: {str(e).splitlines()[0][:100]}") from e
 
 # %% ../nbs/38_run.ipynb #6064366e
 def _read_config(path):

@@ -28,6 +28,7 @@ def table_type(
     return suf
 
 # %% ../nbs/01_tables.ipynb #b7d20c11
+_nans = ['nan','NaN']
 _sci = re.compile(r'[+-]?\d+(?:\.(\d*)[eE]\+?|[eE]\+)(\d+)') # 1.2E+18, 1.2E18, 1E+18; but 1E18 may be a name
 
 def _float_marks(ids, bits=53):
@@ -54,13 +55,18 @@ def _lost(ids, where):
 def _ids(o, where):
     "`o` as an array of strings, None where missing: whole numbers with all their digits and no decimals, whatever type they came in"
     if isinstance(o.dtype, pd.CategoricalDtype): return np.append(_ids(pd.Series(o.cat.categories), where), [None])[o.cat.codes]
-    res,there = np.full(len(o), None, dtype=object),o.notna().to_numpy()
-    v = o[there]
+    there = o.notna().to_numpy()
+    v = o if there.all() else o[there]
     if o.dtype.kind in 'iu': v = [str(int(x)) for x in v]
     elif o.dtype.kind=='f': v = _float_ids(v.to_numpy(getattr(o.dtype, 'numpy_dtype', o.dtype)), where)
     elif o.dtype==object: v = _object_ids(v)
-    v = _text_ids(pd.Series(v, dtype=str).str.strip(), where)
-    res[there] = v.astype(object).where(v.notna()&(v!=''), None)
+    v = pd.Series(v, dtype=str).str.strip()
+    v = _text_ids(v, where)
+    empty,v = (v.isna()|(v=='')).to_numpy(),v.to_numpy(object)
+    v[empty] = None
+    if there.all(): return v
+    res = np.full(len(o), None, dtype=object)
+    res[there] = v
     return res
 
 def _float_ids(x, where):
@@ -90,21 +96,33 @@ def _decoded(o):
 # %% ../nbs/01_tables.ipynb #b7d20c13
 def _text_ids(s, where):
     "Ids that are text; where all are whole numbers that were written as floats, they lose the decimals"
-    if not s.str.contains(r'^[+-]?\d+\.?\d*[.eE+]', na=False).any():
+    if s.str.isdigit().all():
         if _excel_marks(s): _lost(s[s.str.len()>15], where)
-        return s.mask(s.isin(['nan','NaN'])) if s.isin(['nan','NaN']).any() and s[~s.isin(['nan','NaN'])].str.fullmatch(r'\d+').all() else s
-    short = [(o, m) for o in s if (m := _sci.fullmatch(o))]
+        return s
+    nan = s.isin(_nans)
+    v = s.mask(nan|(s=='')) if nan.any() else s # nan is missing among numbers
+    if not any(s.str.contains(o, regex=False).any() for o in ('.','e+','E+')):
+        if _excel_marks(v.dropna()): _lost(v[v.str.len()>15], where)
+        return v if nan.any() and v.dropna().str.fullmatch(r'\d+').all() else s
+    v = s.mask(nan|(s==''))
+    if v.dropna().str.fullmatch(r'[+-]?\d+(\.0*)?').all(): # 1.0
+        long = v[v.str.contains('.', regex=False)&(v.str.len()>15)].dropna()
+        if _float_marks([int(Decimal(o)) for o in long]): _lost(long, where)
+        return v.str.replace(r'\.0*$', '', regex=True)
+    return _scientific(s, v, where)
+
+def _scientific(s, v, where):
+    "Ids among which there may be `1.2E+18`"
+    some = v.dropna().tolist()
+    short = [(o, m) for o in some if (m := _sci.fullmatch(o))]
     most = max((len(m[1] or '') for _,m in short), default=0)
     cut = [o for o,m in short if int(m[2])>most] # fewer decimals than digits
     if cut: _lost(cut, where)
-    v = s.mask(s.isin(['','nan','NaN']))
-    plain = v.dropna()
-    if not all(_sci.fullmatch(o) or re.fullmatch(r'[+-]?\d+(\.\d*)?', o) for o in plain): return s
-    num = [Decimal(o) for o in plain]
+    if not all(_sci.fullmatch(o) or re.fullmatch(r'[+-]?\d+(\.\d*)?', o) for o in some): return s
+    num = [Decimal(o) for o in some]
     if any(o!=o.to_integral_value() for o in num): return s
-    ids = [int(o) for o in num]
-    if _float_marks([i for i,o in zip(ids, plain) if not o.isdigit()]): _lost(plain, where)
-    v[v.notna()] = [o if o.isdigit() else str(i) for i,o in zip(ids, plain)]
+    if _float_marks([int(i) for i,o in zip(num, some) if not o.isdigit()]): _lost(some, where)
+    v[v.notna()] = [str(int(o)) for o in num]
     return v
 
 # %% ../nbs/01_tables.ipynb #7f3a9b01
@@ -183,8 +201,9 @@ def _layout(raw, id_col, path):
         if len(rest)>30: break
     if not comments and not rest: raise CatalogError(f"{path} is empty")
     heads = [(rest[0][1], rest[1:], rest[0][0])] if rest else []
+    heads += [(o, rest[i+1:], end) for i,(end,o) in enumerate(rest[1:5], 1) if any(id_col in _split(o, s) for s in _seps)] # below a title
     heads += [(o, rest, end) for end,o in reversed(comments) if o] # a header may be a comment itself
-    tries = [_try_head(*o, i==0 and bool(rest), s, id_col) for i,o in enumerate(heads) for s in _seps]
+    tries = [_try_head(*o, o[1] is not rest, s, id_col) for o in heads for s in _seps]
     return max(tries, key=lambda o: o[0])[1] if tries else _Layout([], ',', 0, '')
 
 def _try_head(line, rows, end, plain, sep, id_col):
@@ -202,7 +221,7 @@ def _try_head(line, rows, end, plain, sep, id_col):
 # %% ../nbs/01_tables.ipynb #7f3a9b04
 def _read_text(path, id_col):
     "A text table; raises `CatalogError` where it has no `id_col`"
-    raw = path.read_bytes()
+    disk = raw = path.read_bytes()
     if raw[:2]==b'\x1f\x8b':
         import gzip
         raw = gzip.decompress(raw)
@@ -210,16 +229,24 @@ def _read_text(path, id_col):
     if raw.startswith(b'# %ECSV'): return _read_ecsv(io.BytesIO(raw))
     if raw.isspace() or not raw: raise CatalogError(f"{path} is empty")
     lay = _layout(raw, id_col, path)
-    if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f". Its first line is {lay.first[:100]!r}"+_other_id())
+    if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
-    read = partial(_parse, body, lay.sep, names, path)
-    df = read(dtype={id_col: str})
+    plain = raw is disk and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
+    read = partial(_parse, None if plain else body, len(re.findall(rb'\r\n|\n|\r', raw[:lay.start])) if plain else 0, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
+    df = read(_nans, dtype={id_col: str})
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
     df = df.drop(columns=blank)
-    decimal_comma = lay.sep!=','
-    for c in df.columns: df[c] = _text_column(df[c], c==id_col, decimal_comma, lambda c=c: read(dtype=str, usecols=[c])[c])
+    doubt = [c for c in df.columns if _in_doubt(df[c], body)]
+    if doubt: df[doubt] = read([], dtype=str, usecols=doubt)
+    for c in df.columns:
+        if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
     return df
+
+def _decimal(body, sep):
+    "The decimal mark of the first rows"
+    cells = [o for _,(_,line) in zip(range(30), _lines(body)) for o in _split(line, sep) if _is_number(o)]
+    return ',' if any(',' in o for o in cells) and not any('.' in o for o in cells) else '.'
 
 def _more_values(body, lay, path):
     "How many empty values the rows have beyond the names"
@@ -239,35 +266,40 @@ def _unique(names):
 
 def _without_comments(body, path):
     "Rows without the lines that are comments"
-    if not body.startswith(b'#') and not re.search(rb'[\r\n][ \t]*#', body): return body
+    if b'#' not in body: return body
     body = re.sub(rb'(?:\A|(?<=[\r\n]))[ \t]*#[^\r\n]*', b'', body)
     if re.search(rb'[\r\n][-\t;|, ]*--[-\t;|, ]*[\r\n]', body): raise CatalogError(f"{path} holds several tables, one below the other: save each to a file of its own")
     return body
 
-def _parse(body, sep, names, path, **kwargs):
-    "Rows by pandas; only an empty cell is missing"
-    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=[''],
-                skipinitialspace=True, low_memory=False, **kwargs)
-    try: return pd.read_csv(io.BytesIO(body), **opts)
+def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
+    "Rows of `body`, or of the file after `skip` lines, by pandas; an empty cell is missing, and one of `nans`"
+    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=['',*nans], decimal=decimal,
+                skipinitialspace=True, skiprows=skip, encoding='utf-8', compression=None, **kwargs)
+    def _src(): return path if body is None else io.BytesIO(body)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', pd.errors.DtypeWarning) # such columns are read again
+            return pd.read_csv(_src(), **opts)
     except pd.errors.EmptyDataError: return pd.DataFrame(columns=names, dtype=object)
     except pd.errors.ParserError as e:
         m = re.search(r'Expected (\d+) fields in line (\d+), saw (\d+)', str(e))
-        if not m and sep!=',' and 'inside string' in str(e): return pd.read_csv(io.BytesIO(body), quoting=csv.QUOTE_NONE, **opts) # 5" is no quotation
+        if not m and sep!=',' and 'inside string' in str(e): return pd.read_csv(_src(), quoting=csv.QUOTE_NONE, **opts) # 5" is no quotation
         if not m: raise
-        line = re.split(rb'\r\n|\n|\r', body)[int(m[2])-1].decode()
-        raise CatalogError(f"{path}: row {m[2]} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
+        line = re.split(rb'\r\n|\n|\r', path.read_bytes() if body is None else body)[int(m[2])-1].decode()
+        raise CatalogError(f"{path}: row {int(m[2])-skip} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
 
 # %% ../nbs/01_tables.ipynb #7f3a9b05
-_nans = ['nan','NaN']
+def _is_words(o): return isinstance(o.dtype, pd.StringDtype) or pd.api.types.infer_dtype(o, skipna=True)=='string'
 
-def _is_words(o): return pd.api.types.infer_dtype(o, skipna=True)=='string'
+def _in_doubt(o, body):
+    "Whether a column is to be read again as text: 'nan' among words, whole numbers that became floats, parts of it read as numbers and parts as words"
+    if _is_words(o): return o.isna().any() and any(x.encode() in body for x in _nans)
+    return (o.abs()>2**53).any() if o.dtype.kind=='f' else o.dtype==object and pd.api.types.infer_dtype(o, skipna=True)!='boolean'
 
-def _text_column(o, is_id, decimal_comma, again):
-    "A column of a text table as what it holds; `again` reads it as text"
-    if o.dtype.kind=='f' and (o.abs()>2**53).any(): o = again() # it may have been whole numbers
-    elif not _is_words(o): return o
+def _words(o, is_id, decimal_comma):
+    "Words of a text table as what they are"
     o = o.str.strip()
-    o = o.mask(o=='') if (o=='').any() else o
+    o = o.mask(o=='')
     if decimal_comma and o.str.fullmatch(r'[+-]?\d*,\d+([eE][+-]?\d+)?').any():
         some = o[o.notna()&~o.isin(_nans)]
         if some.map(_is_number).all(): o = o.str.replace(',', '.', regex=False)
@@ -445,8 +477,9 @@ def read_catalog(
 Ids have all their digits, whatever type they came in; ids that have lost some are an error. In text only an empty cell is missing (and 'nan' among numbers): 'None', '--' or '<8.5' stay words."""
     if isinstance(src, pd.DataFrame): df = src.copy()
     elif hasattr(src, 'colnames'): df = _from_astropy(src)
+    elif not isinstance(src, (str,os.PathLike)): raise CatalogError(f"a catalogue is a DataFrame, an astropy Table or a file, not {type(src).__name__}")
     else: df = _read_table(src, id_col, hdu)
-    name = src if isinstance(src, (str,Path)) else 'the catalogue'
+    name = src if isinstance(src, (str,os.PathLike)) else 'the catalogue'
     df = df.reset_index(drop=id_col in df or id_col not in df.index.names)
     check_columns(df, [id_col], name, _other_id())
     if df.columns.tolist().count(id_col)>1: raise CatalogError(f"{name} has several columns {id_col!r}")
@@ -471,7 +504,7 @@ def _lacks(miss, have, name, arrays=()):
     "What to say where columns are missing: those that are alike, those that there are"
     have = [str(o) for o in have]
     says = [o for o in (_alike(str(m), have, arrays) for m in miss) if o]
-    return f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}" + (f". {' '.join(says)}" if says else '')
+    return f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}." + ''.join(f' {o}' for o in says)
 
 def _alike(miss, have, arrays):
     "Why a column is not there: it is an array, or is written otherwise"
@@ -519,7 +552,7 @@ def table_writer(
             f,first = stack.enter_context(_open_text(p)),[True]
             def _add(df):
                 if first[0]: check_table_names(df.columns, path)
-                _writable(df).to_csv(f, index=False, sep=_text_types[suf], header=first[0])
+                _write_text(_writable(df), f, suf, first[0])
                 first[0] = False
             yield _add
         elif suf=='.parquet':
@@ -541,11 +574,17 @@ def _open_text(p):
     import gzip
     return gzip.open(p, 'wt', newline='', encoding='utf-8') if p.suffix=='.gz' else open(p, 'w', newline='', encoding='utf-8')
 
+def _write_text(df, f, suf, header=True):
+    "Rows of text; a line that would begin as a comment is quoted"
+    first = [*df.columns[:1], *(df.iloc[:,0] if df.shape[1] and df.dtypes.iloc[0].kind=='O' else ())]
+    comment = any(isinstance(o, str) and o.startswith('#') for o in first)
+    df.to_csv(f, index=False, sep=_text_types[suf], header=header, quoting=csv.QUOTE_NONNUMERIC if comment else csv.QUOTE_MINIMAL)
+
 def _write(df, p):
     "A table of `_writable` to the file `p`"
     suf = table_type(p)
     if suf in _text_types:
-        with _open_text(p) as f: df.to_csv(f, index=False, sep=_text_types[suf])
+        with _open_text(p) as f: _write_text(df, f, suf)
     elif suf=='.parquet': df.to_parquet(p, index=False)
     elif suf=='.xlsx':
         if len(df)>=2**20: raise CatalogError(f"an Excel table has {2**20-1:,} rows at most, not {len(df):,}; write .csv or .parquet")
@@ -574,6 +613,7 @@ def _writable_column(o):
     if how in ('floating','mixed-integer-float','decimal'): return o.astype(float)
     if how=='boolean': return o.astype('boolean')
     if how=='integer' and (x := _exact(o, there)) is not None: return x
+    if how=='string': return o.astype(object).where(there, None)
     def _text(v): return _decoded(v) if isinstance(v, bytes) else str(v)
     return pd.Series([_text(v) if t else None for v,t in zip(o, there)], index=o.index, dtype=object)
 

@@ -7,7 +7,7 @@ __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_fiel
            'job_spec', 'check_names', 'of_targets', 'describe_recipe', 'recipe_reader', 'check_reader', 'run_lock',
            'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits', 'member_learner',
            'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back', 'Blend', 'fit_blend',
-           'student_sigma', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
@@ -28,6 +28,7 @@ from .columns import *
 from .data import *
 from .photometry import *
 from .gp import *
+from .archs import *
 from .fast import *
 from .losses import *
 from .metrics import *
@@ -79,6 +80,7 @@ def choose_recipe(
         r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
+    arch_config(r.arch, 1, 1, size=r.size) # raises where no network is called so
     if 'keep' in asked and r.gp_weight==0: raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, and this recipe measures none: leave it out, or give gp_weight")
     if r.window and r.window>=r.size: raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: give a smaller one, or a larger {option('size')}")
     return r
@@ -223,6 +225,7 @@ def of_targets(o, targets, what)->dict: # Target -> text
 def _tell_job(say, job, spec, data, device):
     recipe,side = job.recipe,data.images.shape[-1]
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
+    for o in data.notes: say(f'note: {o}')
     if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
     if recipe.members and recipe.size>side: say(f"the images are {side} px, and none is enlarged: the networks see {side} px, not {recipe.size}")
     say(f"recipe: {describe_recipe(recipe, data.reader)}")
@@ -492,16 +495,7 @@ def fit_blend(
     if weight is None: weight = .5 if n<few_held else best_weight(*map(torch.as_tensor, (a, a if b is None else b, y)))
     if spec.task!='regression': return Blend(weight, None)
     resid = (a if b is None else a+weight*(b-a))-y
-    if n>=few_held and spread.any(): return Blend(weight, [fit_err(resid[:,i], spread[:,i]) for i in range(spec.n_out)])
-    rms = np.sqrt((resid**2).mean(0)) if n else np.asarray(spec.std)
-    return Blend(weight, [[float(o*student_sigma(n)), 0.] for o in rms])
-
-def student_sigma(
-    n:int, # Residuals that an rms was taken of
-)->float:
-    "How many times that rms hold 68.27% of new residuals (Student's t with `n` degrees of freedom): 1 for many, 1.11 for 5"
-    from scipy.stats import t
-    return float(t.ppf((1+within_1sigma)/2, n)) if n else 1.
+    return Blend(weight, [held_err(resid[:,i], spread[:,i], spec.std[i]) for i in range(spec.n_out)])
 
 def cross_blend(
     a, b, spread, y, spec, weight=None, # As in `fit_blend`

@@ -4,67 +4,70 @@
 
 # %% auto #0
 __all__ = ['wcs_keys', 'SkyTurn', 'as_stored', 'south_first', 'SkyGrid', 'sky_axes', 'quiet_header', 'sky_wcs', 'sky_matrix',
-           'turned_matrix', 'north_up', 'turn_pixels', 'turned_wcs', 'sky_offsets', 'sky_difference', 'wcs_text']
+           'turned_matrix', 'north_up', 'turn_like', 'turn_pixels', 'turned_wcs', 'sky_offsets', 'sky_difference',
+           'wcs_text']
 
 # %% ../nbs/19_wcs.ipynb #0e924267
 from .imports import *
 from .core import *
 
-# %% ../nbs/19_wcs.ipynb #534f8e29
+# %% ../nbs/19_wcs.ipynb #faa01020
 import warnings
 from collections import namedtuple
+from functools import lru_cache
 
-# %% ../nbs/19_wcs.ipynb #f9fb2834
-_pairs = [(i,j) for i in (1,2,3) for j in (1,2,3)]
-_one = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
-_two = [f.format(i, j) for f in ('CD{}_{}','PC{}_{}','PC00{}00{}') for i,j in _pairs]
-wcs_keys = (*_one, *_two, 'LONPOLE', 'WCSAXES')
+# %% ../nbs/19_wcs.ipynb #b8a69c25
+_ij = [(i,j) for i in (1,2,3) for j in (1,2,3)]
+_ways = {f: frozenset(f.format(*o) for o in _ij) for f in ('CD{}_{}','PC{}_{}','PC00{}00{}')} # to write the matrix
+_of_axis = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
+wcs_keys = (*_of_axis, *(k for o in _ways.values() for k in sorted(o)), 'LONPOLE', 'WCSAXES')
 
 _round = ('TAN','SIN','ZEA','ARC','STG','TPV','TNX','ZPN') # Projections around a point: there its matrix is that of the sky
 
 class _Odd(Exception): "A header that is left to astropy"
 
-def _number(c, k, default=0.):
-    "The value of `k` among the cards `c`, which may be text"
-    v = c.get(k, default)
-    return float(v.replace('D', 'E') if isinstance(v, str) else v)
+def sky_axes(
+    c, # Cards: a dict, or a header
+)->tuple: # Of FITS, counted from 1; () where there are none
+    "The axes of longitude and latitude"
+    return _sky_axes(*(str(c.get(k, '')) for k in ('CTYPE1','CTYPE2','CTYPE3')))
 
-def sky_axes(c)->tuple: # Of FITS, counted from 1; () where there are none
-    "The axes of longitude and latitude among the cards `c`"
-    kinds = {i: str(c.get(f'CTYPE{i}', ''))[:4].upper() for i in (1,2,3)}
-    lon = [i for i,k in kinds.items() if k.startswith('RA') or k[1:4]=='LON']
-    lat = [i for i,k in kinds.items() if k.startswith('DEC') or k[1:4]=='LAT']
+@lru_cache
+def _sky_axes(*kinds):
+    lon = [i for i,k in enumerate(kinds, 1) if k[:2]=='RA' or k[1:4]=='LON']
+    lat = [i for i,k in enumerate(kinds, 1) if k[:3]=='DEC' or k[1:4]=='LAT']
     return (lon[0],lat[0]) if len(lon)==len(lat)==1 else ()
 
-# %% ../nbs/19_wcs.ipynb #fa4be37c
-def _matrix(c, lon, lat):
-    "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel"
-    x,y = sorted((lon,lat))
-    kinds = {k for k in ('CD','PC','PC00') if any(k+(f'{i}_{j}' if k!='PC00' else f'{i}00{j}') in c for i,j in _pairs)}
-    if len(kinds)>1: raise _Odd
-    k = first(kinds)
-    if k=='CD': return tuple(tuple(_number(c, f'CD{i}_{j}') for j in (x,y)) for i in (lon,lat))
-    d = {i: _number(c, f'CDELT{i}', 1.) for i in (lon,lat)}
-    if k: return tuple(tuple(d[i]*_number(c, f'PC{i}_{j}' if k=='PC' else f'PC00{i}00{j}', i==j) for j in (x,y)) for i in (lon,lat))
-    if any(f'CROTA{i}' in c for i in (1,2,3)): raise _Odd
-    return tuple(tuple(d[i]*(i==j) for j in (x,y)) for i in (lon,lat))
+# %% ../nbs/19_wcs.ipynb #e1d09552
+_cd,_pc,_pc00 = (tuple(f.format(i, j) for i,j in ((1,1),(1,2),(2,1),(2,2))) for f in _ways)
 
-def _is_simple(c, lon, lat):
-    "Is the matrix of `c` that of the sky, wherever in the image?"
-    kinds = [str(c[f'CTYPE{i}']).strip() for i in (lon,lat)]
-    units = {str(c.get(f'CUNIT{i}', '')).strip() or 'deg' for i in (lon,lat)}
-    return (kinds[0][:5]=='RA---' and kinds[1][:5]=='DEC--' and kinds[0][5:8]==kinds[1][5:8] and kinds[0][5:8] in _round
-            and units=={'deg'} and _number(c, 'LONPOLE', 180.)==180)
+def _matrix(c, lon, lat):
+    "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel; both on the first two axes"
+    ways = [keys for keys,rare in ((_cd,_ways['CD{}_{}']), (_pc,_ways['PC{}_{}']), (_pc00,_ways['PC00{}00{}'])) if keys[0] in c or not rare.isdisjoint(c)]
+    if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2)): raise _Odd
+    if ways and ways[0] is _cd: m = [float(c.get(k, 0)) for k in _cd]
+    else:
+        m = [float(c.get(k, d)) for k,d in zip(ways[0], (1,0,0,1))] if ways else [1.,0.,0.,1.]
+        a,b = float(c.get('CDELT1', 1)),float(c.get('CDELT2', 1))
+        m = [m[0]*a, m[1]*a, m[2]*b, m[3]*b]
+    m = ((m[0],m[1]),(m[2],m[3]))
+    return m if lon<lat else m[::-1]
+
+@lru_cache
+def _is_simple(lon, lat, unit1, unit2, pole):
+    "Is the matrix that of the sky, wherever in the image?"
+    return (lon[:5]=='RA---' and lat[:5]=='DEC--' and lon[5:8]==lat[5:8] and lon[5:8] in _round
+            and {unit1.strip(),unit2.strip()}<={'','deg'} and float(pole)==180)
 
 def _drift(c, m, lon, lat, nx, ny):
     "Degrees by which north turns between the point of reference and the middle of the image, at most"
-    x,y = sorted((lon,lat))
-    dx,dy = (nx+1)/2-_number(c, f'CRPIX{x}'),(ny+1)/2-_number(c, f'CRPIX{y}')
-    r = math.hypot(*(a*dx+b*dy for a,b in m))
-    edge = abs(_number(c, f'CRVAL{lat}'))+r
-    return r*math.tan(math.radians(edge)) if edge<89 and r<5 else 90
+    dx,dy = (nx+1)/2-float(c.get('CRPIX1', 0)),(ny+1)/2-float(c.get('CRPIX2', 0))
+    (a,b),(p,q) = m
+    r = math.hypot(a*dx+b*dy, p*dx+q*dy)
+    edge = abs(float(c.get(f'CRVAL{lat}', 0)))+r
+    return r*math.tan(math.radians(edge)) if edge<89 and r<5 else 90.
 
-# %% ../nbs/19_wcs.ipynb #9566d785
+# %% ../nbs/19_wcs.ipynb #1e936166
 @contextmanager
 def quiet_header():
     "Header cards that break the standard are common, and harmless here: astropy does not warn of them"
@@ -103,26 +106,27 @@ def sky_matrix(
     hdr=None, # A function that gives the whole header, for astropy
 )->tuple: # ((east to the right, east along), (north to the right, north along)), degrees a pixel; None without a valid WCS
     "How the pixels lie on the sky in the middle of the image"
-    if not sky_axes(c): return None
-    lon,lat = sky_axes(c)
+    if not (axes := sky_axes(c)): return None
+    lon,lat = axes
+    kind = [str(c.get(k, '')) for k in (f'CTYPE{lon}',f'CTYPE{lat}','CUNIT1','CUNIT2')]
     try:
-        if _is_simple(c, lon, lat):
+        if 3 not in axes and _is_simple(*kind, c.get('LONPOLE', 180)):
             m = _matrix(c, lon, lat)
             if _drift(c, m, lon, lat, nx, ny) + _tilt(m)<44: return m
     except (_Odd,ValueError,TypeError,OverflowError): pass
     return _measured(hdr(), sorted((lon,lat)), nx, ny)
 
-# %% ../nbs/19_wcs.ipynb #cd44acc3
+# %% ../nbs/19_wcs.ipynb #2c1e9fd9
 SkyTurn = namedtuple('SkyTurn', 'swap left up') # Rows and columns change places; then columns are turned over; then rows
 as_stored,south_first = SkyTurn(False, False, False),SkyTurn(False, False, True)
-_turns = sorted((SkyTurn(*o) for o in np.ndindex(2,2,2)), key=lambda o: o!=south_first)
-_turns = [SkyTurn(*map(bool, o)) for o in _turns]
+_turns = [SkyTurn(*map(bool, o)) for o in np.ndindex(2,2,2)]
 _atlas = ((-1,0),(0,-1)) # One pixel to the right goes west, one down south
 
 def _unit(m):
     "`m` with each pixel axis as long as the other"
-    l = [math.hypot(*o) or 1. for o in zip(*m)]
-    return tuple(tuple(v/s for v,s in zip(o, l)) for o in m)
+    (a,b),(c,d) = m
+    x,y = math.hypot(a, c) or 1.,math.hypot(b, d) or 1.
+    return (a/x,b/y),(c/x,d/y)
 
 def turned_matrix(
     m, # As `sky_matrix` gives it
@@ -132,21 +136,31 @@ def turned_matrix(
     if turn.swap: m = tuple(o[::-1] for o in m)
     return tuple((-a if turn.left else a, -b if turn.up else b) for a,b in m)
 
+@lru_cache
 def north_up(
     m, # As `sky_matrix` gives it; None: not known
-    like=_atlas, # The matrix to come close to; by default north up and east to the left
 )->SkyTurn:
-    "The turn that brings pixels closest to an atlas, or to those of another image"
+    "The turn that brings pixels closest to an atlas"
+    if m is None: return south_first
+    (a,b),(c,d) = _unit(m)
+    swap = bool(abs(b)+abs(c)>abs(a)+abs(d)+1e-6) # at 45 degrees rounding does not decide
+    return SkyTurn(swap, bool((b if swap else a)>0), bool((c if swap else d)>0))
+
+def turn_like(
+    m, # As `sky_matrix` gives it; None: not known
+    like, # The matrix of an image that is turned
+)->SkyTurn:
+    "The turn that brings pixels closest to those of another image"
     if m is None: return south_first
     m,like = _unit(m),_unit(like)
     def fit(t): return sum(a*b for p,q in zip(turned_matrix(m, t), like) for a,b in zip(p, q))
-    best = max(map(fit, _turns))
-    return next(o for o in _turns if fit(o)>best-1e-6) # at 45 degrees rounding does not decide
+    return max(_turns, key=fit)
 
+@lru_cache
 def _tilt(m):
     "Degrees from the nearest of the eight ways"
-    t = _unit(turned_matrix(m, north_up(m)))
-    return math.degrees(math.acos(min(max(-(t[0][0]+t[1][1])/2, -1), 1)))
+    (a,b),(c,d) = _unit(m)
+    return math.degrees(math.acos(min(max(abs(b)+abs(c), abs(a)+abs(d))/2, 1)))
 
 def turn_pixels(
     x, # Array (..., y, x) as the file has it
@@ -156,7 +170,7 @@ def turn_pixels(
     if turn.swap: x = x.swapaxes(-1, -2)
     return x[..., ::-1 if turn.up else 1, ::-1 if turn.left else 1]
 
-# %% ../nbs/19_wcs.ipynb #c7a284f0
+# %% ../nbs/19_wcs.ipynb #dc0669fa
 SkyGrid = namedtuple('SkyGrid', 'turn nx ny axes', defaults=[(1,2)]) # How pixels were turned, the size in the file, and its axes of the sky
 
 def turned_wcs(
@@ -174,7 +188,7 @@ def turned_wcs(
     w2,h2 = (grid.ny,grid.nx) if t.swap else (grid.nx,grid.ny)
     far = np.array([w2-1 if t.left else 0, h2-1 if t.up else 0])
     sip,crpix = w.sip,back.T@(w.wcs.crpix-1) + far
-    name = 'cd' if w.wcs.has_cd() else 'pc'
+    name = 'cd' if w.wcs.has_cd() and not w.wcs.has_pc() else 'pc' # a header with both means PC
     m = (w.wcs.cd if name=='cd' else w.wcs.get_pc())@back/s
     w.wcs.crpix = (crpix + .5 - [x0,y0])*s + .5
     setattr(w.wcs, name, m)

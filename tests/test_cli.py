@@ -85,6 +85,34 @@ def test_damaged_images_become_rows_with_a_status(survey, trained, tmp_path):
     r = galfast('train', d/'catalog.csv', '--images', images, '--target', 'metallicity', '--out', tmp_path/'s', '--on-error', 'skip', *tiny)
     assert r.returncode==0 and len(pd.read_csv(tmp_path/'s/skipped.csv'))==4
 
+def test_nothing_predicted_is_no_success(survey, trained, tmp_path):
+    d,df = survey
+    df[['objID']].assign(objID='x'+df.objID).to_csv(tmp_path/'c.csv', index=False)
+    r = galfast('predict', trained, tmp_path/'c.csv', '--images', d/'images', '--out', tmp_path/'p.csv')
+    assert r.returncode==1 and '0 of 40 galaxies predicted' in r.stdout and '40 not: no image' in r.stdout and 'no image' in r.stderr
+    assert pd.read_csv(tmp_path/'p.csv').metallicity_pred.isna().all()
+
+def test_training_galaxies_are_named(survey, trained, tmp_path):
+    d,_ = survey
+    r = galfast('predict', trained, d/'catalog.csv', '--images', d/'images', '--out', tmp_path/'p.csv', '--no-tta')
+    assert '40 of these 40 galaxies were learned from' in r.stdout
+    before = (tmp_path/'p.csv').read_bytes()
+    r = galfast('predict', trained, d/'catalog.csv', '--images', d/'images', '--out', tmp_path/'p.csv')
+    assert r.returncode==2 and '--overwrite' in r.stderr and (tmp_path/'p.csv').read_bytes()==before
+
+@pytest.mark.skipif(os.name!='posix', reason='signals')
+@pytest.mark.parametrize('sig,code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_prediction_that_is_ended_leaves_nothing(survey, trained, tmp_path, sig, code):
+    d,df = survey
+    pd.concat([df[['objID']]]*400).to_csv(tmp_path/'c.csv', index=False)
+    (tmp_path/'o').mkdir()
+    p = subprocess.Popen([exe, 'predict', trained, tmp_path/'c.csv', '--images', d/'images', '--out', tmp_path/'o/p.csv'], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path/'o').iterdir()) and p.poll() is None: time.sleep(.01)
+    p.send_signal(sig)
+    err = p.communicate()[1]
+    assert p.returncode==code and f'--out {tmp_path}/o/p.csv' in err and 'Traceback' not in err, err
+    assert not list((tmp_path/'o').iterdir())
+
 def mistakes(d, run):
     cat,images = d/'catalog.csv',d/'images'
     train = lambda *a: ('train', *a, '--out', d/'never')
@@ -164,3 +192,6 @@ def test_fits_cubes_from_the_command_line(tmp_path):
     assert r.returncode==0, r.stderr
     r = galfast('predict', tmp_path/'run', tmp_path/'catalog.csv', '--images', images, '--out', tmp_path/'p.csv')
     assert r.returncode==0 and '24 of 24' in r.stdout
+    jpg = sim_survey(tmp_path/'jpg', 4, size=40)
+    r = galfast('predict', tmp_path/'run', tmp_path/'jpg/catalog.csv', '--images', tmp_path/'jpg/images', '--out', tmp_path/'q.csv')
+    assert r.returncode==2 and 'learned from FITS' in r.stderr and len(jpg)==4

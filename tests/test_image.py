@@ -144,7 +144,7 @@ def test_file_a_band_shapes(tmp_path):
     _write(tmp_path/'c_g.fits', np.ones((2,5,5))); _write(tmp_path/'c_r.fits', np.ones((2,5,5)))
     with pytest.raises(ImageError, match='4 bands in 2 files'): read_fits(tmp_path/'c_{band}.fits', 'gr')
 
-@pytest.mark.parametrize('val', [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize('val', [np.nan, np.inf, -np.inf])
 def test_nan(tmp_path, val):
     x = rng.normal(5, 1, size=(2,6,6)); x[1,0,0] = val
     p = _write(tmp_path/'a.fits', x)
@@ -357,7 +357,7 @@ def test_crop_resize_too_small():
 expected = {
     'abell2670/*band.fits': (1,256,256), 'hsc/Cut_HSC1.fits': (5,50,50), 'hsc/Cut_HST1.fits': (1,250,250),
     'hst/AEGIS_*_01.fits': (1,46,70), 'hst/AEGIS_*_02.fits': (1,44,39), 'hst/M51_int16.fits': (1,512,512),
-    'legacysurvey_dr9/grz_cube.fits': (3,256,256), 'sdss_frame/frame*.bz2': (1,100,100), 'sdss_reprojected/*.bz2': (1,496,682),
+    'legacysurvey_dr9/grz_cube.fits': (3,256,256), 'sdss_frame/frame*.bz2': (1,100,100), 'sdss_reprojected/*.bz2': (1,682,496),
     'sn2006bh/DES_?.fits': (1,241,241), 'sn2006bh/PS1_?.fits': (1,240,240), 'sn2006bh/SDSS_?.fits': (1,240,240)}
 
 @needs_real
@@ -385,7 +385,7 @@ def test_real_bands():
     assert read_fits(real/'legacysurvey_dr9/grz_cube.fits', 'zg')[1]==['z','g']
     p = real/'sdss_reprojected'
     x,b,_ = read_fits(p/'reprojected_sdss_{band}.fits.bz2', 'irg')
-    assert b==list('irg') and x.shape==(3,496,682)
+    assert b==list('irg') and x.shape==(3,682,496) # stored on its side
     np.testing.assert_array_equal(x, read_fits([p/f'reprojected_sdss_{k}.fits.bz2' for k in 'irg'], 'irg')[0])
     with pytest.raises(ImageError, match='no band r; it has g'): read_fits(p/'reprojected_sdss_r.fits.bz2', 'r') # its header is wrong
     assert read_fits(p/'reprojected_sdss_r.fits.bz2', 'r', names='r')[1]==['r']
@@ -407,27 +407,30 @@ def plain_kinds():
     "Headers and data that a plain image can have, and some that must be left to astropy"
     rng = np.random.default_rng(0)
     for dt in ('u1','>i2','>i4','>f4','>f8'):
-        for shape in ((5,7), (1,5,7), (3,5,7)): yield f'{dt}{len(shape)}{shape[0]}',rng.integers(0, 99, shape).astype(dt),{}
-    x = rng.normal(size=(3,5,7)).astype('>f4')
+        for shape in ((5,7), (1,5,7), (3,19,17)): yield f'{dt}{len(shape)}{shape[0]}',rng.integers(0, 99, shape).astype(dt),{}
+    x = rng.normal(size=(3,19,17)).astype('>f4')
     yield 'bands',x,dict(BANDS='grz', BAND0='g', BAND1='r', BAND2='z')
     yield 'long',x,{f'KEY{i}': i for i in range(90)}
     yield 'text',x,dict(FILTER="it's / not", OBJECT='x'*200)
+    yield 'turned',x,dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CRVAL1=150., CRVAL2=2., CRPIX1=9., CRPIX2=9., CD1_1=0., CD1_2=1e-4, CD2_1=1e-4, CD2_2=0., BAND0='g', BAND1='r', BAND2='z')
+    yield 'asinh',x,dict(BSOFTEN=30., BOFFSET=5.)
     yield 'nan',np.where(rng.random(x.shape)<.1, np.nan, x).astype('>f4'),{}
 
 @pytest.mark.parametrize('name,x,head', list(plain_kinds()), ids=lambda o: o if isinstance(o, str) else '')
 def test_the_short_way_reads_as_astropy_does(name, x, head, tmp_path):
-    from galfast.image import _read_one,_read_plain
+    from galfast.image import _read_parts,_read_plain,_Turning
     fits.PrimaryHDU(x, fits.Header(head)).writeto(tmp_path/'a.fits')
-    got = _read_plain(tmp_path/'a.fits')
+    got = _read_plain(tmp_path/'a.fits', _Turning())
     assert got is not None
-    want = _read_one(tmp_path/'a.fits', [0]) # a list of HDUs goes astropy's way
+    want, = _read_parts(tmp_path/'a.fits', [0], _Turning()) # a list of HDUs goes astropy's way
+    assert got.grid==want.grid and got.placed==want.placed==(name=='turned')
     np.testing.assert_array_equal(got[0], want[0])
     assert got[0].dtype==np.float32 and got[0].flags.c_contiguous and (got[1]==want[1] or want[1]==['PRIMARY'])
     assert {k: v for k,v in got[2].items() if k!='EXTEND'}=={k: v for k,v in want[2].items() if k!='EXTEND'}
 
 @pytest.mark.parametrize('what', ['scaled','blank','unsigned','extension','gz','short','groups','no end'])
 def test_the_rest_is_left_to_astropy(what, tmp_path):
-    from galfast.image import _read_plain
+    from galfast.image import _read_plain,_Turning
     f,x = tmp_path/('a.fits.gz' if what=='gz' else 'a.fits'),np.arange(35, dtype='>i2').reshape(5,7)
     h = fits.PrimaryHDU(np.arange(35, dtype=np.uint16).reshape(5,7) if what=='unsigned' else x if what!='extension' else None)
     if what=='scaled': h.header['BSCALE'] = 2.
@@ -437,7 +440,150 @@ def test_the_rest_is_left_to_astropy(what, tmp_path):
     b = f.read_bytes()
     if what=='short': f.write_bytes(b[:2900])
     if what=='no end': f.write_bytes(b[:2880].replace(b'END', b'XYZ')+b[2880:])
-    assert _read_plain(f) is None
+    assert _read_plain(f, _Turning()) is None
     if what not in ('short','no end','groups'): assert read_fits(f)[0].shape==(1,5,7)
     else:
         with pytest.raises(ImageError): read_fits(f)
+
+# What a header says of the pixels
+
+a_ps1 = 2.5/np.log(10) # Waters et al. 2020: flux = BOFFSET + BSOFTEN (exp(v/a) - exp(-v/a))
+
+@pytest.mark.parametrize('how', ['plain','gz','hdu','fz','int16'])
+def test_asinh_stacks_are_made_linear(tmp_path, how):
+    soft,off = 30.,5.
+    flux = rng.normal(0, 20, (20,24))+4000*np.exp(-np.hypot(*(np.mgrid[:20,:24]-10))/3)
+    v = (a_ps1*np.arcsinh((flux-off)/(2*soft))).astype('f4')
+    v[3,4] = np.nan
+    h,f = fits.Header([('BSOFTEN',soft), ('BOFFSET',off), ('HIERARCH FPA.FILTER','g.00000')]),tmp_path/('a.fits.gz' if how=='gz' else 'a.fits')
+    if how=='int16': # BSCALE and BZERO come first
+        u = fits.PrimaryHDU(np.nan_to_num(v), h); u.scale('int16', bscale=6e-4, bzero=1.); u.header['BLANK'] = -32768
+        u.data[3,4] = -32768
+        u.writeto(f)
+    elif how in ('plain','gz'): fits.PrimaryHDU(v, h).writeto(f)
+    else: fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(v, h) if how=='hdu' else fits.CompImageHDU(v, h, quantize_level=0, compression_type='GZIP_1')]).writeto(f)
+    x,bands,_ = read_fits(f, nan='keep')
+    want = off + soft*(np.exp(v.astype(float)/a_ps1)-np.exp(-v.astype(float)/a_ps1))
+    np.testing.assert_allclose(x[0,::-1], want, rtol=1e-3 if how=='int16' else 1e-6, atol=.1 if how=='int16' else 1e-5)
+    assert bands==['g'] and np.isnan(x[0,-4,4]) and np.isnan(x).sum()==1
+
+def test_pixels_that_are_no_fluxes_are_named(tmp_path):
+    x = np.full((8,9), 22.5, 'f4')
+    for unit in ('mag','mag/arcsec**2','MAG','log(W)','dex','mmag'):
+        for f in ('a.fits','a.fits.gz'):
+            with pytest.raises(ImageError, match='a.fits.*no fluxes .BUNIT'): read_fits(_write(tmp_path/f, x, fits.Header([('BUNIT',unit)])))
+    for unit in ('nanomaggy','maggies','nmgy','electrons/s','','Jy','1E-17 erg/s/cm2'): read_fits(_write(tmp_path/'a.fits', x, fits.Header([('BUNIT',unit)])))
+    for bad in (dict(BSOFTEN='no', BOFFSET=0.), dict(BSOFTEN=0., BOFFSET=1.)):
+        with pytest.raises(ImageError, match='BSOFTEN and BOFFSET'): read_fits(_write(tmp_path/'a.fits', x, fits.Header(list(bad.items()))))
+    with pytest.raises(ImageError, match='BSOFTEN.*reach 2.25e.*take the two cards out'):
+        read_fits(_write(tmp_path/'a.fits', x*1000, fits.Header([('BSOFTEN',30.), ('BOFFSET',5.)])))
+
+@pytest.mark.parametrize('k', [1e300, 1e40, 1e-60])
+def test_64_bits_that_32_do_not_hold(tmp_path, k):
+    x = rng.normal(5, 1, (6,6))
+    for f in ('a.fits','a.fits.gz'):
+        with pytest.raises(ImageError, match='beyond what 32 bits hold'): read_fits(_write(tmp_path/f, x*k))
+    for ok in (1e-30, 1e30): np.testing.assert_allclose(read_fits(_write(tmp_path/'b.fits', x*ok))[0][0,::-1]/ok, x, rtol=1e-6)
+
+# Which axis is that of the bands
+
+@pytest.mark.parametrize('shape', [(48,48,3), (48,40,3), (1,48,40,3), (48,40,3,1), (48,40,12), (48,40,1), (48,1,40,3)])
+def test_bands_last(tmp_path, shape):
+    x = rng.normal(size=shape).astype('f4')
+    o = read_fits(_write(tmp_path/'a.fits', x))[0]
+    want = x.squeeze() if shape[-1]!=1 or shape[-2]==3 else x.squeeze()[...,None]
+    np.testing.assert_array_equal(o, np.moveaxis(want, -1, 0)[:,::-1])
+
+@pytest.mark.parametrize('shape', [(3,48,48), (48,40,40), (1,3,48,40), (3,1,48,40), (40,48,56), (1,1,48,40), (46,70,60)])
+def test_bands_first(tmp_path, shape):
+    x = rng.normal(size=shape).astype('f4')
+    s = x.squeeze()
+    np.testing.assert_array_equal(read_fits(_write(tmp_path/'a.fits', x))[0], s.reshape(-1, *s.shape[-2:])[:,::-1])
+
+def test_a_header_knows_the_axis_of_the_bands(tmp_path):
+    x = rng.normal(size=(5,48,3)).astype('f4')
+    with pytest.raises(ImageError, match='a.fits: which axis of 5 x 48 x 3'): read_fits(_write(tmp_path/'a.fits', x))
+    first,last = x[:,::-1],np.moveaxis(x, -1, 0)[:,::-1]
+    for h,want in ((dict(BANDS='grizy'),first), (dict(BANDS='gri'),last), (dict(BAND1='g', BAND2='r', BAND3='i'),last), (dict(BANDS='g,r,i'),last),
+                   (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CTYPE3='WAVE'),first), (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN'),first),
+                   (dict(CTYPE1='FILTER', CTYPE2='RA---TAN', CTYPE3='DEC--TAN'),last), (dict(CTYPE2='RA---TAN', CTYPE3='DEC--TAN'),last)):
+        np.testing.assert_array_equal(read_fits(_write(tmp_path/'a.fits', x, fits.Header(list(h.items()))))[0], want)
+    _write(tmp_path/'a.fits', x)
+    np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', names='gri')[0], last)
+    np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', 'grizy')[0], first)
+    y,copied = rng.normal(size=(48,48,3)).astype('f4'),fits.Header([('CTYPE1','RA---TAN'), ('CTYPE2','DEC--TAN')])
+    with pytest.raises(ImageError, match='looks like an image with the bands last, but its WCS'): read_fits(_write(tmp_path/'a.fits', y, copied))
+    np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', names='gri')[0], np.moveaxis(y, -1, 0)[:,::-1])
+    o,b,_ = read_fits(_write(tmp_path/'a.fits', y, fits.Header([('BANDS','gri')])), 'ig')
+    np.testing.assert_array_equal(o, np.moveaxis(y, -1, 0)[[2,0],::-1])
+
+# Filters: wavelengths in micrometres from the handbooks of the telescopes
+
+microns = {'F070W': .70, 'F090W': .90, 'F115W': 1.15, 'F140M': 1.40, 'F150W': 1.50, 'F150W2': 1.5, 'F182M': 1.82, 'F200W': 2.00, 'F277W': 2.77, 'F322W2': 3.22, 'F356W': 3.56,
+           'F444W': 4.44, 'F480M': 4.80, 'F560W': 5.6, 'F770W': 7.7, 'F1000W': 10., 'F1130W': 11.3, 'F2550W': 25.5, # Webb
+           'F218W': .218, 'F225W': .225, 'F275W': .275, 'F300W': .300, 'F336W': .336, 'F390W': .390, 'F438W': .438, 'F450W': .45, 'F435W': .435, 'F475W': .475, 'F555W': .555,
+           'F606W': .606, 'F775W': .775, 'F814W': .814, 'F850LP': .85, 'F200LP': .2, 'F350LP': .35, 'F098M': .98, 'F105W': 1.05, 'F110W': 1.10, 'F125W': 1.25,
+           'F140W': 1.40, 'F160W': 1.60, 'F205W': 2.05, 'F170W': .17, 'F062': .62, 'F213': 2.13} # Hubble, Roman
+
+def test_numbered_filters():
+    for k,v in microns.items():
+        for name in (k, k.lower(), f'NIRCAM.{k}', f'HST/ACS_WFC.{k}'): assert band_wavelength(name)==pytest.approx(1000*v), name
+    assert band_wavelength('F410M')==4100 and band_wavelength('F410M', telescope='HST')==410 and band_wavelength('F410M', ['F225W','F410M'])==410
+
+@pytest.mark.parametrize('names', ['g r i z y', 'u g r i z', 'DECam g,DECam r,DECam z', 'HSC-G,HSC-R2,HSC-I2,HSC-Z,HSC-Y', 'u.MP9301,g.MP9401,r.MP9601,i.MP9702,z.MP9801', 'SDSS g,SDSS r,SDSS i',
+                                   'ps1 g,ps1 r,ps1 i,ps1 z,ps1 y', 'U B V R I', 'Johnson B,Johnson V,Bessell R,Cousins I', 'VIS,NISP Y,NISP J,NISP H', 'VIS Y J H', 'J H Ks', 'J H K',
+                                   'FUV,NUV,u,g,r,i,z,J,H,Ks,W1,W2,W3,W4', 'W1,CH1,CH2,W2,CH3,CH4', 'fuv nuv', 'Y J H Ks', 'UVW2,UVM2,UVW1,U,B,V', 'G R I Z Y', "g' r' i'", 'g_sdss,r_sdss',
+                                   'J0378,J0395,J0515,J0660,J0861', 'NB0387,g,NB0816,NB0921', 'F336W,F410M,F438W,F606W', 'F606W,F814W,F115W,F160W,F277W,F410M,F444W'])
+def test_filters_in_order(names):
+    names = names.split(',') if ',' in names else names.split()
+    nm = [band_wavelength(o, names) for o in names]
+    assert None not in nm and nm==sorted(nm) and len(set(nm))==len(nm), dict(zip(names, nm))
+
+@pytest.mark.parametrize('names,order', [(['F115W','F200W','F444W'],'BGR'), (['F200W','F356W','F150W'],'GRB'), (['F814W','F160W','F606W'],'GRB'), (['F410M','F275W','F606W'],'GBR'), (list('gri'),'BGR')])
+def test_colours_follow_the_wavelength(names, order):
+    for i,c in enumerate(order):
+        x = np.random.default_rng(0).normal(0, 1, (3,60,60))
+        x[i] += 100*np.exp(-np.hypot(*(np.mgrid[:60,:60]-30))/4)
+        assert 'RGB'[rgb_image(x, names)[30,30].argmax()]==c, (names,i)
+
+# Units carry no information
+
+powers = [2.**-99, 2.**-30, 2.**40, 2.**99]
+others = [1e-30, 3.7e-17, 1e-9, 1e9, 2.3e19, 1e30]
+
+@pytest.mark.parametrize('seed', range(3))
+def test_units_do_not_matter(seed):
+    r = np.random.default_rng(seed)
+    x = (r.normal(.3, .02, (2,3,40,41))+np.exp(-np.hypot(*(np.mgrid[:40,:41]-20))/5)*[[[[1]],[[3]],[[.2]]]]).astype('f4')
+    x[0,0,:2] = 0
+    ways = dict(level=lambda x,k: sky_stats(x)[0].numpy()/k, noise=lambda x,k: sky_stats(x, border=5)[1].numpy()/k, mean=lambda x,k: np.array(image_stats(x)[0])/k,
+                std=lambda x,k: np.array(image_stats(x)[1])/k, stamp=lambda x,k: StampTfm()(TensorImage(x)).numpy(), background=lambda x,k: SubtractBackground()(TensorImage(x)).numpy()/np.float32(k),
+                minmax=lambda x,k: MinMaxTfm.from_images(x)(TensorImage(x)).numpy(), asinh=lambda x,k: AsinhTfm(.1*k)(TensorImage(x)).numpy(),
+                asinh_std=lambda x,k: np.array(image_stats(x, AsinhTfm(.1*k))))
+    want = {n: f(x, 1.) for n,f in ways.items()}
+    rgb = {how: rgb_image(x[0], how=how).astype(int) for how in ('asinh','lupton')}
+    for k in powers+others:
+        for n,f in ways.items():
+            got = f((x.astype(float)*k).astype('f4'), k)
+            if k in powers and 'asinh' not in n: np.testing.assert_array_equal(got, want[n], err_msg=f'{n} {k}')
+            else: np.testing.assert_allclose(got, want[n], rtol=1e-4, atol=1e-5, err_msg=f'{n} {k}')
+        for how in rgb: assert np.abs(rgb_image(x[0].astype(float)*k, how=how)-rgb[how]).max()<=(0 if k in powers else 1)
+
+def test_sky_stats_beyond_32_bits():
+    x = rng.normal(10, 2, (60,61))
+    for k in (1e-200, 1e200): np.testing.assert_allclose([o/k for o in sky_stats(x*k)], [o for o in sky_stats(x)], rtol=1e-6)
+    assert sky_stats(x)[0].dtype==torch.float64 and sky_stats(x.astype('f4'))[0].dtype==torch.float32 and sky_stats(x.astype('u1'))[0].dtype==torch.float32
+
+@pytest.mark.parametrize('v', [.1, 1/3, 1e-30, 1e30, -7.7, 0.])
+def test_a_constant_band_has_no_scatter(v):
+    x = np.full((3,2,7,9), v)
+    assert image_stats(x)==([v]*2,[0.]*2) and image_stats([*x, *x])==([v]*2,[0.]*2)
+    med,sd = sky_stats(x)
+    assert (med==torch.tensor(v)).all() and sd.max()<=abs(v)*1e-7
+    assert np.isfinite(rgb_image(x[0])).all() and (StampTfm()(TensorImage(x)).abs()<1).all()
+
+def test_minmax_of_a_narrow_range():
+    x = (1e4+np.linspace(0, 1, 50)).reshape(1,5,10)
+    t = MinMaxTfm.from_images(x)
+    y = t(TensorImage(torch.from_numpy(x)))
+    np.testing.assert_allclose([y.min(),y.max()], [0,1], atol=1e-2)

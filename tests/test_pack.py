@@ -46,7 +46,7 @@ def test_no_missing_pixels_no_mask(tmp_path):
 
 def test_sizes_that_differ(tmp_path):
     files = photos(tmp_path/'i', 4)
-    Image.new('RGB', (30,24)).save(files[2])
+    Image.effect_noise((30,24), 50).convert('RGB').save(files[2])
     _,errs = pack_images(files, tmp_path/'pack', ImageReader()).view(files)
     assert list(errs)==[2] and '30 x 24 px' in errs[2]
     x,errs = pack_images(files, tmp_path/'p2', ImageReader(crop=20)).view(files)
@@ -83,19 +83,19 @@ def test_killed_and_gone_on_with(tmp_path):
     assert 0<ImagePack(tmp_path/'pack').n<3000
     assert start(tmp_path/'i', tmp_path/'pack').wait()==0
     check(sorted((tmp_path/'i').glob('*.jpg')), tmp_path/'pack')
-    assert len(log.read_text().split())<3000+1000+50 # no more than the part under way was decoded twice
+    assert len(log.read_text().split())<3000+1000+70 # no more than the part under way was decoded twice
 
 def test_two_at_once(tmp_path):
     photos(tmp_path/'i', 600, 8)
     ps = [start(tmp_path/'i', tmp_path/'pack') for _ in range(2)]
     assert [p.wait() for p in ps]==[0,0]
     check(sorted((tmp_path/'i').glob('*.jpg')), tmp_path/'pack')
-    assert len((tmp_path/'pack.log').read_text().split())<=602 # the second found it done
+    assert len((tmp_path/'pack.log').read_text().split())<=610 # nine are looked at first; the second found it done
 
 def test_changed_added_and_gone(tmp_path):
     files,read = photos(tmp_path/'i', 5),ImageReader()
     pack_images(files, tmp_path/'pack', read)
-    Image.new('RGB', (24,24), (255,0,0)).save(files[3]); os.utime(files[3], (1,1))
+    Image.fromarray(np.r_[np.full((20,24,3), (255,0,0)), np.full((4,24,3), (255,255,0))].astype('u1')).save(files[3]); os.utime(files[3], (1,1))
     files[0].unlink()
     more = files+[tmp_path/'i'/'9.jpg']
     shutil.copy(files[1], more[-1])

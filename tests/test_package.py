@@ -69,3 +69,43 @@ def test_project_needs_no_network_to_describe_itself():
 def test_saved_outputs_are_fit_to_be_kept(p):
     from tidy_outputs import check
     assert not check(json.loads(p.read_text())), 'run `make outputs`'
+
+def shown(c):
+    "Is `c` a code cell that readers see?"
+    return c['cell_type']=='code' and not any(o.startswith('#| hide') for o in ''.join(c['source']).splitlines())
+
+@pytest.mark.parametrize('p', sorted((root/'nbs'/'tutorials').glob('*.ipynb')), ids=lambda p: p.stem)
+def test_tutorials_fit_a_page(p):
+    "Longer lines of code run off the page"
+    lines = [o for c in json.loads(p.read_text())['cells'] if shown(c) for o in ''.join(c['source']).splitlines()]
+    assert not [o for o in lines if len(o)>88]
+
+@pytest.mark.parametrize('p', sorted((root/'nbs').rglob('*.ipynb')), ids=lambda p: p.stem)
+def test_notebooks_are_not_heavy(p): assert p.stat().st_size<600_000, 'fewer or smaller pictures'
+
+def test_star_import_says_nothing():
+    o = subprocess.run([sys.executable, '-W', 'default', '-c', 'from galfast import *'], check=True, cwd=root, capture_output=True, text=True)
+    assert (o.stdout,o.stderr)==('','')
+
+def at_import(tree):
+    "Calls that run when a module is imported, but for those within `warnings.catch_warnings()`"
+    for o in ast.iter_child_nodes(tree):
+        if isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.Lambda)): continue
+        if isinstance(o, ast.With) and any('catch_warnings' in ast.unparse(i) for i in o.items): continue
+        if isinstance(o, ast.Call): yield ast.unparse(o.func)
+        yield from at_import(o)
+
+def test_at_import():
+    code = """
+import warnings
+if True: warnings.filterwarnings('ignore')
+with warnings.catch_warnings(): warnings.simplefilter('ignore')
+class A: print('a')
+def f(): print('b')
+"""
+    assert list(at_import(ast.parse(code)))==['warnings.filterwarnings','print']
+
+@pytest.mark.parametrize('p', pys, ids=lambda p: p.stem)
+def test_import_prints_nothing_and_sets_no_filters(p):
+    calls = [o.split('.')[-1] for o in at_import(ast.parse(p.read_text()))]
+    assert not {'print','filterwarnings','simplefilter','resetwarnings'} & set(calls)

@@ -355,3 +355,163 @@ def test_grids_of_any_number(n):
 def test_errors_of_grids(f, msg):
     with pytest.raises(GalfastError, match=msg): f(np.random.default_rng(0).normal(size=(2,9,9)))
     assert not plt.get_fignums()
+
+# Names, units and ids
+
+no_warnings = pytest.mark.filterwarnings('error')
+odd_names = [r'$\frac$', 'L [/Lsun]', 'a_b^c', r'L [$L_\odot$]', '50% $', '$$', r'\alpha', 'a\tb', 'Sérsic Σ 旋渦', '$5 or $6', '$旋$']
+
+def drawn(fig):
+    "All texts of `fig`, after they were drawn"
+    fig.canvas.draw()
+    return [o.get_text() for o in fig.findobj(mpl.text.Text) if o.get_text()]
+
+@no_warnings
+@pytest.mark.parametrize('name', odd_names)
+def test_odd_names(name, caplog):
+    t,p,e = data(30)
+    im = np.zeros((2,8,8))
+    axs = [plot_predictions(t, p, e, name, name)[0], plot_confusion([name,'b'], ['b',name], name=name), plot_class(im, title=name, unit=name)[0],
+           plot_history({'train_loss': [1.,2], 'valid_loss': [2.,1], name: [1.,2]}, {name: name}, name=name, unit=name)[0],
+           plot_images(im, [name]*2, [name,'b'], ['b',name], ids=[name]*2, name=name)[0], plot_occlusion(im, im, [name]*2, name=name, unit=name)[0,0],
+           plot_images(im, true=np.eye(2), pred=np.eye(2), task='votes', name=[name,'b'])[0]]
+    for ax in axs: drawn(ax.figure)
+    assert not caplog.records # matplotlib logs letters that mathematics has not
+
+def test_mathematics_and_what_looks_like_it():
+    label = lambda name: plot_predictions(*data(30), name=name)[0].get_ylabel()
+    assert label(r'$\log M_\odot$')==r'Predicted $\log M_\odot$'
+    assert label(r'$\frac$')==r'Predicted \$\frac\$'
+    assert label('L [/Lsun], a_b^c')=='Predicted L [/Lsun], a_b^c'
+    long = plot_predictions(*data(30), name=r'the mass of all of the stars $\log M / M_\odot$ in it')[0].get_ylabel()
+    assert r'$\log M / M_\odot$' in long and '\n' in long
+
+sizes = {'1e-30': (0,1e-30), '1e30': (3e30,1e30), '1e-200': (0,1e-200), '1e200': (0,1e200), 'JD': (2459000.5,30), 'JD, an hour': (2459000.5,.04), 'K': (150_000,40_000), 'all negative': (-9e30,1e27)}
+
+@no_warnings
+@pytest.mark.parametrize('n', [1,60,1000,4000])
+@pytest.mark.parametrize('size', sizes)
+def test_labels_of_any_size(size, n):
+    loc,sc = sizes[size]
+    rng = np.random.default_rng(0)
+    t = loc+sc*rng.normal(size=n)
+    p = t+.3*sc*rng.normal(size=n)
+    axs = plot_predictions(t, p, np.full(n, .3*sc), 'x', 'u')
+    axs[0].figure.canvas.draw()
+    for axis in (axs[0].yaxis,axs[1].xaxis,axs[1].yaxis):
+        ticks = [o.get_text() for o in axis.get_ticklabels()]
+        assert max(map(len, ticks))<=8 and len(set(ticks))==len(ticks)
+        assert axis.get_offset_text().get_text()=='' # it is in the label
+    if n>1: np.testing.assert_allclose(residual_stats(t, p)['rmse']/sc, metrics.root_mean_squared_error((t-loc)/sc, (p-loc)/sc), rtol=1e-6)
+
+def test_the_label_says_what_ticks_leave_out():
+    def labels(loc, sc):
+        t = loc+sc*np.linspace(-1, 1, 60)
+        ax = plot_predictions(t, t, axs=plt.subplots()[1], name='x', unit='u')[0]
+        ax.figure.canvas.draw()
+        return ax.get_xlabel(),{round(v, 9): o.get_text().replace('−', '-') for v,o in zip(ax.get_xticks(), ax.get_xticklabels())}
+    name,ticks = labels(2459000.5, 2)
+    assert name=='True x − 2458990 [u]'
+    for v,o in ticks.items(): assert float(o)+2458990==pytest.approx(v, abs=1e-6)
+    name,ticks = labels(0, 3e30)
+    assert name=='True x [$10^{30}$ u]'
+    for v,o in ticks.items(): assert float(o)*1e30==pytest.approx(v)
+    assert labels(8.8, .3)[0]=='True x [u]'
+
+@no_warnings
+@pytest.mark.parametrize('v', [0,8.8,-7,1e30,1e-30,2459000.5])
+def test_constant_truth(v):
+    for n in (2,50,4000):
+        for p in (np.full(n, v), v+abs(v or 1)*np.random.default_rng(0).normal(size=n)): drawn(plot_predictions(np.full(n, v), p)[0].figure)
+
+@no_warnings
+def test_odd_errors_and_histories():
+    t,p,e = data(60)
+    p[::3],e[1],e[4],e[7] = np.nan,np.inf,-1,0
+    drawn(plot_predictions(t, p, e)[0].figure); drawn(plot_predictions(t, p, e*np.nan)[0].figure)
+    axs = plot_history(dict(train_loss=[3,np.inf,1.5], valid_loss=[2,np.nan,np.inf], rmse=[1,np.nan,np.nan]))
+    drawn(axs[0].figure)
+    assert axs[0].get_yscale()=='linear' and axs[0].get_ylim()[1]<4
+    for s in (1e-30,1e30): assert f'$10^{{{round(np.log10(s))}}}$' in plot_history(dict(train_loss=[3*s,2*s], valid_loss=[2*s,s]))[0].get_ylabel()
+
+big_id = 1237648704043942146
+
+def titles(axs): return [o.get_title().split('\n') for o in axs]
+
+@pytest.mark.parametrize('ids', [[big_id,big_id+1], [str(big_id),str(big_id+1)], pd.Series([big_id,big_id+1], dtype='Int64'), np.array([big_id,big_id+1])])
+def test_ids_to_the_last_digit(ids):
+    axs = plot_images(np.zeros((2,8,8)), true=[1.,2], pred=[1.,2], ids=ids)
+    assert [o[0] for o in titles(axs)]==[str(big_id),str(big_id+1)]
+
+@pytest.mark.parametrize('ncols', [1,4,8])
+def test_captions_do_not_run_into_each_other(ncols):
+    names = ['Disk, Edge-on, Rounded Bulge','a_class_with_a_name_without_any_space_at_all']*8
+    for kw in (dict(true=names, pred=names[::-1], prob=np.ones(16)), dict(true=np.full(16, 8.8), pred=np.full(16, 8.7), err=np.full(16, .05), unit='dex')):
+        axs = plot_images(np.zeros((16,8,8)), ids=[big_id+i for i in range(16)], ncols=ncols, **kw)
+        fig = axs[0].figure
+        fig.canvas.draw()
+        boxes = [o.title.get_window_extent() for o in axs]
+        for a,b in zip(boxes, boxes[1:]): assert a.x1<=b.x0 or a.y0>b.y1
+        assert all(o.title.get_fontsize()>=4.5 for o in axs)
+    assert all(len(set(o))==len(o) for o in titles(axs))
+
+def test_long_class_names_stay_apart():
+    k = ['a_long_name_of_a_class_with_a_bar','a_long_name_of_a_class_with_a_ring']
+    ax = plot_confusion(k, k)
+    assert len({o.get_text() for o in ax.get_xticklabels()})==2
+    assert plot_images(np.zeros((1,8,8)), true=['x'*60])[0].get_title().startswith('true') and 'xxxxxxxx' in plot_images(np.zeros((1,8,8)), true=['x'*60])[0].get_title()
+
+def test_answers_are_named():
+    im,k = np.zeros((3,8,8)),['smooth','featured','artifact']
+    t,p = [[.55,.4,.05],[.2,.7,.1],[np.nan]*3],[[.62,.3,.08],[.5,.4,.1],[.1,.1,.8]]
+    got = titles(plot_images(im, true=t, pred=p, task='votes', name=k))
+    assert got==[['smooth 0.62 (true 0.55)'], ['smooth 0.50 (true 0.20)','featured 0.40 (true 0.70)'], ['artifact 0.80']]
+    assert titles(plot_images(im, true=t, task='votes', name=k))[0]==['smooth 0.55']
+    got = plot_images(im, true=[[1,0,1],[0,0,0],[1,1,0]], pred=[[.9,.2,.3],[.1,.4,.2],[.9,.8,.1]], task='multilabel', name=k)
+    assert titles(got)==[['smooth 0.90 (true 1)','✗ artifact 0.30 (true 1)'], ['featured 0.40 (true 0)'], ['smooth 0.90 (true 1)','featured 0.80 (true 1)']]
+    assert [o.spines['left'].get_visible() for o in got]==[True,False,False]
+    got = plot_images(im[:1], true=[[8.8,.1]], pred=[[8.7,.2]], err=[[.05,np.nan]], name=['O/H','z'], unit=['dex',''])
+    assert titles(got)==[['O/H 8.70±0.05 dex (true 8.80)','z 0.20 (true 0.10)']]
+    assert titles(plot_worst(im, np.array(t), np.array(p), task='votes', name=k, n=1, ids=['a','b','c']))==[['b','smooth 0.50 (true 0.20)','featured 0.40 (true 0.70)']]
+
+def run_of(task='regression', targets=('oh',), classes=None, **info):
+    from types import SimpleNamespace as NS
+    return NS(spec=NS(task=task, targets=list(targets), classes=classes), info=info or None)
+
+def test_a_run_knows_names_and_units(tmp_path):
+    run = run_of(names=dict(oh='12 + log(O/H)'), units=dict(oh='dex'))
+    (tmp_path/'config.json').write_text(__import__('json').dumps(dict(spec=vars(run.spec), info=run.info)))
+    t,p,e = data(30)
+    for o in (run, tmp_path, str(tmp_path)):
+        assert plot_predictions(t, p, run=o)[0].get_ylabel()=='Predicted 12 + log(O/H) [dex]'
+        axs = plot_images(np.zeros((30,8,8)), true=t, pred=p, err=e, run=o)
+        assert axs[0].get_title().endswith('±0.10 dex') and axs[0].figure.get_suptitle()=='12 + log(O/H)'
+        axs = plot_history(dict(train_loss=[2.,1], valid_loss=[2.,1], rmse=[2.,1], r2=[0.,1]), run=o)
+        assert [o.get_ylabel() for o in axs]==['Loss','rmse [dex]','r2'] and axs[0].get_title(loc='left')=='12 + log(O/H)'
+        plot_occlusion(np.zeros((1,5,5)), np.ones((1,5,5)), run=o)
+        assert plt.gcf().axes[-1].get_ylabel().replace('\n', ' ')=='change in 12 + log(O/H) when hidden [dex]'
+    assert plot_predictions(t, p, name='mine', unit='', run=run)[0].get_ylabel()=='Predicted mine [dex]'
+    assert plot_predictions(t, p, run=run_of())[0].get_ylabel()=='Predicted oh' # a run of before
+    two = run_of(targets=['oh','z'], units=dict(z='km/s'))
+    assert [o.get_ylabel() for o in plot_predictions(np.c_[t,t], np.c_[p,p], run=two)[0]]==['Predicted oh','Predicted z [km/s]']
+    kinds = run_of('classification', ['kind'], ['a','b'], names=dict(kind='morphology'))
+    ax = plot_confusion([0,1,1], [0,1,0], run=kinds)
+    assert (ax.get_xlabel(),[o.get_text() for o in ax.get_xticklabels()])==('Predicted morphology',['a','b'])
+    votes = run_of('votes', ['smooth','featured'])
+    assert titles(plot_images(np.zeros((1,8,8)), true=[[.4,.6]], pred=[[.3,.7]], run=votes))==[['featured 0.70 (true 0.60)']]
+    with pytest.raises(GalfastError, match='nowhere'): plot_predictions(t, p, run='nowhere')
+    with pytest.raises(GalfastError, match='name has 1 texts for 2'): plot_predictions(np.c_[t,t], np.c_[p,p], name=['a'])
+
+@no_warnings
+def test_worst_of_a_constant_target():
+    t,p = np.c_[np.ones(5),np.arange(5.)],np.c_[[1,1,1,1,9.],[0,1,2,3,4.]]
+    assert worst_cases(t, p, 1)==[4]
+    assert plot_worst(np.zeros((2,8,8)), [1.,np.nan], [np.nan,1.])[0].texts[0].get_text()=='nothing to compare\namong 2'
+
+@no_warnings
+def test_many_classes_and_odd_ones():
+    rng = np.random.default_rng(0)
+    k = rng.integers(0, 30, 3000)
+    drawn(plot_confusion(k, np.where(rng.random(3000)<.8, k, rng.integers(0, 30, 3000)), [f'galaxies of the kind {i} with rings' for i in range(30)]).figure)
+    ax = plot_confusion([0,1,1], [0,1,0], ['a','b','none of them'])
+    assert drawn(ax.figure) and ax.get_yticklabels()[2].get_text()=='none of them (0)' and 'balanced 0.750' in ax.get_title()

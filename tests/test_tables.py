@@ -122,6 +122,7 @@ texts = {
     'comma at the end': text.replace('\n', ',\n'), 'commas at the ends of rows': text.replace('\n', ',\n').replace(',\n', '\n', 1),
     'psql': ' objID | oh\n------+-----\n'+''.join(f' {a} | {b}\n' for a,b in zip(plain.objID, plain.oh)), 'markdown': '| objID | oh |\n|---|---|\n'+''.join(f'| {a} | {b} |\n' for a,b in zip(plain.objID, plain.oh)),
     'VizieR': '#\n#   VizieR Astronomical Server\n#Column\tobjID\t(A19)\tname\t[ucd=meta.id]\n#Column\toh\t(F6.3)\n\nobjID\toh\n \tdex\n'+'-'*19+'\t------\n'+''.join(f'{a}\t{b:6.2f}\n' for a,b in zip(plain.objID, plain.oh))+'\n',
+    'a title': 'Galaxies of 2026, all\n'+text, 'Excel\'s sep': 'sep=;\n'+text.replace(',', ';').replace('.', ','),
     'VizieR ;': '#\nobjID;oh\n;dex\n---;---\n'+text.split('\n', 1)[1].replace(',', ';')}
 @pytest.mark.parametrize('how', texts)
 @pytest.mark.parametrize('name', ['t.csv','t.txt','t.TSV','t.dat'])
@@ -276,6 +277,13 @@ def test_a_fits_file_is_what_others_read(tmp_path):
     assert 'bar_prob_Sersic' in t.colnames and len({o.lower() for o in t.colnames})==len(t.colnames) and all(o.isascii() and len(o)<=68 for o in t.colnames)
     assert list(t['Sb_'])[:2]==['Sérsic','Sb±'] and t['x'*68].mask.tolist()==[False,True,False] and list(t['R_'] if 'R_' in t.colnames else [])
     with fits.open(tmp_path/'t.fits') as h: h.verify('exception')
+
+def test_names_like_comments_are_written(tmp_path):
+    df = pd.DataFrame({'#id': ['#1','#2'], 'v': [1.5,2.]})
+    assert list(read_catalog(write_table(df, tmp_path/'t.csv'), '#id')['#id'])==['#1','#2']
+
+def test_what_is_no_catalogue():
+    with fails('not list'): read_catalog([1,2])
 
 def test_no_rows(tmp_path):
     for typ in table_types:

@@ -7,8 +7,8 @@ from PIL import Image
 def small_png(
     data, # PNG as base64
     width=900, # px, of a figure over a page; one over a column has `narrow`
-    narrow=640,
-    colours=128,
+    narrow=600,
+    colours=64,
 ):
     "The same picture with fewer colours, and with fewer pixels where that makes it smaller: pixels drawn as squares are small as they are"
     im = Image.open(io.BytesIO(base64.b64decode(data)))
@@ -21,7 +21,10 @@ def small_png(
 def _png(im, colours):
     "`im` as base64; an octree leaves grey pixels grey, and the few of a colour bar in colour"
     out = io.BytesIO()
-    im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    im = im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colour = zip(*[iter(im.getpalette())]*3)
+    im.putpalette([v for rgb in colour for v in ((255,255,255) if min(rgb)>240 else rgb)]) # paper is white
+    im.save(out, 'PNG', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 def plain(text): return re.sub(r'/tmp/tmp\w+', '/tmp/galaxies', text)

@@ -1,0 +1,162 @@
+"Training as a whole: what is learned from, what is judged, how honestly, and that nothing is lost"
+import json
+from pathlib import Path
+
+import numpy as np, pandas as pd
+import pytest
+
+from galfast.core import GalfastError
+from galfast.sim import sim_survey
+
+train = pytest.importorskip('galfast.train')
+from galfast.columns import TargetSpec,target_spec
+from galfast.data import load_images
+from galfast.reader import ImageReader
+from galfast.run import fit_err,load_run
+from galfast.predict import coverage
+
+quick = dict(quick=True, device='cpu')
+tiny = dict(size=24, epochs=1, members=2, device='cpu')
+
+@pytest.fixture(scope='module')
+def survey(tmp_path_factory):
+    d = tmp_path_factory.mktemp('train')
+    df = sim_survey(d, 30, size=40, seed=3)
+    return d/'images',df.assign(split=['train']*18+['valid']*6+['test']*6, morph=np.where(np.arange(30)<20, 'S', 'E'))
+
+@pytest.mark.parametrize('kw', [quick, tiny], ids=['quick', 'nets'])
+def test_three_sets(survey, tmp_path, kw):
+    images,df = survey
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', valid='split', **kw)
+    p = pd.read_csv(run.path/'predictions.csv', dtype={'objID': str})
+    assert (run.info['n_train'], run.info['n_valid'], run.info['n_apart'])==(18, 6, 6)
+    assert list(p.objID)==list(df.objID[18:24]) and p.metallicity_err.gt(0).all()
+    assert list(load_run(run.path, 'cpu').saw(df.objID))==[True]*18+[False]*12
+    other = df.assign(metallicity=df.metallicity.where(df.split!='test', 5.)) # labels of the test set change nothing
+    again = train.train_galaxies(other, images, 'metallicity', tmp_path/'s', valid='split', **kw)
+    assert (again.path/'predictions.csv').read_bytes()==(run.path/'predictions.csv').read_bytes()
+
+def test_the_guess_is_of_the_training_labels(survey, tmp_path):
+    images,df = survey
+    t,v = df.metallicity[:18],df.metallicity[18:24]
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', valid='split', **quick)
+    assert run.info['metrics']['metallicity']['rmse']['baseline']==pytest.approx(np.sqrt(((v-t.mean())**2).mean()))
+    y = df.metallicity.to_numpy()
+    others = (y.sum()-y)/(len(y)-1) # leave-one-out: the mean of all others
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'loo', **quick)
+    assert run.info['metrics']['metallicity']['rmse']['baseline']==pytest.approx(np.sqrt(((y-others)**2).mean()))
+    mixed = df.assign(morph=['S']*13+['E']+['S']+['E']*15) # the commonest class of the 14 that are learned from is that of one of the 16
+    run = train.train_galaxies(mixed, images, 'morph', tmp_path/'c', valid=list(range(14, 30)), epochs=1, members=1, size=24, device='cpu')
+    assert run.info['metrics']['morph']['accuracy']['baseline']==pytest.approx(1/16)
+
+def test_no_galaxy_has_a_say_in_its_own_error():
+    rng,n = np.random.default_rng(0),60
+    y,spec = rng.normal(size=(n,1)),TargetSpec('regression', ['z'], mean=[0.], std=[1.])
+    a,b = (y+rng.normal(size=(n,1)) for _ in range(2))
+    spread = rng.uniform(.5, 2, (n,1))
+    _,pred,err = train.cross_blend(a, b, spread, y, spec)
+    far = y.copy(); far[7] = 50.
+    _,pred2,err2 = train.cross_blend(a, b, spread, far, spec)
+    assert (pred2[7],err2[7])==(pred[7],err[7]) and not np.array_equal(err, err2)
+
+@pytest.mark.parametrize('n', [1, 2, 5, 19, 20, 60])
+def test_errors_of_few_galaxies_are_numbers(n):
+    rng = np.random.default_rng(n)
+    y,spec = rng.normal(size=(n,1)),TargetSpec('regression', ['z'], mean=[0.], std=[1.])
+    blend,pred,err = train.cross_blend(y+.1*rng.normal(size=(n,1)), None, np.zeros((n,1)), y, spec)
+    assert np.isfinite(err).all() and (err>0).all() and np.isfinite(pred).all() and blend.err[0][0]>0
+
+def test_one_sigma_holds_what_it_says():
+    "Residuals with a known sigma that follows the spread: out of fold the share is that of a Gaussian; the old way, fitted on themselves, it is not that of new ones"
+    rng,spec,res = np.random.default_rng(1),TargetSpec('regression', ['z'], mean=[0.], std=[1.]),[]
+    for _ in range(40):
+        spread = rng.uniform(.2, 2, (24,1))
+        resid = rng.normal(size=(24,1))*np.hypot(.3, spread)
+        y = rng.normal(size=(24,1))
+        _,pred,err = train.cross_blend(y+resid, None, spread, y, spec)
+        ab = fit_err(resid[:,0], spread[:,0])
+        own = np.hypot(ab[0], ab[1]*spread[:,0])
+        nll = lambda r,s: (np.log(s**2)+(r/s)**2).mean()
+        res.append([coverage((pred-y)[:,0], err[:,0])[0], nll(resid[:,0], own), nll((pred-y)[:,0], err[:,0])])
+    cov,own,out = np.mean(res, 0)
+    assert abs(cov-.6827)<3*np.sqrt(.68*.32/(40*24))+.02
+    assert own<out # what is fitted on the galaxies that it is judged on flatters itself
+
+def test_asked_and_not_done_is_refused():
+    c = train.choose_recipe
+    for kw,word in ((dict(quick=True, fast=False), 'fast'), (dict(members=0, epochs=3), 'epochs'), (dict(smooth=.1), 'smooth'), (dict(opt='sgd'), 'sgd'), (dict(window=64, size=64), 'window'),
+                    (dict(gp_weight=0., keep=80), 'keep'), (dict(lr=-1.), 'lr'), (dict(warmup=2.), 'warmup'), (dict(gp_weight=1.5), 'gp_weight'), (dict(arch='vgg99'), 'vgg99')):
+        with pytest.raises(GalfastError, match=word): c(400, 'regression', **kw)
+    assert c(400, 'regression', compile=False, quick=True).members==0
+
+@pytest.fixture(scope='module')
+def stack(survey):
+    images,df = survey
+    spec = target_spec(df, 'morph')
+    return spec,load_images(df, images, ImageReader(size=24), spec=spec)
+
+@pytest.mark.parametrize('opt', ['adamw', 'ranger'])
+def test_label_smoothing_is_done(stack, opt):
+    spec,data = stack
+    r = train.choose_recipe(30, 'classification', opt=opt, smooth=.2, size=24)
+    learn = train.member_learner(data, spec, r, (np.arange(20), np.arange(20, 30)), data.stats(range(20)), 0, 'cpu')
+    assert learn.loss_func.eps==.2 and learn.dls.train.n==20
+
+def test_the_recipe_says_what_was_done(survey, tmp_path):
+    images,df = survey
+    lines = []
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', size=200, epochs=1, members=1, arch='galnet', valid='split', device='cpu', say=lines.append)
+    r = run.info['job']['recipe']
+    assert (r['size'], r['folds'], r['members'])==(40, False, 1) and r['bs']<=18 and any('not 200' in o for o in lines)
+    assert train.open_run(tmp_path/'r', json.loads(json.dumps(run.info['job'] | dict(recipe=run.info['asked']))), resume=True)
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'q', **quick)
+    assert run.info['recipe']['epochs'] is None and run.info['recipe']['gp_weight']==1
+
+@pytest.mark.parametrize('cols,target', [(['status'], 'status'), (['objID'], 'objID'), (['in_training'], 'in_training'), (['a', 'a_err'], 'a,a_err'), (['a'], 'a,a')])
+def test_names_that_collide_are_refused_before_the_work(survey, tmp_path, cols, target):
+    images,df = survey
+    df = df.assign(**{c: np.linspace(0, 1, 30) for c in cols if c!='objID'})
+    with pytest.raises(GalfastError): train.train_galaxies(df, tmp_path/'nothing', target, tmp_path/'r')
+    assert not (tmp_path/'r').exists()
+
+def test_names_and_units_are_kept(survey, tmp_path):
+    images,df = survey
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', names='12 + log(O/H)', units=dict(metallicity='dex'), **quick)
+    info = load_run(run.path, 'cpu').info
+    assert info['names']=={'metallicity': '12 + log(O/H)'} and info['units']=={'metallicity': 'dex'}
+    with pytest.raises(GalfastError, match='oxygen'): train.train_galaxies(df, images, 'metallicity', tmp_path/'s', units=dict(oxygen='dex'), **quick)
+
+def test_a_folder_is_one_training_s(survey, tmp_path):
+    images,df = survey
+    args = (df, images, 'metallicity', tmp_path/'r')
+    with train.run_lock(tmp_path/'r'), pytest.raises(GalfastError, match='another process'): train.train_galaxies(*args, **quick)
+    run = train.train_galaxies(*args, valid='split', epochs=1, members=1, size=24, device='cpu')
+    assert (run.path/'history.csv').exists()
+    with pytest.raises(GalfastError, match='overwrite=True replaces it'): train.train_galaxies(*args, **quick)
+    train.train_galaxies(*args, overwrite=True, **quick)
+    assert not (run.path/'history.csv').exists() and not (run.path/'checkpoint').exists() and not load_run(run.path, 'cpu').nets
+
+def test_a_figure_or_a_score_that_fails_costs_nothing(survey, tmp_path, monkeypatch):
+    images,df = survey
+    def boom(*args, **kwargs): raise RuntimeError('no ink [/red]')
+    monkeypatch.setattr(train, 'plot_predictions', boom)
+    lines = []
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', say=lines.append, **quick)
+    assert any('no ink [/red]' in o for o in lines) and (run.path/'examples.png').exists() and (run.path/'metrics.json').exists() and not (run.path/'predictions.png').exists()
+    monkeypatch.setattr(train, 'score_table', boom)
+    with pytest.raises(RuntimeError): train.train_galaxies(df, images, 'metallicity', tmp_path/'s', **quick)
+    assert load_run(tmp_path/'s', 'cpu').spec.targets==['metallicity']
+
+def test_options_of_fits_are_refused_for_pictures(survey, tmp_path):
+    images,df = survey
+    for o in (dict(bands='gri'), dict(hdu=1), dict(pad=True)):
+        with pytest.raises(GalfastError): train.train_galaxies(df, images, 'metallicity', tmp_path/'r', reader=o, **quick)
+
+def test_reasons_tell_no_path(survey, tmp_path):
+    import shutil
+    images,df = survey
+    mine = Path(shutil.copytree(images, tmp_path/'images'))
+    (mine/f'{df.objID[3]}.jpg').write_text('<html>')
+    run = train.train_galaxies(df, mine, 'metallicity', tmp_path/'r', on_error='skip', **quick)
+    text = (run.path/'skipped.csv').read_text()
+    assert 'web page' in text and str(tmp_path) not in text
