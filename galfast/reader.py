@@ -75,9 +75,7 @@ def deep_pixels(
     "The pixels of `fn` as numbers; raises `ImageError`"
     with _picture(fn) as im:
         if not _deep(im): raise ImageError(f"{fn}: 8 bits a colour, where the others have more")
-        if len(im.getbands())==1: x = _plane(im)
-        elif im.format=='PNG': x = _colours(fn)
-        else: raise ImageError(f"{fn}: a {im.format} of 16 bits a colour is not read; save it as PNG of 16 bits, or as FITS")
+        x = _plane(im) if len(im.getbands())==1 else _colours(fn)
     return np.array(x, dtype=np.float32, order='C')
 
 def _plane(im):
@@ -86,10 +84,23 @@ def _plane(im):
     return (x.view(np.uint32) if unsigned and x.dtype==np.int32 else x)[None]
 
 def _colours(fn):
-    from torchvision.io import ImageReadMode,decode_png
-    with open(fn, 'rb') as f: b = bytearray(f.read())
-    x = decode_png(torch.frombuffer(b, dtype=torch.uint8), ImageReadMode.UNCHANGED).numpy()
-    return x[:-1] if len(x) in (2,4) else x
+    "Colours of 16 bits, from their high and their low bytes"
+    high,low = (_half(fn, o).astype(np.uint16) for o in (False,True))
+    return (high*256+low).transpose(2,0,1)[:3]
+
+def _half(fn, low):
+    "The high bytes of `fn`, as PIL has them; or the low ones: those that PIL takes for the high ones of the other byte order"
+    with _picture(fn) as im:
+        raw = [o.args if isinstance(o.args, str) else o.args[0] for o in im.tile][0]
+        if raw=='LA;16B': return _half_of_grey(im, low)
+        order = raw[-1] if raw[-1]!='N' else dict(little='L', big='B')[sys.byteorder]
+        if low: raw = raw[:-1]+dict(L='B', B='L')[order]
+        im.tile = [o._replace(args=raw if isinstance(o.args, str) else (raw, *o.args[1:])) for o in im.tile]
+        return np.asarray(im)
+
+def _half_of_grey(im, low):
+    im.tile = [o._replace(args='RGBA') for o in im.tile] # two bytes of grey, two of transparency
+    return np.asarray(im)[...,int(low):int(low)+1]
 
 # %% ../nbs/23_reader.ipynb #6c2ba1f5
 def blank_images(
