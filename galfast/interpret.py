@@ -69,7 +69,7 @@ def _ask(learn, x, tta):
     x = (TensorImage if x.dtype==torch.uint8 else FITSImage)(x.to(learn.dls.device))
     x = learn.dls.valid.after_batch((x,))[0].as_subclass(Tensor)
     act = getattr(learn.loss_func, 'activation', noop)
-    return predict_views(learn.model, x, 8, act).mean(0) if tta else act(learn.model(x).float())
+    return predict_views(learn.model, x, 8 if tta else 1, act).mean(0)
 
 @contextmanager
 def _evaluating(net):

@@ -412,10 +412,11 @@ def best_weight(
     most_sure:float=.5, # What the weight is drawn to, half way: a few hundred galaxies do not fix it
 )->float:
     "The share of `b` in the mean that has the least squared error, half way to `most_sure`"
-    s = a.std(0, correction=0).clamp(min=1e-9)
-    a,b,y = a/s,b/s,y/s
+    s = a.std(0, correction=0)
+    a,b,y = (o/torch.where(s>0, s, 1.) for o in (a, b, y)) # whatever unit they have
     d = b-a
-    w = (((y-a)*d).sum()/(d**2).sum().clamp(min=1e-12)).clamp(0, 1).item()
+    square = (d**2).sum()
+    w = (((y-a)*d).sum()/square).clamp(0, 1).item() if square>0 else 0.
     return round((w+most_sure)/2, 3)
 
 def fit_gp(
