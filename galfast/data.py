@@ -161,6 +161,8 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         bad = df[spec.missing(df)]
         if len(bad):
             raise CatalogError(f"{len(bad)} rows have no label: {first_few(_with_why(bad, spec, 'objID'))}; leave them and their images out")
+        blank = df.objID[torch.cat([blank_images(o) for o in x.split(512)]).numpy()]
+        if len(blank): raise CatalogError(f"{len(blank)} images are blank, one colour all over: {first_few(blank)}; leave them and their labels out")
         stack = torch.cat([reader(o) for o in x.split(4096)]).as_subclass(Tensor)
         data = GalaxyStack(df, stack, None, reader, 'objID', pd.DataFrame(columns=['objID','reason']), notes=spec.notes(df, 'objID'))
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
