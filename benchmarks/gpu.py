@@ -7,9 +7,9 @@ Needs Python 3.10 or later, fastai with what it depends on, and this source tree
 network. Each part runs in a process of its own: one that fails or takes too long leaves the others alone. What is found is written to
 DIR/PART.json as it comes, and all together, with the card, its driver and the date, to DIR/gpu.json. The time is shared out: what does
 not fit is made smaller, and says so under `shrunk`."""
-import argparse,importlib.abc,importlib.machinery,importlib.util,json,multiprocessing,os,platform,subprocess,sys,tempfile,time,traceback,types,warnings
-from concurrent.futures import ThreadPoolExecutor
+import argparse,importlib.abc,importlib.machinery,importlib.util,json,multiprocessing,os,platform,subprocess,sys,tempfile,time,traceback,warnings
 from datetime import datetime,timezone
+from importlib.metadata import version
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -33,207 +33,18 @@ def _refuse(module, name, lacks):
 
 def say(text): print(f"[{time.monotonic()-start:4.0f} s] {text}", flush=True)
 
+weights = {'cutouts': 8, 'tests': 8, 'formats': 8, 'loader': 8, 'story-galfast': 25, 'story-plain': 30, 'predict': 8, 'photometry': 5} # Shares of the time
 sizes = dict(full=dict(n=130_000, epochs=7, arch='xresnet34', sa=True, bs=128, window=144, size=112, workers=None, steps=30),
              small=dict(n=400, epochs=1, arch='xresnet18', sa=False, bs=32, window=72, size=56, workers=None, steps=4),
              tiny=dict(n=60, epochs=1, arch='xresnet18', sa=False, bs=16, window=40, size=32, workers=0, steps=1))
 
-# Cutouts
-
-def draw_cutouts(n, px, device, seed):
-    "Discs with a bulge and arms, uint8 (n, px, px, 3), and a label that colour, size and concentration tell"
-    g = torch.Generator().manual_seed(seed)
-    u = torch.rand(n, 10, generator=g)
-    noise = torch.randn(n, generator=g)
-    def col(i, lo, hi): return (lo+(hi-lo)*u[:,i]).to(device)[:,None,None]
-    r,q,pa,turn,conc,red,peak = col(0,.06,.16)*px,col(1,.35,1),col(2,0,math.pi),col(3,0,6.3),col(4,.1,.9),col(5,.3,1.),col(6,.4,1.)
-    y,x = torch.meshgrid(*[torch.arange(px, device=device)-(px-1)/2]*2, indexing='ij')
-    a,b = x*pa.cos()+y*pa.sin(),(y*pa.cos()-x*pa.sin())/q
-    rho,theta = (a*a+b*b).sqrt()/r,torch.atan2(b, a)
-    disc = torch.exp(-rho)*(1+.5*torch.cos(2*theta-5*(rho+.1).log()+turn)*(rho>.5))
-    bulge = torch.exp(-4*rho)
-    light = torch.stack([peak*(disc*(1-conc)*w+bulge*conc) for w in (1., 1.1-.3*red, 1.2-.9*red)], -1)
-    light = torch.asinh(8*light)/3+.03+.02*torch.randn(n, px, px, 3, generator=torch.Generator(device).manual_seed(seed), device=device)
-    label = 8.3+.5*(red+.1*conc)[:,0,0]+.3*(r/px)[:,0,0]/.16
-    return (light.clamp(0, 1)*255).byte().cpu().numpy(),(label.cpu()+.03*noise).numpy()
-
-def cutouts(o, save):
-    "JPEGs and their catalogue, as many as fit the time"
-    folder,labels,t0 = Path(o['data'])/'images',[],time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    def write(job): PILimage.fromarray(job[1]).save(folder/f'{job[0]}.jpg', quality=90)
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as ex:
-        while len(labels)<o['n'] and (len(labels)<o['bs']*4 or time.monotonic()-t0<o['allowance']):
-            x,y = draw_cutouts(min(500, o['n']-len(labels)), o['window'], o['device'], len(labels))
-            list(ex.map(write, enumerate(x, len(labels))))
-            labels += y.tolist()
-    pd.DataFrame(dict(objID=[str(i) for i in range(len(labels))], metallicity=labels)).to_csv(Path(o['data'])/'catalog.csv', index=False)
-    save(n=len(labels), asked=o['n'], shrunk=len(labels)<o['n'], px=o['window'], scatter=float(np.std(labels)))
-
-def sky(o, n=None):
-    "The first `n` cutouts"
-    df = pd.read_csv(Path(o['data'])/'catalog.csv', dtype={'objID': str})[:n or o.get('n_story')]
-    return Galaxies(df, o['data'], o['device'], o['window'], o['size'])
-
-def both(o, n=None, **kwargs):
-    "Name -> function that makes the learner: the same network, first answers, augmentation, optimizer and schedule"
-    s,bs = sky(o, n),o['bs']
-    return dict(galfast=lambda: s.galfast_learner(o['arch'], o['sa'], bs, seed=0, **kwargs), plain=lambda: s.plain_learner(o['arch'], o['sa'], bs, scaled=True, workers=o['workers']))
-
-# Parts
-
-def tests(o, save):
-    "The tests that need the device"
-    try: import pytest
-    except ImportError: save(skipped='pytest is not installed'); return
-    class Count:
-        def __init__(self): self.found = dict(passed=0, failed=0, skipped=0, names=[])
-        def pytest_runtest_logreport(self, report):
-            if report.when=='call' or report.outcome!='passed': self.found[report.outcome] += 1
-            if report.failed: self.found['names'].append(report.nodeid)
-    count,kind = Count(),torch.device(o['device']).type
-    files = [root/'tests'/'test_gpu.py', *([root/'tests'/'test_image.py'] if kind=='cuda' and not o['missing'] else [])]
-    code = pytest.main(['-q', '-p', 'no:cacheprovider', '-W', 'ignore', '-k', kind, *map(str, files)], plugins=[count])
-    save(exit=int(code), **count.found)
-
-def formats(o, save):
-    "Training steps in each number format, on a batch that lies on the device"
-    cuda = torch.device(o['device']).type=='cuda'
-    for fmt in ('float32', *(['tf32'] if cuda else []), 'bfloat16', *(['float16'] if cuda or o['bs']>16 else [])):
-        try: save(**{fmt: time_format(o, fmt, cuda)})
-        except Exception as e: save(**{fmt: dict(error=f'{type(e).__name__}: {e}')})
-    save(chosen=describe_math(o['device'], side=o['size']))
-
-def time_format(o, fmt, cuda):
-    torch.manual_seed(0)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fmt=='tf32'
-    net = galaxy_xresnet(int(o['arch'][7:]), sa=o['sa']).to(o['device'], memory_format=torch.channels_last)
-    lean_mish(net)
-    x = torch.randn(o['bs'], 3, o['size'], o['size'], device=o['device']).to(memory_format=torch.channels_last)
-    y = x.mean((1,2,3))[:,None]*10
-    opt = torch.optim.AdamW(net.parameters(), 1e-3)
-    scaler = torch.amp.GradScaler(torch.device(o['device']).type, enabled=fmt=='float16')
-    dtype,losses = dict(bfloat16=torch.bfloat16, float16=torch.float16).get(fmt),[]
-    def step():
-        with torch.autocast(x.device.type, dtype, enabled=dtype is not None): out = net(x)
-        loss = F.mse_loss(out.float(), y)
-        opt.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(opt); scaler.update()
-        losses.append(loss.detach())
-    if cuda: torch.cuda.reset_peak_memory_stats()
-    rate = o['bs']/step_time(step, o)
-    return dict(images_per_s=round(rate, 1), loss=float(losses[-1]), **({'peak_MB': torch.cuda.max_memory_allocated()/1e6} if cuda else {}))
-
-def step_time(step, o, most=8.):
-    "Median seconds of `step`, after one to warm up; some, within the time"
-    step()
-    took,t0 = [],time.monotonic()
-    while len(took)<o['steps'] and (not took or time.monotonic()-t0<min(most, o['allowance']/8)): took.append(seconds(step, o['device'])[0])
-    return float(np.median(took))
-
-def loader(o, save):
-    "Seconds a batch of loading with augmentation alone, of the step alone, and of both as in training: who waits"
-    for name,make in both(o, min(o['n'], 40*o['bs'])).items():
-        learn = make()
-        dl = learn.dls.train
-        batch = next(iter(dl))
-        load = timed(lambda: [None for _ in dl], o)/len(dl) # noqa: B023
-        epoch(learn, [batch])
-        again = [batch]*min(len(dl), o['steps'])
-        step = timed(lambda: epoch(learn, again), o)/len(again) # noqa: B023
-        whole = timed(lambda: epoch(learn, dl), o)/len(dl) # noqa: B023
-        who = 'the device waits for the loader' if load>1.2*step else 'the loader waits for the device' if step>1.2*load else 'neither waits long'
-        save(**{name: dict(load_s=load, step_s=step, both_s=whole, images_per_s=o['bs']/whole, waiting=max(whole-step, 0.)/whole, who=who, batches=len(dl))})
-
-def timed(f, o): return seconds(f, o['device'])[0]
-
-class Loaders(types.SimpleNamespace):
-    def __getitem__(self, i): return (self.train,self.valid)[i]
-
-def epoch(learn, batches):
-    "Train on `batches`, without validation"
-    dls,learn.dls = learn.dls,Loaders(train=batches, valid=[], device=learn.dls.device)
-    try:
-        with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-4)
-    finally: learn.dls = dls
-
-def story(o, save, which):
-    "The whole training: from JPEGs to the RMSE of what was held back"
-    cuda,t0 = torch.device(o['device']).type=='cuda',time.monotonic()
-    set_seed(0)
-    peak = Peak(); peak.start()
-    learn = both(o)[which]()
-    ready = time.monotonic()-t0
-    save(ready_s=ready, shrunk=o['shrunk'], augment=describe_augment())
-    if cuda: torch.cuda.synchronize(); torch.cuda.reset_peak_memory_stats()
-    keep = KeepEpochs(save)
-    learn.add_cb(keep)
-    t = timed(lambda: fit(learn, o['epochs']), o)
-    k = o['epochs']*len(learn.dls.train_ds)
-    save(n=len(learn.dls.train_ds)+len(learn.dls.valid_ds), epochs=o['epochs'], arch=o['arch'], bs=o['bs'], seconds=t, images_per_s=k/t, rmse=keep.rmse, host_MB=peak.most-peak.first,
-         math=describe_math(o['device'], side=o['size']) if which=='galfast' else 'float32', **({'peak_MB': torch.cuda.max_memory_allocated()/1e6, 'reserved_MB': torch.cuda.max_memory_reserved()/1e6} if cuda else {}))
-
-def predict(o, save):
-    "Images a second: one view, galfast's eight views, plain fastai's five of `tta`"
-    n = min(len(sky(o).df), 400*o['bs'] if o['steps']>4 else 4*o['bs'])
-    learners = both(o, n)
-    for name,make in learners.items():
-        learn = make()
-        k = len(learn.dls.valid_ds)
-        ways = dict(one_view=lambda l: l.tta8(views=1), eight_views=lambda l: l.tta8()) if name=='galfast' else dict(one_view=lambda l: l.get_preds(), tta=lambda l: l.tta())
-        with learn.no_bar(), learn.no_logging():
-            for way,f in ways.items():
-                if o['steps']>1: f(learn) # to warm up
-                save(**{f'{name}_{way}_images_per_s': k/timed(lambda: f(learn), o)}) # noqa: B023
-    save(n=k)
-
-def photometry(o, save):
-    "Measured features and the Gaussian process; what the device gives beside what a processor gives"
-    s = sky(o, min(o['n'], 3000))
-    files,read = s.files,ImageReader(size=min(o['window'], 96))
-    x = torch.stack([as_float(torch.as_tensor(read(f))[None])[0] for f in files])
-    here,there = Photometry(size=x.shape[-1], full=1.),Photometry(size=x.shape[-1], full=1.).to(o['device'])
-    few = x[:32]
-    there(few.to(o['device']))
-    def measure(): return torch.cat([there(b.to(o['device'])).cpu() for b in x.split(512)])
-    took,f = seconds(measure, o['device'])
-    save(n=len(x), features_images_per_s=len(x)/took, largest_difference=float((here(few)-f[:32]).abs().max()))
-    took,(gp,loo) = seconds(lambda: fit_photometry_gp(f, s.df.metallicity.to_numpy(), 3, x.shape[-1], 1.))
-    save(fit_s=took, rmse=float(np.sqrt(np.mean((loo[:,0]-s.df.metallicity.to_numpy())**2))))
-    gp = gp.to(o['device'])
-    with torch.inference_mode(): save(predict_images_per_s=len(x)/timed(lambda: [gp(b.to(o['device'])) for b in x.split(512)], o))
-
-parts = {'cutouts': (cutouts, 8), 'tests': (tests, 8), 'formats': (formats, 8), 'loader': (loader, 8), 'story-galfast': (lambda o, save: story(o, save, 'galfast'), 25),
-         'story-plain': (lambda o, save: story(o, save, 'plain'), 30), 'predict': (predict, 8), 'photometry': (photometry, 5)}
-
-# The driver
-
-def load_libraries():
-    "What the parts need, imported once; no device is touched before a part starts"
-    finder = StandIns()
-    sys.meta_path.append(finder)
-    if finder.missing: say(f"not installed, done without: {', '.join(finder.missing)}" + (' (JPEGs are decoded by PIL, which is slower)' if 'simplejpeg' in finder.missing else ''))
-    warnings.filterwarnings('ignore')
-    names = {}
-    exec('from common import *; from memory import Peak; from galfast.augment import as_float; from galfast.fast import describe_math,lean_mish; from galfast.models import galaxy_xresnet; '
-         'from galfast.photometry import Photometry; from galfast.gp import fit_photometry_gp', names)
-    globals().update({k: v for k,v in names.items() if k not in globals()})
-    globals().update(callbacks())
-    return finder.missing
-
-def callbacks():
-    "Callbacks are made when fastai is there"
-    class KeepEpochs(Callback):
-        "Writes what each epoch gave"
-        order,rmse = 60,None
-        def __init__(self, save): self.save_,self.rows,self.t = save,[],time.monotonic()
-        def after_epoch(self):
-            r = self.learn.recorder
-            self.rmse = r.values[-1][r.metric_names.index('rmse')-1 if 'rmse' in r.metric_names else -1] # the last of plain fastai's
-            self.rows.append(dict(epoch=self.epoch, s=time.monotonic()-self.t, rmse=self.rmse))
-            say(f"epoch {self.epoch+1} of {self.n_epoch}: RMSE {self.rmse:.4f}")
-            self.save_(by_epoch=self.rows)
-    return dict(KeepEpochs=KeepEpochs)
+def load_parts():
+    "The parts, with all that they need imported once in a process"
+    if 'gpu_parts' not in sys.modules:
+        sys.meta_path.append(StandIns())
+        warnings.filterwarnings('ignore')
+    import gpu_parts
+    return gpu_parts.parts
 
 def run_part(name, o, out):
     "In a process of its own: what a part finds, in a file as it comes"
@@ -241,7 +52,7 @@ def run_part(name, o, out):
     def save(**found):
         res.update({k: rounded(v) for k,v in found.items()})
         write(out/f'{name}.json', dict(part=name, part_s=round(time.monotonic()-t0, 1), **res))
-    try: parts[name][0](o, save)
+    try: load_parts()[name](o, save)
     except BaseException as e:
         save(error=f'{type(e).__name__}: {e}', traceback=traceback.format_exc()[-2000:])
     else: save()
@@ -259,8 +70,7 @@ def write(path, res):
 
 def machine(device):
     "The card, its driver and the versions"
-    import torch,fastai
-    res = dict(date=datetime.now(timezone.utc).isoformat(timespec='seconds'), python=platform.python_version(), torch=torch.__version__, fastai=fastai.__version__, cpus=os.cpu_count(), device=device) # noqa: UP017
+    res = dict(date=datetime.now(timezone.utc).isoformat(timespec='seconds'), python=platform.python_version(), torch=version('torch'), fastai=version('fastai'), cpus=os.cpu_count(), device=device) # noqa: UP017
     ask = 'nvidia-smi','--query-gpu=name,driver_version,memory.total','--format=csv,noheader'
     try: res['card'] = subprocess.run(ask, capture_output=True, text=True, timeout=30, check=True).stdout.strip().splitlines()
     except (OSError,subprocess.SubprocessError): res['card'] = None
@@ -285,14 +95,17 @@ def main():
     p.add_argument('--tiny', action='store_true', help='only whether it runs')
     p.add_argument('--n', type=int, help='galaxies')
     p.add_argument('--out', type=Path, default=Path('gpu-results'), help='folder of the results')
-    p.add_argument('--parts', nargs='+', choices=parts, default=list(parts), help='; '.join(parts))
+    p.add_argument('--parts', nargs='+', choices=weights, default=list(weights), help=', '.join(weights))
     a = p.parse_args()
     size = 'tiny' if a.tiny else 'small' if a.small else 'full'
-    o = dict(sizes[size], device=a.device, shrunk=False)
+    o = dict(sizes[size], device=a.device, shrunk=False, start=start)
     if a.n: o['n'] = a.n
     a.out.mkdir(parents=True, exist_ok=True)
-    for k in parts: (a.out/f'{k}.json').unlink(missing_ok=True)
-    o['missing'] = load_libraries()
+    for k in weights: (a.out/f'{k}.json').unlink(missing_ok=True)
+    o['missing'] = missing = StandIns().missing
+    if missing: say(f"not installed, done without: {', '.join(missing)}" + (' (JPEGs are decoded by PIL, which is slower)' if 'simplejpeg' in missing else ''))
+    o['method'] = 'fork' if a.device=='cpu' else 'spawn' # fastai touches the card when it is imported, and after that no process can be forked
+    if o['method']=='fork': load_parts() # once for all
     all_found = dict(**machine(a.device), size=size, minutes=a.minutes, not_installed=o['missing'])
     say(f"{', '.join(all_found['card'] or ['no card'])}; torch {all_found['torch']}")
     failed = []
@@ -300,10 +113,10 @@ def main():
         o['data'] = d
         for i,name in enumerate(a.parts):
             left = 60*a.minutes-(time.monotonic()-start)
-            weights = [parts[k][1] for k in a.parts[i:]]
-            o['allowance'] = max(left, 20)*weights[0]/sum(weights)
+            rest = sum(weights[k] for k in a.parts[i:])
+            o['allowance'] = max(left, 20)*weights[name]/rest
             if name.startswith('story') and 'n_story' not in o:
-                share = sum(parts[k][1] for k in a.parts[i:] if k.startswith('story'))/sum(weights)
+                share = sum(weights[k] for k in a.parts[i:] if k.startswith('story'))/rest
                 o['n_story'],o['shrunk'] = plan(o, a.out, max(left, 20)*share)
             say(f"{name}: {o['allowance']:.0f} s at most" + (f", {o['n_story']:,} galaxies" if name.startswith('story') else ''))
             found = alone(name, o, a.out, limit=max(2*o['allowance'], 60))
@@ -316,7 +129,7 @@ def main():
 
 def alone(name, o, out, limit):
     "Run a part in a process of its own, and return what it found"
-    process = multiprocessing.get_context('fork').Process(target=run_part, args=(name, o, out))
+    process = multiprocessing.get_context(o['method']).Process(target=run_part, args=(name, o, out))
     process.start()
     process.join(limit)
     late = process.is_alive()

@@ -2,6 +2,7 @@
 
     python benchmarks/real_galaxies.py                                   # galfast on everything, and the simple baselines
     python benchmarks/real_galaxies.py morphology --methods plain --folds 0 1
+    python benchmarks/real_galaxies.py metallicity morphology --methods galfast --seeds 0 1 2 3 4   # the same folds with other seeds
     python benchmarks/real_galaxies.py --table
 
 A fold is one `galfast train` on four fifths of the catalogue and one `galfast predict` of the rest; its seconds are those of the
@@ -46,7 +47,7 @@ def galfast_fold(data, root, df, train, test, *options):
         if f'{target}_err' in p: m['within_1_sigma'] = float(np.mean(np.abs(p[f'{target}_pred']-y)<p[f'{target}_err']))
         return m
 
-def quick_fold(*args): return galfast_fold(*args, '--quick')
+def quick_fold(*args): return galfast_fold(*args[:5], '--quick', *args[5:])
 
 def plain_fold(data, root, df, train, test):
     "A fold by plain fastai"
@@ -74,44 +75,66 @@ def folds(df, target, seed=0):
     cls = not pd.api.types.is_numeric_dtype(df[target])
     return list((StratifiedKFold if cls else KFold)(5, shuffle=True, random_state=seed).split(df, df[target] if cls else None))
 
-def run(data, which, names, seed):
+def trainings(names, seeds):
+    "Method, options, and what a row says of them: galfast once with each of `seeds`, the others once"
+    for k in names:
+        if seeds is None or k not in ('galfast','quick'): yield k,(),{}
+        else: yield from ((k, ('--seed', s), dict(train_seed=s)) for s in seeds)
+
+def run(data, which, names, seed, seeds=None):
     "Rows for the folds `which` of `data`; simulated galaxies have one"
     if data=='simulated':
         from galfast.sim import irreducible_rmse,sim_survey
         with tempfile.TemporaryDirectory() as d:
             df = sim_survey(Path(d), n_simulated+1000, seed=11+seed)
             best = irreducible_rmse(df[n_simulated:])
-            for k in names: write(data=data, method=k, fold=0, seed=seed, irreducible=best, **methods[k](data, Path(d), df, np.arange(n_simulated), np.arange(n_simulated, len(df))))
+            for k,options,said in trainings(names, seeds):
+                write(data=data, method=k, fold=0, seed=seed, **said, irreducible=best, **methods[k](data, Path(d), df, np.arange(n_simulated), np.arange(n_simulated, len(df)), *options))
         return
     df = pd.read_csv(shared/data/'catalog.csv', dtype={'objID': str})
     for i in which:
-        for k in names: write(data=data, method=k, fold=i, seed=seed, **methods[k](data, shared/data, df, *folds(df, targets[data], seed)[i]))
+        for k,options,said in trainings(names, seeds):
+            write(data=data, method=k, fold=i, seed=seed, **said, **methods[k](data, shared/data, df, *folds(df, targets[data], seed)[i], *options))
 
 def write(**row):
     results.parent.mkdir(exist_ok=True)
     with open(results, 'a') as f: f.write(json.dumps(row)+'\n')
     print(json.dumps(row), flush=True)
 
+def value(o): return o.rmse if 'rmse' in o and o.rmse.notna().any() else o.balanced_accuracy
+
 def table():
-    "Mean and scatter over folds, and times beside that of plain fastai"
+    "Mean and scatter over folds, and times beside that of plain fastai; then galfast seed by seed"
     df = pd.read_json(results, lines=True)
+    if 'train_seed' not in df: df['train_seed'] = np.nan
     for data,rows in df.groupby('data', sort=False):
         plain = rows.seconds[rows.method=='plain'].mean()
-        for k,o in rows.groupby('method', sort=False):
-            v = o.rmse if o.rmse.notna().any() else o.balanced_accuracy
+        for k,o in rows[rows.train_seed.isna()].groupby('method', sort=False):
+            v = value(o)
             times = '' if o.seconds.isna().all() else f"{o.seconds.mean():6.0f} s {o.cpu_seconds.mean():6.0f} CPU s, plain fastai {plain/o.seconds.mean():5.1f} times that"
             print(f"{data:12} {k:9} {v.mean():.4f} ± {v.std(ddof=1) if len(v)>1 else 0:.4f}  folds {','.join(map(str, o.fold))}  {times}")
+        for k,o in rows[rows.train_seed.notna()].groupby('method', sort=False): seed_table(data, k, o)
+
+def seed_table(data, method, rows):
+    "A line a seed, and how far the seeds lie apart"
+    means = []
+    for s,o in rows.groupby('train_seed'):
+        last = o.drop_duplicates(['seed','fold'], keep='last') # a fold that was run again
+        means.append(value(last).mean())
+        print(f"{data:12} {method:9} {means[-1]:.4f} ± {value(last).std(ddof=1) if len(last)>1 else 0:.4f}  folds {','.join(map(str, last.fold))}  --seed {s:.0f}")
+    if len(means)>1: print(f"{data:12} {method:9} {np.mean(means):.4f} ± {np.std(means, ddof=1):.4f}  over {len(means)} seeds")
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('data', nargs='*', default=[], help='metallicity, morphology, simulated; by default all')
     p.add_argument('--methods', nargs='+', choices=methods, default=['galfast','quick','boosting','guess'])
-    p.add_argument('--folds', type=int, nargs='+', default=[0,1,2,3,4]); p.add_argument('--seed', type=int, default=0)
+    p.add_argument('--folds', type=int, nargs='+', default=[0,1,2,3,4]); p.add_argument('--seed', type=int, default=0, help='of the folds')
+    p.add_argument('--seeds', type=int, nargs='+', help='of the training, one after the other; by default that of the command')
     p.add_argument('--table', action='store_true', help='print what was measured')
     a = p.parse_args()
     if set(a.data)-set(targets): p.error(f"data are {', '.join(targets)}")
     if not a.table:
-        for d in a.data or targets: run(d, a.folds, a.methods, a.seed)
+        for d in a.data or targets: run(d, a.folds, a.methods, a.seed, a.seeds)
     table()
 
 if __name__=='__main__': main()

@@ -6,8 +6,8 @@
 __all__ = ['dihedral_view', 'dihedral_views', 'centre_window', 'take_windows', 'random_windows', 'draw_orientations',
            'draw_affine', 'dihedral_matrices', 'check_fill', 'resample', 'as_float', 'add_noise', 'shift_background',
            'drop_bands', 'cut_holes', 'draw_holes', 'fill_holes', 'BatchAugment', 'check_shares', 'GalaxyAugment',
-           'AugmentProgress', 'AddNoise', 'ShiftBackground', 'DropBands', 'CutHoles', 'BytesToFloat', 'BandNormalize',
-           'batch_transforms']
+           'AugmentProgress', 'AddNoise', 'ShiftBackground', 'DropBands', 'CutHoles', 'turning', 'BytesToFloat',
+           'BandNormalize', 'batch_transforms']
 
 # %% ../nbs/22_augment.ipynb #4b61c5f4
 from .imports import *
@@ -395,6 +395,14 @@ class DropBands(_Photometric):
 class CutHoles(_Photometric):
     "`cut_holes` in training"
     def __init__(self, n_holes:int=1, size=.2, fill:float=0., p:float=1., seed:int=None): super().__init__(partial(cut_holes, n_holes=n_holes, size=size, fill=fill), 'changed', p, seed)
+
+# %% ../nbs/22_augment.ipynb #0b7e2c95
+def turning(
+    epochs:int, # How often a training sees each galaxy
+    many:int=10, # From so many epochs on all are turned
+)->dict: # For `GalaxyAugment`
+    "The shares of the images to be turned"
+    return dict(p_dihedral=1., p_rotate=1.) if epochs>=many else dict(p_dihedral=.5, p_rotate=.75)
 
 # %% ../nbs/22_augment.ipynb #ee3be925
 class BytesToFloat(DisplayedTransform):
