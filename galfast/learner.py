@@ -384,8 +384,8 @@ def _number_format(v):
     return f'.{digits}f' if 1e-3<size<1e8 and digits<12 else f'.{int(np.clip(2+math.log10(size/scatter), 2, 15)):d}e'
 
 def _text(v, fmt=None):
-    if fmt is None: return str(v)
-    return 'none' if v!=v else format(float(v), fmt).replace('-', '−')
+    if v!=v: return 'none' # nan: missing
+    return str(v) if fmt is None else format(float(v), fmt).replace('-', '−')
 
 def _label_texts(labels):
     "Decoded labels in words, a text for each; numbers of one target in one format"
