@@ -70,7 +70,7 @@ class TargetSpec:
     err:dict = None # Target -> column with one sigma of its labels, which says how much each of them weighs
     err_scale:dict = None # Target -> median of these errors over the training set
     parts:list = None # Of a mixed task: a `TargetSpec` for each target
-    facts:dict = None # Column of labels or of their errors -> what `column_facts` says of it in the catalogue; without them no number is taken for missing
+    facts:dict = None # Column of labels or their errors -> what `column_facts` says of it; without them no number is taken for missing
     def __post_init__(self): self.parts = [o if isinstance(o, TargetSpec) else TargetSpec(**o) for o in self.parts or []] or None
     @property
     def n_out(self): return sum(p.n_out for p in self.parts) if self.parts else len(self.classes) if self.task=='classification' else len(self.targets)

@@ -99,7 +99,8 @@ class CutoutReader:
 
 # %% ../nbs/26_data.ipynb #5279e79d
 class GalaxyDataLoaders(DataLoaders):
-    "`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `table`, `reader`, `stats`, `splits`, what was left out (`skipped`), and what there is to say of labels, columns and images (`notes`)"
+    """`DataLoaders` of galaxies that know their catalogue (`df`), `spec`, `table`, `reader`, `stats`, `splits`,
+what was left out (`skipped`), and what there is to say of labels, columns and images (`notes`)"""
     @classmethod
     def from_catalog(cls,
         df, # What `read_catalog` takes
@@ -158,7 +159,10 @@ class GalaxyDataLoaders(DataLoaders):
         spec = target_spec(df, [c for c in lab.columns if c not in (err.values() if isinstance(err, dict) else [err])], task, partial, err)
         reader = ImageReader('array', size=size, stretch=stretch)
         bad = df[spec.missing(df)]
-        if len(bad): raise CatalogError(f"{len(bad)} rows have no label: {first_few(_with_why(bad, spec, 'objID'))}; leave them and their images out")
+        if len(bad):
+            raise CatalogError(f"{len(bad)} rows have no label: {first_few(_with_why(bad, spec, 'objID'))}; leave them and their images out")
+        blank = df.objID[torch.cat([blank_images(o) for o in x.split(512)]).numpy()]
+        if len(blank): raise CatalogError(f"{len(blank)} images are blank, one colour all over: {first_few(blank)}; leave them and their labels out")
         stack = torch.cat([reader(o) for o in x.split(4096)]).as_subclass(Tensor)
         data = GalaxyStack(df, stack, None, reader, 'objID', pd.DataFrame(columns=['objID','reason']), notes=spec.notes(df, 'objID'))
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
@@ -330,7 +334,8 @@ def _label_table(labels):
 def _with_size(reader, size):
     "`reader` with images of `size`"
     if size is None or size==reader.size: return reader
-    if reader.size is not None: raise GalfastError(f"size={size} is asked for, and the reader makes images of {reader.size} px: give one of them")
+    if reader.size is not None:
+        raise GalfastError(f"size={size} is asked for, and the reader makes images of {reader.size} px: give one of them")
     return ImageReader(**merge(reader.config, dict(size=size)))
 
 def _loader_args(kwargs):
@@ -375,7 +380,7 @@ def check_keywords(
 
 def split_rows(
     df, spec:TargetSpec,
-    valid=.2, # A share, taken at random from all labels alike; the name of a column that says train, valid or test, or is true for validation; row numbers, or a mask; or a splitter
+    valid=.2, # A share, of all labels alike; a column that says train, valid or test, or is true for validation; rows, or a mask; or a splitter
     seed:int=0, # Of a share
 )->tuple: # Lists of row numbers
     "(training, validation) rows, and those of a test set if there is one"
@@ -392,23 +397,30 @@ def _as_float32(x):
     x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x
     most = float(np.abs(x.astype(np.float64)).max()) if x.dtype.kind!='b' and x.size else 0.
     if most>float(np.finfo(np.float32).max) or 0<most<1e-35: # a thousand times its smallest number, so that faint pixels keep their digits
-        raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by a number such as {10.**math.floor(math.log10(most)):.0e}")
+        by = 10.**math.floor(math.log10(most))
+        raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by {by:.0e}")
     return x.astype(np.float32)
 
-_split_words = {w: k for k,ws in enumerate(('train training learn false no 0', 'valid validation val dev true yes 1', 'test testing holdout hold-out hold_out held-out held_out')) for w in ws.split()}
+_split_sets = ('train training learn false no 0', 'valid validation val dev true yes 1', 'test testing holdout hold-out hold_out held-out held_out')
+_split_words = {w: i for i,ws in enumerate(_split_sets) for w in ws.split()}
 
 def _split_by_column(df, col):
     "(training, validation) rows, and those of a test set if the column knows three sets"
     check_once(df, [col])
     words = class_names(df[col])
     empty = np.flatnonzero(words==None) # noqa: E711
-    if len(empty): raise CatalogError(f"column {col!r} is empty in {len(empty):,} of {len(df):,} rows (the first is row {empty[0]+1:,}): say there train, valid or test")
+    if len(empty):
+        rows = f"{len(empty):,} of {len(df):,} rows (the first is row {empty[0]+1:,})"
+        raise CatalogError(f"column {col!r} is empty in {rows}: say there train, valid or test")
     odd = Counter(w for w in words if w.lower() not in _split_words)
-    if odd: raise CatalogError(f"column {col!r} says {first_few(f'{w!r} ({k:,} rows)' for w,k in odd.items())}, which is none of train, valid and test; true and 1 are valid, false and 0 are train")
+    if odd:
+        which = first_few(f'{w!r} ({k:,} rows)' for w,k in odd.items())
+        raise CatalogError(f"column {col!r} says {which}, which is none of train, valid and test; true and 1 are valid, false and 0 are train")
     which = np.array([_split_words[w.lower()] for w in words])
     sets = [np.flatnonzero(which==i).tolist() for i in range(3)]
     if not sets[0] or not (sets[1] or sets[2]):
-        raise CatalogError(f"{'none' if sets[0] else 'all'} of the {len(df)} rows are for validation: column {col!r} is true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from")
+        raise CatalogError(f"{'none' if sets[0] else 'all'} of the {len(df)} rows are for validation: "
+                           f"column {col!r} is true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from")
     return tuple(L(o) for o in sets if o) # where there is no validation set, the test set is held back in its place
 
 def _split_by(splitter, df, spec):
@@ -431,7 +443,8 @@ def _check_idx(idx, n):
     if idx.dtype==bool:
         if len(idx)!=n: raise GalfastError(f"valid is a mask of {len(idx)} rows, and there are {n}")
         return np.flatnonzero(idx)
-    if len(idx) and idx.dtype.kind not in 'iu': raise GalfastError(f"valid is a share, a column, row numbers, or a splitter; {idx[0]!r} is no row number")
+    if len(idx) and idx.dtype.kind not in 'iu':
+        raise GalfastError(f"valid is a share, a column, row numbers, or a splitter; {idx[0]!r} is no row number")
     idx = idx.astype(int)
     if len(idx) and (idx.min()<0 or idx.max()>=n): raise GalfastError(f"valid names row {idx.min() if idx.min()<0 else idx.max()} of {n}")
     return idx

@@ -14,13 +14,14 @@ from .core import *
 from .tables import *
 
 # %% ../nbs/04_labels.ipynb #5f6b144b
-missing_words = frozenset("""- -- --- ---- – — . .. ... .... … ? * ** n/a na #n/a #na <na> nan -nan +nan nil null none indef undef undefined
-    masked missing unknown unmeasured nodata n.d. nd blank \\n #null! #value! #div/0! #num! #ref! inf +inf -inf infinity +infinity -infinity""".split()
-    ) | {'no data', 'not available', 'not measured'}
+missing_words = frozenset("""- -- --- ---- – — . .. ... .... … ? * ** n/a na #n/a #na <na> nan -nan +nan nil null none
+    indef undef undefined masked missing unknown unmeasured nodata n.d. nd blank \\n #null! #value! #div/0! #num! #ref!
+    inf +inf -inf infinity +infinity -infinity""".split()) | {'no data', 'not available', 'not measured'}
 
 # %% ../nbs/04_labels.ipynb #1988c302
 _number = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?')
-_limit = re.compile(r'[<>≤≥~≲≳]=?\s*[+-]?[\d.].*|[+-]?[\d.]+([eE][+-]?\d+)?\s*[:?*†‡]+') # '<8.5', '~8.7' and the uncertain '8.7:'
+_limit = re.compile(r'[<>≤≥~≲≳]=?\s*[+-]?[\d.].*' # '<8.5', '~8.7'
+                    r'|[+-]?[\d.]+([eE][+-]?\d+)?\s*[:?*†‡]+') # '8.7:', which is uncertain
 _truth = dict(true=1., false=0., yes=1., no=0., t=1., f=0., y=1., n=0.)
 
 def _as_float(s):
@@ -63,14 +64,17 @@ sdss_codes = (-9999., -1000.) # galSpec tables, photometry and photo-z; errors a
 # %% ../nbs/04_labels.ipynb #4c795a29
 def _survey_codes():
     "Numbers that some survey, or some format of files, writes where there is no number"
-    nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k in range(1,8) for d in range(5) if k+d<8] # digits that 32 bits hold: 999999.99 would be 1000000
+    digits = [(k,d) for k in range(1,8) for d in range(5) if k+d<8] # as many as 32 bits hold: 999999.99 would be 1000000
+    nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k,d in digits]
     eights = [float(f"{'8'*k}.{d}") for k in range(2,6) for d in ('0','8','88','888','9')]
-    fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36, float(np.finfo(np.float32).max), np.finfo(float).max]
+    fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36]
+    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]
     ends = [2.**15-1, 2.**31-1, 2.**63-1]
     plus = [o for o in nines if o>=9.99]+eights+fills+ends # 9 and 9.9 are numbers like any other
     return [*plus, *(-o for o in nines+eights+fills), *(-o-1 for o in ends), *sdss_codes]
 
-_codes = {float(np.float32(o)): o for o in _survey_codes() if abs(o)<3.5e38} | {o: o for o in _survey_codes()} # -99.9 in 32 bits is -99.9000015
+_codes = {float(np.float32(o)): o for o in _survey_codes() if abs(o)<3.5e38} # -99.9 in 32 bits is -99.9000015
+_codes |= {o: o for o in _survey_codes()}
 
 def _code_of(x):
     "Rows of `x` that are a code to the last bit -> that code"
@@ -79,8 +83,9 @@ def _code_of(x):
 # %% ../nbs/04_labels.ipynb #33a5d673
 def _spread(x):
     "What has to be known of numbers to tell what stands apart from them"
-    mid = np.median(x)
-    return dict(n=len(x), low=x.min(), high=x.max(), middle=mid, scatter=1.4826*np.median(np.abs(x-mid)), least=np.abs(x[x!=0]).min(initial=np.abs(x).max()))
+    mid,size = np.median(x),np.abs(x)
+    least = size[size>0].min(initial=size.max())
+    return dict(n=len(x), low=x.min(), high=x.max(), middle=mid, scatter=1.4826*np.median(np.abs(x-mid)), least=least)
 
 def _beyond(v, times, f):
     "Is `v`, seen so many `times`, as far beyond the others as these spread, and more?"
@@ -169,16 +174,26 @@ def _strange(words, x):
     classes = len(ok)>0 and bool((ok==ok.round()).all()) and len(np.unique(ok))<=min(20, max(2, len(ok)//2))
     return {i: w for i,w in words.items() if not _says_missing(w) and (classes or not _says_limit(w))}
 
+def _is_truth(o):
+    "Does a column hold truth values, and nothing else?"
+    if pd.api.types.is_bool_dtype(o): return True
+    there = o.dropna() if o.dtype==object else []
+    return len(there)>0 and all(isinstance(v, (bool,np.bool_)) for v in there)
+
+def _kind_of_words(words):
+    "What a column without a number is: 'truth', 'words', or 'numbers' of which none is known"
+    there = {w for w in words if not _says_missing(w)}
+    if there: return 'truth' if all(w.lower() in _truth for w in there) else 'words'
+    return 'words' if len(set(words))>1 else 'numbers'
+
 def _kind(o, x, words):
     "'numbers', 'truth' or 'words'"
-    o = pd.Series(o)
-    if pd.api.types.is_bool_dtype(o) or (o.dtype==object and o.notna().any() and o.dropna().map(lambda v: isinstance(v, (bool,np.bool_))).all()): return 'truth'
-    n,strange = int(np.isfinite(x).sum()),_strange(words, x)
-    if n==0 and words and all(w.lower() in _truth or _says_missing(w) for w in words.values()) and not all(map(_says_missing, words.values())): return 'truth'
-    if n==0: return 'numbers' if len(set(words.values()))<2 and not strange and not any(map(_says_limit, words.values())) else 'words'
-    if len(strange)<=.1*(n+len(strange)): return 'numbers'
-    decimals = np.mean(x[np.isfinite(x)]!=np.round(x[np.isfinite(x)]))>.5
-    return 'numbers' if decimals and len(strange)<n else 'words'
+    if _is_truth(pd.Series(o)): return 'truth'
+    ok,strange = x[np.isfinite(x)],_strange(words, x)
+    if not len(ok): return _kind_of_words(words.values())
+    if len(strange)<=.1*(len(ok)+len(strange)): return 'numbers'
+    decimals = (ok!=ok.round()).mean()>.5
+    return 'numbers' if decimals and len(strange)<len(ok) else 'words'
 
 # %% ../nbs/04_labels.ipynb #ff4b0996
 def odd_values(
@@ -198,7 +213,8 @@ def odd_values(
 
 # %% ../nbs/04_labels.ipynb #11cf6c29
 def _deviations(x, ok):
-    "Half the absolute deviations from the median, 0 where not `ok`, and half the robust sigma: differences of huge numbers overflow, those of halves do not"
+    "Half the absolute deviations from the median, 0 where not `ok`, and half the robust sigma"
+    # differences of huge numbers overflow, those of their halves do not
     x = np.where(ok, x, 0)/2
     d = np.where(ok, np.abs(x-np.median(x[ok])), 0)
     return d,1.4826*np.median(d[ok])
@@ -217,7 +233,7 @@ def label_notes(
     what:str='labels', # What the cells are
     fate:str='left out', # What becomes of a missing one
 )->list: # Sentences
-    "What there is to say of a column: codes and words that are missing, words that are classes though they look missing, numbers far from the others"
+    "What is missing in a column and why, classes that look missing, and numbers far from the others"
     facts = column_facts(o) if facts is None else facts
     if facts.get('kind')=='words': return _class_notes(o, what)
     x,missing = read_numbers(o, facts)
@@ -237,7 +253,9 @@ def _grouped(missing, most=5):
 def _class_notes(o, what):
     "Words that look missing and are classes, and classes that differ by their capitals alone"
     n = Counter(str(v).strip() for v in o if isinstance(v, str) and v.strip())
-    res = [f"{w!r} is taken for a class of {o.name!r} ({k:,} of {len(o):,} {what}): where a class is not known, leave the cell empty" for w,k in n.items() if _says_missing(w)]
+    way = "where a class is not known, leave the cell empty"
+    looks = {w: k for w,k in n.items() if _says_missing(w)}
+    res = [f"{w!r} is taken for a class of {o.name!r} ({k:,} of {len(o):,} {what}): {way}" for w,k in looks.items()]
     same = {}
     for w in n: same.setdefault(w.lower(), []).append(w)
     return res+[f"{' and '.join(map(repr, ws))} are different classes of {o.name!r}" for ws in same.values() if len(ws)>1]
@@ -247,9 +265,10 @@ def _far_notes(name, x, ids, what, most=3):
     far = np.flatnonzero(odd_values(x))
     if not len(far): return []
     who = [f'{x[i]:.6g}'+('' if ids is None else f' ({list(ids)[i]})') for i in far[:most]]
-    ok = np.delete(x, far)
-    return [f"{len(far):,} of {len(x):,} {what} of {name!r} {'is' if len(far)==1 else 'are'} far from the others, whose median is {np.nanmedian(ok):.6g}: {first_few(who)}"
-            f"{f' and {len(far)-most:,} more' if len(far)>most else ''}; {'it is' if len(far)==1 else 'they are'} kept: right?"]
+    more = f' and {len(far)-most:,} more' if len(far)>most else ''
+    are,they = ('is','it is') if len(far)==1 else ('are','they are')
+    return [f"{len(far):,} of {len(x):,} {what} of {name!r} {are} far from the others, "
+            f"whose median is {np.nanmedian(np.delete(x, far)):.6g}: {first_few(who)}{more}; {they} kept: right?"]
 
 # %% ../nbs/04_labels.ipynb #626f9f47
 def target_columns(
@@ -292,6 +311,8 @@ def _check_words(o, name, task):
     x,words = _cells(o)
     strange = _strange(words, x)
     if facts['kind']=='truth' or not strange or (facts['kind']=='words' and task in ('auto','mixed')): return
-    what = f"{len(strange):,} of {len(o):,} cells of column {name!r} {'is no number' if len(strange)==1 else 'are no numbers'}: {first_few(map(repr, dict.fromkeys(strange.values())))}"
+    are,it = ('is no number','it') if len(strange)==1 else ('are no numbers','them')
+    which = first_few(map(repr, dict.fromkeys(strange.values())))
     out = f"; {option('task', 'classification')} makes classes of all" if task=='auto' else ''
-    raise CatalogError(f"{what} (the first in row {min(strange)+1:,}). Correct {'it' if len(strange)==1 else 'them'}, or leave empty what is not known{out}")
+    raise CatalogError(f"{len(strange):,} of {len(o):,} cells of column {name!r} {are}: {which} (the first in row {min(strange)+1:,}). "
+                       f"Correct {it}, or leave empty what is not known{out}")

@@ -45,6 +45,13 @@ def test_blank_images_are_left_out_like_missing_ones(survey):
     assert data.notes==['2 images are blank, one colour all over: left out (g03, g04)']
     with pytest.raises(CatalogError, match='2 with blank image: .*g03.png'): load_images(df, d, Blanks(size=8))
 
+def test_blank_images_in_memory_are_refused():
+    x = np.random.default_rng(0).random((8,8,8,3), dtype=np.float32)
+    x[3],x[5] = .5,0
+    with pytest.raises(CatalogError, match='2 images are blank, one colour all over: 3, 5;'): GalaxyDataLoaders.from_arrays(x, np.arange(8)/7)
+    x[3],x[5] = x[0],x[1]
+    assert len(GalaxyDataLoaders.from_arrays(x, np.arange(8)/7, bs=2, device='cpu').df)==8
+
 def test_three_sets(survey):
     d,df = survey
     dls = GalaxyDataLoaders.from_catalog(df, d, 'oh', size=8, valid='split', bs=4, device='cpu')
