@@ -1070,6 +1070,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'galfast.reader._deep_item': ('reader.html#_deep_item', 'galfast/reader.py'),
                                 'galfast.reader._fill_missing': ('reader.html#_fill_missing', 'galfast/reader.py'),
                                 'galfast.reader._guess_kind': ('reader.html#_guess_kind', 'galfast/reader.py'),
+                                'galfast.reader._half': ('reader.html#_half', 'galfast/reader.py'),
+                                'galfast.reader._half_of_grey': ('reader.html#_half_of_grey', 'galfast/reader.py'),
                                 'galfast.reader._is_deep': ('reader.html#_is_deep', 'galfast/reader.py'),
                                 'galfast.reader._name': ('reader.html#_name', 'galfast/reader.py'),
                                 'galfast.reader._one_file': ('reader.html#_one_file', 'galfast/reader.py'),

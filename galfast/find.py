@@ -96,7 +96,7 @@ def find_images(
     found = _by_pattern(df, files, pattern, bands, id_col) if pattern else _by_column(df, files, id_col, say)
     doubt = _Doubt(kind)
     res = [doubt.bands(o, ps) if isinstance(ps, dict) else doubt.one(o, ps) for o,ps in zip(df[id_col], found)]
-    doubt.settle(len(df), images, say)
+    doubt.settle(res, images, say)
     if len(df) and not any(res) and (why := no_image_hint(df, res, images, id_col, files)): raise CatalogError(f"no image in {images} can be used: {why}")
     return res
 
@@ -198,7 +198,7 @@ class _Doubt:
         return left[0]
     def bands(self, o, paths):
         return {b: self.one(f'{o}, band {b}', ps) for b,ps in paths.items() if ps} or None
-    def settle(self, n, images, say):
+    def settle(self, res, images, say):
         "Raise for what is in doubt, say what was taken"
         names = {o: ' and '.join(os.path.relpath(p, images) for p in ps) for o,ps in (self.twice|self.taken).items()}
         if self.taken and not self.twice: say(f"{len(self.taken):,} galaxies have images of two types, and the first is taken: {first_few((names[o] for o in self.taken), 3)}")
@@ -206,5 +206,6 @@ class _Doubt:
         each = '; '.join(f'{o}: {names[o]}' for o in list(self.twice)[:3])
         more = f'; and {len(self.twice)-3:,} more' if len(self.twice)>3 else ''
         typ = {split_image_name(p)[1] for p in next(iter(self.twice.values()))}
-        way = f", ask for one type by {option('pattern', '{objID}'+min(typ))}" if len(typ)>1 else ''
-        raise CatalogError(f"{len(self.twice):,} of {n:,} galaxies have more than one image in {images}: {each}{more}. Keep one of each{way}, or name the right one in a column filename")
+        usual = [split_image_name(o)[1] for o in res if isinstance(o, str)]
+        way = f", ask for one type by {option('pattern', '{objID}'+max(sorted(typ), key=usual.count))}" if len(typ)>1 else ''
+        raise CatalogError(f"{len(self.twice):,} of {len(res):,} galaxies have more than one image in {images}: {each}{more}. Keep one of each{way}, or name the right one in a column filename")

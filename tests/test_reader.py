@@ -140,6 +140,25 @@ def test_16_bits_of_png_are_numbers(bands, tmp_path):
     for read in (rgb_pixels, read_rgb, ImageReader('rgb'), ImageReader('grey')):
         with pytest.raises(ImageError, match='a.png: 16 bits'): read(f)
 
+def tiff16(a, order, deflate):
+    "A TIFF of 16 bits from uint16 (y, x, 3), by the letter of the standard"
+    h,w,c = a.shape
+    data = a.astype(order+'u2').tobytes()
+    data = zlib.compress(data) if deflate else data
+    at = 8+2+12*9+4
+    tags = [(256,3,1,w), (257,3,1,h), (258,3,c,at), (259,3,1,8 if deflate else 1), (262,3,1,2), (273,4,1,at+2*c), (277,3,1,c), (278,3,1,h), (279,4,1,len(data))]
+    out = (b'II' if order=='<' else b'MM')+struct.pack(order+'HIH', 42, 8, len(tags))
+    for t,typ,n,v in tags: out += struct.pack(order+'HHI', t, typ, n)+(struct.pack(order+'HH', v, 0) if typ==3 and n==1 else struct.pack(order+'I', v))
+    return out+bytes(4)+struct.pack(f'{order}{c}H', *[16]*c)+data
+
+@pytest.mark.parametrize('order', ['<','>'])
+@pytest.mark.parametrize('deflate', [False, True])
+def test_colours_of_16_bits_in_a_tiff(order, deflate, tmp_path):
+    f,a = tmp_path/'a.tif',np.random.default_rng(0).integers(0, 65536, (17,19,3)).astype('u2')
+    f.write_bytes(tiff16(a, order, deflate))
+    assert (deep_pixels(f)==a.transpose(2,0,1)).all()
+    with pytest.raises(ImageError, match='16 bits'): rgb_pixels(f)
+
 @pytest.mark.parametrize('dtype', ['uint16','>u2','int32','float32'])
 def test_tiff_of_numbers(dtype, tmp_path):
     f,a = tmp_path/'a.tif',(np.random.default_rng(0).random((20,30))*60000).astype(dtype)
