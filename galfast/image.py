@@ -446,7 +446,8 @@ def _power_below(v):
 
 # %% ../nbs/20_image.ipynb #eed034d8
 # Effective wavelengths in nm: SDSS, Johnson, Pan-STARRS, 2MASS, GALEX, Swift, Euclid, WISE and Spitzer, from the SVO Filter Profile Service, rounded
-band_nm = dict(FUV=154, UVW2=206, UVM2=225, NUV=230, UVW1=260, u=356, U=360, B=438, g=472, V=545, r=619, R=641, VIS=715, i=750, I=798, z=896, Z=878,
+band_nm = dict(FUV=154, UVW2=206, UVM2=225, NUV=230, UVW1=260, u=356, U=360, B=438, g=472, V=545, r=619, R=641, VIS=715,
+               i=750, I=798, z=896, Z=878,
                y=963, Y=1021, J=1235, H=1662, Ks=2159, K=2190, W1=3353, CH1=3551, CH2=4494, W2=4603, CH3=5724, CH4=7873, W3=11561, W4=22088)
 
 def band_wavelength(

@@ -43,7 +43,7 @@ _cd,_pc,_pc00 = (tuple(f.format(i, j) for i,j in ((1,1),(1,2),(2,1),(2,2))) for 
 
 def _matrix(c, lon, lat):
     "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel; both on the first two axes"
-    ways = [keys for keys,rare in ((_cd,_ways['CD{}_{}']), (_pc,_ways['PC{}_{}']), (_pc00,_ways['PC00{}00{}'])) if keys[0] in c or not rare.isdisjoint(c)]
+    ways = [keys for keys,all_of in zip((_cd,_pc,_pc00), _ways.values()) if keys[0] in c or not all_of.isdisjoint(c)]
     if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2)): raise _Odd
     if ways and ways[0] is _cd: m = [float(c.get(k, 0)) for k in _cd]
     else:
@@ -234,7 +234,7 @@ def sky_difference(
     corner = np.array([[x,y] for y in (-1,1) for x in (-1,1)])*[(nx-1)/2,(ny-1)/2]@[1,1j]
     ratio = ((corner+(d[1:]-d[0])@[1,1j])*corner.conj()).sum()/(np.abs(corner)**2).sum()
     turn,scale = np.degrees(np.angle(ratio)),1/abs(ratio)
-    said = [f'lies {np.hypot(*d[0]):.2f} px off ({d[0][0]:+.2f} in x, {d[0][1]:+.2f} in y)']
+    said = [f'lies {np.hypot(*d[0]):.2f} px off ({d[0][0]:+.2f} in x, {d[0][1]:+.2f} in y)'] if np.hypot(*d[0])>.05 else []
     if abs(turn)>.01: said.append(f'is turned by {turn:.2f} degrees')
     if abs(scale-1)>1e-3: said.append(f'has pixels {scale:.4g} times as large')
     return ', '.join(said)+f'; its corners are up to {far:.2f} px off'

@@ -505,13 +505,13 @@ def test_a_header_knows_the_axis_of_the_bands(tmp_path):
     with pytest.raises(ImageError, match='a.fits: which axis of 5 x 48 x 3'): read_fits(_write(tmp_path/'a.fits', x))
     first,last = x[:,::-1],np.moveaxis(x, -1, 0)[:,::-1]
     for h,want in ((dict(BANDS='grizy'),first), (dict(BANDS='gri'),last), (dict(BAND1='g', BAND2='r', BAND3='i'),last), (dict(BANDS='g,r,i'),last),
-                   (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CTYPE3='WAVE'),first), (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN'),first),
-                   (dict(CTYPE1='FILTER', CTYPE2='RA---TAN', CTYPE3='DEC--TAN'),last), (dict(CTYPE2='RA---TAN', CTYPE3='DEC--TAN'),last)):
+                   (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CTYPE3='WAVE', CDELT1=-1e-4),first), (dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CDELT1=-1e-4),first),
+                   (dict(CTYPE1='FILTER', CTYPE2='RA---TAN', CTYPE3='DEC--TAN', CDELT2=-1e-4),last), (dict(CTYPE2='RA---TAN', CTYPE3='DEC--TAN', CDELT2=-1e-4),last)):
         np.testing.assert_array_equal(read_fits(_write(tmp_path/'a.fits', x, fits.Header(list(h.items()))))[0], want)
     _write(tmp_path/'a.fits', x)
     np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', names='gri')[0], last)
     np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', 'grizy')[0], first)
-    y,copied = rng.normal(size=(48,48,3)).astype('f4'),fits.Header([('CTYPE1','RA---TAN'), ('CTYPE2','DEC--TAN')])
+    y,copied = rng.normal(size=(48,48,3)).astype('f4'),fits.Header([('CTYPE1','RA---TAN'), ('CTYPE2','DEC--TAN'), ('CDELT1',-1e-4)])
     with pytest.raises(ImageError, match='looks like an image with the bands last, but its WCS'): read_fits(_write(tmp_path/'a.fits', y, copied))
     np.testing.assert_array_equal(read_fits(tmp_path/'a.fits', names='gri')[0], np.moveaxis(y, -1, 0)[:,::-1])
     o,b,_ = read_fits(_write(tmp_path/'a.fits', y, fits.Header([('BANDS','gri')])), 'ig')
