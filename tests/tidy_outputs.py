@@ -2,13 +2,13 @@
 import base64,io,json,re,sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image,ImageChops
 
 def small_png(
     data, # PNG as base64
     width=900, # px, of a figure over a page; one over a column has `narrow`
     narrow=600,
-    colours=64,
+    colours=96,
 ):
     "The same picture with fewer colours, and with fewer pixels where that makes it smaller: pixels drawn as squares are small as they are"
     im = Image.open(io.BytesIO(base64.b64decode(data)))
@@ -19,13 +19,19 @@ def small_png(
     return min((_png(im.resize(o, Image.Resampling.LANCZOS) if o!=im.size else im, colours) for o in sizes), key=len)
 
 def _png(im, colours):
-    "`im` as base64; an octree leaves grey pixels grey, and the few of a colour bar in colour"
-    out = io.BytesIO()
-    im = im.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    "`im` as base64, with the palette that is wrong by least"
+    kinds = dict(method=Image.Quantize.FASTOCTREE),dict(method=Image.Quantize.MEDIANCUT, kmeans=2)
+    im = min((im.quantize(colours, dither=Image.Dither.NONE, **o) for o in kinds), key=lambda o: _wrong(im, o))
     colour = zip(*[iter(im.getpalette())]*3)
     im.putpalette([v for rgb in colour for v in ((255,255,255) if min(rgb)>240 else rgb)]) # paper is white
+    out = io.BytesIO()
     im.save(out, 'PNG', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
+
+def _wrong(im, o):
+    "How much `o` differs from `im`; few pixels of quite another colour, as in a colour bar, are worse than many that differ a little"
+    n = ImageChops.difference(im, o.convert('RGB')).histogram()
+    return sum(k*(i%256)**4 for i,k in enumerate(n))
 
 def plain(text): return re.sub(r'/tmp/tmp\w+', '/tmp/galaxies', text)
 
