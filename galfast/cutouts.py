@@ -66,7 +66,7 @@ def judge_jpeg(
     if body[-2:]!=b'\xff\xd9': raise ImageError("a JPEG that was cut off")
     if not _jpeg_markers(body): raise ImageError("a damaged JPEG")
     try:
-        im = Image.open(io.BytesIO(body))
+        im = Image.open(io.BytesIO(body), formats=('JPEG','PNG'))
         if im.size==(size,size): im.load() # nothing larger than was asked for is unpacked
     except Exception as e: raise ImageError(f"a damaged JPEG ({str(e)[:80]})") from e
     if im.size!=(size,size): raise OtherImage(f"it came as {im.width} x {im.height} px, {size} x {size} were asked for")

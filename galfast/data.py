@@ -93,7 +93,7 @@ class CutoutReader:
         store_attr()
         self.files = list_images(images)
     def __call__(self, r):
-        p = find_images(pd.DataFrame([dict(r)]), self.images, self.id_col, self.reader.pattern, self.reader.bands, files=self.files)[0]
+        p = self.reader.find(pd.DataFrame([dict(r)]), self.images, self.id_col, files=self.files)[0]
         if p is None: raise ImageError(f"no image of {r[self.id_col]} in {self.images}")
         return p
 
@@ -199,7 +199,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         augment=None, # Batch transforms of the training set; `GalaxyAugment()` by default
         stats:tuple=None, # Mean and standard deviation of each band to normalise with; None: those of the training set; False: none
         pack:bool=True, # Batches from memory; False: fastai's way
-        device=None, # 'cpu', 'cuda'; by default fastai's choice
+        device=None, # 'cpu', 'cuda'; by default the GPU where there is one
         **kwargs # To fastai's `DataBlock.dataloaders`
     ):
         "From images that were read already: cheap to call again for another split"
@@ -208,7 +208,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         splits = split_rows(df, spec, valid, seed)
         spec,table = fit_spec(spec, df.iloc[splits[0]]),fit_table(table, df.iloc[splits[0]])
         if oversample is not None and not (pack and spec.task=='classification'): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
-        device = torch.device(ifnone(device, default_device()))
+        device = torch.device(ifnone(device, 'cuda' if torch.cuda.is_available() else 'cpu')) # Apple's GPUs have no float64
         imgs = place_images(data.images, device) if pack else None
         if stats is None: stats = data.stats(splits[0], imgs)
         dblock = data.datablock(spec, lambda o: splits, augment, stats, table)
@@ -271,7 +271,7 @@ def load_images(
 )->GalaxyStack:
     "Read the image of every row of `df`; raises `CatalogError` or leaves rows out, as `on_error` says"
     if on_error not in ('raise','skip','missing'): raise GalfastError(f"on_error is 'raise', 'skip' or 'missing', not {on_error!r}")
-    files = find_images(df, images, id_col, reader.pattern, reader.bands)
+    files = reader.find(df, images, id_col)
     reason = pd.Series(None, index=df.index, dtype=object)
     reason[df[id_col].isna()] = 'no id'
     reason[df[id_col].duplicated() & reason.isna()] = 'duplicate id'
@@ -289,7 +289,8 @@ def load_images(
     if not keep: raise CatalogError(f"no image in {images} can be read; the first: {errs[0]}")
     left = pd.DataFrame({id_col: df[id_col], 'reason': reason})[reason.notna()].reset_index(drop=True)
     x = x if len(keep)==len(x) else x.take(keep) if pack else x[keep]
-    notes = (spec.notes(df, id_col) if spec else [])+_blank_notes(left, id_col)
+    hint = no_image_hint(df, files, images, id_col)
+    notes = (spec.notes(df, id_col) if spec else [])+_blank_notes(left, id_col)+([hint] if hint else [])
     return GalaxyStack(df.iloc[rows[keep]].reset_index(drop=True), x, Path(images), reader, id_col, left, pack, notes)
 
 # %% ../nbs/26_data.ipynb #4e6aa960

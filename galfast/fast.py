@@ -266,7 +266,7 @@ def describe_math(
 
 # %% ../nbs/35_fast.ipynb #9cbb630b
 class FastMath(Callback):
-    "Trains in channels-last order and, with `bf16`, in bfloat16 autocast; answers and loss are float32; Mish is the lean one"
+    "Trains in channels-last order and, with `bf16`, in bfloat16 autocast; answers are float32 at least; Mish is the lean one"
     order = 10
     def __init__(self,
         bf16:bool=True, # The network in bfloat16
