@@ -18,6 +18,7 @@ from .cutouts import *
 
 # %% ../nbs/15_webimages.ipynb #34d024d2
 _ends = dict(JPEG=b'\xff\xd9', PNG=b'IEND\xaeB`\x82')
+_known = (*_ends, 'GIF', 'WEBP', 'TIFF', 'BMP') # told by name; a format that starts a program is never tried
 
 def image_kind(
     body:bytes, # What a server sent
@@ -32,7 +33,7 @@ def image_kind(
         return '.fits'
     if body.lstrip()[:1]==b'<': raise NetError("a web page, not an image")
     try:
-        with Image.open(BytesIO(body), formats=('JPEG','PNG')) as im: im.load(); kind = im.format
+        with Image.open(BytesIO(body), formats=_known) as im: im.load(); kind = im.format
     except Exception as e: raise NetError(f"no whole image ({str(e)[:80]})", retry=True) from e
     if kind not in _ends: raise NetError(f"an image of type {kind}; JPEG, PNG or FITS is needed")
     if _ends[kind] not in body[-1024:]: raise NetError("no whole image (its end is missing)", retry=True) # PIL forgives that
