@@ -54,6 +54,7 @@ class Recipe:
     opt:str = 'adamw' # 'adamw' or 'ranger'
     warmup:float = .25 # Share of the steps in which the learning rate rises
     smooth:float = 0. # Label smoothing, for classes
+    turn:dict = None # Shares of the images that are turned: `p_dihedral` and `p_rotate` of `GalaxyAugment`; None: all of them
     members:int = 4 # Networks whose predictions are averaged; 0: the Gaussian process alone
     folds:bool = True # Each network holds back another part, and the Gaussian process each galaxy in turn, so that all galaxies are learned from and judged on
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
@@ -73,13 +74,14 @@ def choose_recipe(
     how = {k: asked.pop(k) for k in ('fast','compile') if k in asked}
     if quick:
         if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
-        return Recipe(members=1, epochs=6, gp_weight=.6, **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
+        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
     if n>=many_galaxies:
         r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
         r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
+    if r.turn is None: r.turn = turning(r.epochs)
     arch_config(r.arch, 1, 1, size=r.size) # raises where no network is called so
     if 'keep' in asked and r.gp_weight==0: raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, and this recipe measures none: leave it out, or give gp_weight")
     if r.window and r.window>=r.size: raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: give a smaller one, or a larger {option('size')}")
@@ -96,7 +98,7 @@ def _steps(n, task):
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
     return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0.)
 
-_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'folds', 'fast', 'compile') # without a network they mean nothing
+_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile') # without a network they mean nothing
 _ranges = dict(size=(1, None), keep=(8, None), window=(1, None), epochs=(1, None), lr=(0, None), bs=(2, None), wd=(0, None), warmup=(0, 1), smooth=(0, 1), members=(0, None), gp_weight=(0, 1))
 
 def _check_asked(asked, task, quick):
@@ -375,10 +377,10 @@ def member_learner(
     device,
 )->Learner:
     "The learner of one network of a recipe"
-    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window), stats=stats)
+    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
     blog = recipe.opt=='ranger'
     loss = None if blog and spec.task=='regression' else task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
-    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), seed=seed, fast=recipe.fast, compile=recipe.compile)
+    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile)
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None)->list:
     "Train a network on each of `splits`, with one progress bar"

@@ -101,6 +101,8 @@ def test_label_smoothing_is_done(stack, opt):
     r = train.choose_recipe(30, 'classification', opt=opt, smooth=.2, size=24)
     learn = train.member_learner(data, spec, r, (np.arange(20), np.arange(20, 30)), data.stats(range(20)), 0, 'cpu')
     assert learn.loss_func.eps==.2 and learn.dls.train.n==20
+    turned = next(t for t in learn.dls.train.after_batch.fs if hasattr(t, 'p_dihedral'))
+    assert dict(p_dihedral=turned.p_dihedral, p_rotate=turned.p_rotate)==r.turn
 
 def test_the_recipe_says_what_was_done(survey, tmp_path):
     images,df = survey
