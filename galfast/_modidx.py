@@ -345,6 +345,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.data._split_by': ('data.html#_split_by', 'galfast/data.py'),
                               'galfast.data._split_by_column': ('data.html#_split_by_column', 'galfast/data.py'),
                               'galfast.data._table_tensor': ('data.html#_table_tensor', 'galfast/data.py'),
+                              'galfast.data._where_bands_are': ('data.html#_where_bands_are', 'galfast/data.py'),
                               'galfast.data._which': ('data.html#_which', 'galfast/data.py'),
                               'galfast.data._with_size': ('data.html#_with_size', 'galfast/data.py'),
                               'galfast.data._with_why': ('data.html#_with_why', 'galfast/data.py'),

@@ -34,7 +34,7 @@ class RunError(GalfastError): "A run folder that lacks something, or is not what
 
 # %% ../nbs/00_core.ipynb #7a10b2c4
 _marked = re.compile('\x1f([^\x1f]*)\x1f')
-_flags = {"native='any'": '--any-size', 'id_col': '--id', 'names': '--name', 'units': '--unit', 'stretch': '--asinh'}
+_flags = {"native='any'": '--any-size', 'aligned=True': '--aligned', 'id_col': '--id', 'names': '--name', 'units': '--unit', 'stretch': '--asinh'}
 
 def _as_typed(o):
     "`on_error='skip'` as `--on-error skip`, `pad=True` as `--pad`, `fast=False` as `--no-fast`"

@@ -351,16 +351,14 @@ def _names_of(f):
 # %% ../nbs/26_data.ipynb #b580bc1f
 def channels_first(
     x, # (n, y, x, band), (n, band, y, x) or (n, y, x)
-    channels:str='auto', # 'first', 'last', or 'auto': the shorter of the two axes
+    channels:str='auto', # 'first', 'last', or 'auto': as `band_axis` says
 )->Tensor: # (n, band, y, x); uint8 stays, all else becomes float32
     "Images with the bands in front"
     x = x.astype(np.float64).filled(np.nan) if np.ma.isMaskedArray(x) else np.asarray(x)
     if x.dtype.kind not in 'buif': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: x,channels = x[:,None],'first'
     if x.ndim!=4: raise GalfastError(f"images have shape {x.shape}: (n, y, x, band), (n, band, y, x) or (n, y, x) is expected")
-    if channels=='auto':
-        if x.shape[1]==x.shape[3]: raise GalfastError(f"which axis of {x.shape} is the bands? Say channels='first' or channels='last'")
-        channels = 'last' if x.shape[3]<x.shape[1] else 'first'
+    if channels=='auto': channels = _where_bands_are(x.shape)
     if channels not in ('first','last'): raise GalfastError(f"channels is 'first', 'last' or 'auto', not {channels!r}")
     if channels=='last': x = x.transpose(0,3,1,2)
     return torch.from_numpy(np.ascontiguousarray(x if x.dtype==np.uint8 else _as_float32(x)))
@@ -393,6 +391,11 @@ def split_rows(
     return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
 # %% ../nbs/26_data.ipynb #4e468613
+def _where_bands_are(shape):
+    "'first' or 'last', by the shape of the images"
+    try: return 'last' if band_axis(shape[1:]) else 'first'
+    except ImageError: raise GalfastError(f"which axis of {shape} is the bands? Say channels='first' or channels='last'") from None
+
 def _as_float32(x):
     "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
     x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x

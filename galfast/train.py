@@ -136,7 +136,7 @@ def central_field(
     ok = [i for i in range(len(pick)) if i not in errs]
     if not ok: return None,None
     x = x[ok].float()
-    g = Photometry(full=float(x.flatten()[::17].quantile(.999)) or 1.).frame(x)
+    g = Photometry(full=float(x.flatten()[::17].abs().quantile(.999)) or 1.).frame(x)
     widest = (g.major*g.minor).sqrt().median().item()
     side = min(probe.native)
     crop = int(round(side*widths*widest/2))
@@ -429,7 +429,7 @@ def fit_gp(
 )->tuple: # A `PhotometryGP`, and a dict row -> its prediction without that row
     "The Gaussian process on measured features; classes are zeros and ones"
     x = data.images[torch.as_tensor(train)]
-    full = 1. if x.dtype==torch.uint8 else float(x.flatten()[::max(x.numel()//10**6, 1)].quantile(.999)) or 1.
+    full = 1. if x.dtype==torch.uint8 else float(x.flatten()[::max(x.numel()//10**6, 1)].abs().quantile(.999)) or 1.
     size = min(size, x.shape[-1])
     measure = Photometry(size=size, full=full).to(device)
     f = torch.cat([measure(as_float(o.to(device))).cpu() for o in x.split(256)])
