@@ -326,14 +326,14 @@ class GalaxyAugment(BatchAugment):
         return retain_type(y[:,0].to(x.dtype) if mask else y, x)
     def draw(self,
         shape, # (n, band, y, x)
-    )->tuple: # Matrices, shifts and which images are resampled (None where none is); y, x, orientation and shape of the windows
+    )->tuple: # Matrices and shifts (None where nothing is resampled); y, x, orientation and shape of the windows; which images are resampled
         "What is to be done to each of `n` images"
         y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred, self.share(self.p_dihedral))
-        if not self.resamples: return None,None,None,windows
+        if not self.resamples: return None,None,windows,None
         mat,shift = draw_affine(len(k), self.max_deg, self.max_shift, self.zoom, self.max_shear, self.gen, self.share(self.p_rotate))
         moved = (mat!=torch.eye(2)).flatten(1).any(1) | (shift!=0).any(1)
         at = torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1) # centre of the window from that of the image
-        return mat @ dihedral_matrices(k),shift+at,moved,windows
+        return mat @ dihedral_matrices(k),shift+at,windows,moved
     def move(self,
         x, # Tensor (n, band, y, x)
         drawn, # From `draw`
@@ -343,10 +343,10 @@ class GalaxyAugment(BatchAugment):
         rows=slice(None), # Those of `drawn` that are the images of `x`
     )->Tensor: # (n, band, *shape of the windows)
         "`x` as it was drawn"
-        *affine,(*windows,out) = drawn
+        mat,shift,(*windows,out),moved = drawn
         windows = [o[rows] for o in windows]
-        if affine[0] is None: return take_windows(x, *windows, out)
-        mat,shift,moved = (o[rows] for o in affine)
+        if mat is None: return take_windows(x, *windows, out)
+        mat,shift,moved = (o[rows] for o in (mat, shift, moved))
         turn = partial(resample, shape=out, mode=mode, keep_flux=keep_flux, fill=self.fill, cval=cval)
         if moved.all(): return turn(x, mat, shift)
         res = torch.empty(*x.shape[:2], *out, device=x.device)
