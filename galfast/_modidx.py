@@ -1011,6 +1011,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.predict._pairs': ('predict.html#_pairs', 'galfast/predict.py'),
                                  'galfast.predict._read_chunk': ('predict.html#_read_chunk', 'galfast/predict.py'),
                                  'galfast.predict._scores': ('predict.html#_scores', 'galfast/predict.py'),
+                                 'galfast.predict._table_notes': ('predict.html#_table_notes', 'galfast/predict.py'),
                                  'galfast.predict._task_of': ('predict.html#_task_of', 'galfast/predict.py'),
                                  'galfast.predict._without': ('predict.html#_without', 'galfast/predict.py'),
                                  'galfast.predict.as_run': ('predict.html#as_run', 'galfast/predict.py'),

@@ -140,7 +140,7 @@ Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is th
 # %% ../nbs/90_cli.ipynb #90c10003
 def _check_device(device):
     from galfast.core import GalfastError
-    if not re.fullmatch(r'auto|cpu|mps|cuda(:\d+)?', device): raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda, cuda:1 or mps")
+    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device): raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda or cuda:1")
 
 def _check_out(out, overwrite, cols=()):
     "Raise where no table with columns `cols` can be written to `out`"
@@ -177,10 +177,11 @@ class _Reading:
     crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None
     bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=None
     hdu:Annotated[str, typer.Option(help='FITS: number or name of the HDU.')]=None
-    pattern:Annotated[str, typer.Option(help="FITS, one file a band: such as '{objID}_{band}.fits'.")]=None
+    pattern:Annotated[str, typer.Option(help="Name of the file: '{objID}.jpg', or of one file a band, '{objID}_{band}.fits'.")]=None
     asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
     any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
     pad:Annotated[bool, typer.Option('--pad', help='With --crop: give images that are smaller a border of zeros.')]=False
+    aligned:Annotated[bool, typer.Option('--aligned', help='FITS: the bands lie on the same pixels, whatever their headers say.')]=False
     def check(self):
         "Raise for what can be told before an image is read"
         from galfast.core import GalfastError
@@ -191,7 +192,7 @@ class _Reading:
         from galfast.image import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
         kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh is not None else None,
-                  native='any' if self.any_size else None, pad=self.pad or None)
+                  native='any' if self.any_size else None, pad=self.pad or None, aligned=self.aligned or None)
         return {k: v for k,v in kw.items() if v is not None}
 
 @dataclass
@@ -295,7 +296,7 @@ def predict(
     df = read_catalog(catalog, id or cfg.get('id_col', 'objID'))
     _check_kind(cfg, _check_images(images), run)
     from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
-    n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast), len(df))
+    n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
     if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
@@ -422,7 +423,6 @@ def pack(
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
     from galfast.core import CatalogError,check_writable,in_bytes
-    from galfast.find import find_images
     from galfast.tables import read_catalog
     reading.check()
     df = read_catalog(catalog, id)
@@ -431,7 +431,7 @@ def pack(
     from galfast.reader import guess_reader
     from galfast.pack import pack_folder,pack_images
     read = guess_reader(df, images, id, size=size, **reading.reader())
-    files = [o for o in find_images(df, images, id, read.pattern, read.bands) if o is not None]
+    files = [o for o in read.find(df, images, id) if o is not None]
     if not files: raise CatalogError(f'no row of {catalog} has an image in {images}')
     p = pack_images(files, out or pack_folder(images, read), read, 'float16' if half else None, damaged='rebuild' if rebuild else 'raise')
     if p is None: raise CatalogError(f'no image in {images} can be read')

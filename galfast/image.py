@@ -233,7 +233,7 @@ def _band_paths(path, bands):
         return [path[o] for o in keys],keys
     if isinstance(path, (list,tuple,L)): return list(path),None
     if '{band}' not in str(path): return None,None
-    if bands is None: raise ImageError(f"{path}: say which bands to look for: bands='gri'")
+    if bands is None: raise ImageError(f"{path}: say which bands to look for: {option('bands', 'gri')}")
     if miss := [o for o in bands if not Path(str(path).replace('{band}', o)).exists()]:
         d,n = os.path.split(str(path))
         have = sorted(o.name for o in Path(d or '.').glob(glob.escape(n).replace('{band}', '*'))) if Path(d or '.').is_dir() else []

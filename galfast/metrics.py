@@ -223,5 +223,6 @@ def bootstrap_err(
 )->float: # One sigma
     "The bootstrap error of a metric"
     inp,targ,rng = _np(inp),_np(targ),np.random.default_rng(seed)
-    i = rng.integers(0, len(targ), (n, len(targ)))
-    return float(np.nanstd([f(inp[o], targ[o]) for o in i], ddof=1)) if len(targ)>1 else math.nan
+    if len(targ)<2: return math.nan
+    draws = (rng.integers(0, len(targ), len(targ)) for _ in range(n)) # one at a time: all would be gigabytes for a million rows
+    return float(np.nanstd([f(inp[o], targ[o]) for o in draws], ddof=1))

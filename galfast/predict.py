@@ -14,6 +14,7 @@ from .core import *
 from .tables import *
 from .labels import *
 from .find import *
+from .reader import *
 from .pack import *
 from .columns import *
 from .data import *
@@ -38,14 +39,16 @@ def predict_catalog(
     return pd.concat(predict_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, pack, fast), ignore_index=True)
 
 def predict_chunks(
-    learner_or_run, df, images, tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None # As in `predict_catalog`
+    learner_or_run, df, images, tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, # As in `predict_catalog`
+    say=noop, # Called with a sentence where there is something to be told, such as which of two images of a galaxy is read
 ): # A generator of DataFrames, `chunk` rows each
     "`predict_catalog` for catalogues whose predictions go to a file as they come; the next images are read while the network is at work"
     run = as_run(learner_or_run, device)
     id_col = ifnone(id_col, run.id_col)
     df = read_catalog(df, id_col)
     seen = run.saw(df[id_col]) if run.knows_its_galaxies else None
-    files = find_images(df, images, id_col, run.reader.pattern, run.reader.bands)
+    files = run.reader.find(df, images, id_col, say=say)
+    for o in _table_notes(run, df, id_col): say(f'note: {o}')
     packed = read_images([f for f in files if f is not None], run.reader, pack, images)[2] if pack else None
     starts = range(0, max(len(df), 1), chunk)
     read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
@@ -67,10 +70,14 @@ def predict_arrays(
     run = as_run(learner_or_run, device)
     x = channels_first(images, channels)
     if not len(x): raise GalfastError("there are no images to predict")
+    blank = torch.cat([blank_images(o) for o in x.split(4096)]).numpy()
     x = torch.cat([run.reader(o).as_subclass(Tensor) for o in x.split(4096)])
     pred,err = run.predict(x, tta, df=df)
+    pred[blank] = np.nan
+    if err is not None: err[blank] = np.nan
+    status = np.where(blank, 'blank, one colour all over', 'ok')
     seen = None if ids is None or not run.knows_its_galaxies else run.saw(ids) # a row number says nothing of another array
-    return prediction_table([str(o) for o in ifnone(ids, range(len(x)))], pred, err if run.err else None, run.spec, run.id_col, seen=seen)
+    return prediction_table([str(o) for o in ifnone(ids, range(len(x)))], pred, err if run.err else None, run.spec, run.id_col, status, seen)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder
@@ -91,6 +98,12 @@ def _read_chunk(read, files, pack=None)->tuple:
     for i,e in errs.items(): status[rows[i]] = e
     ok = [i for i in range(len(rows)) if i not in errs]
     return x[ok] if errs or pack else x,rows[ok],status
+
+def _table_notes(run, df, id_col):
+    "What there is to say of the columns that the networks see beside the images"
+    if run.table is None: return []
+    check_columns(df, run.table.columns)
+    return run.table.notes(df, id_col)
 
 def _without(images, status):
     "`status` with the names of files under the folder `images`, which others who read the table do not have"

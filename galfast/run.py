@@ -304,7 +304,7 @@ def pick_device(
 def _read_config(path):
     if not path.is_dir(): raise RunError(f"{path}: there is no such run folder")
     f = path/'config.json'
-    if not f.is_file(): raise RunError(f"{path}: holds no config.json, so it is not a finished run; `galfast train --resume` goes on with one that was interrupted")
+    if not f.is_file(): raise RunError(f"{path}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
     try: cfg = json.loads(f.read_text())
     except (ValueError,UnicodeDecodeError) as e: raise RunError(f"{f}: not JSON ({str(e)[:100]})") from e
     if not isinstance(cfg, dict): raise RunError(f"{f}: not the configuration of a run")

@@ -189,7 +189,7 @@ def train_galaxies(
     state = job.state(df)
     with run_lock(out, resume, overwrite):
         if open_run(out, state, resume, overwrite): return load_run(out, device)
-        data = load_images(df, images, recipe_reader(df, images, job), job.id_col, spec, job.on_error)
+        data = load_images(df, images, recipe_reader(df, images, job, say), job.id_col, spec, job.on_error)
         write_json(out/'checkpoint'/'job.json', state)
         _tell_job(say, job, spec, data, device)
         run,held = fit_recipe(data, spec, job.recipe, job.valid, job.seed, device, out/'checkpoint')
@@ -238,11 +238,11 @@ def describe_recipe(recipe:Recipe, reader:ImageReader)->str:
     nets = f"; {recipe.members} x {recipe.arch} on {min(recipe.size, ifnone(reader.size, recipe.size))} px, {recipe.epochs} epochs" if recipe.members else ''
     return recipe.why+nets+(f'; the central {reader.crop} px of {min(reader.native)}' if reader.crop and reader.native!='any' else '')
 
-def recipe_reader(df, images, job:TrainJob)->ImageReader:
+def recipe_reader(df, images, job:TrainJob, say=noop)->ImageReader:
     "How images are read: as asked, with the field that holds the galaxies where no crop is asked for"
-    recipe,reader = job.recipe,guess_reader(df, images, job.id_col, **job.reader)
+    recipe,reader = job.recipe,guess_reader(df, images, job.id_col, say, **job.reader)
     check_reader(reader, job.reader)
-    files = [o for o in find_images(df, images, job.id_col, reader.pattern, reader.bands) if o is not None]
+    files = [o for o in reader.find(df, images, job.id_col) if o is not None]
     crop,native = central_field(files, reader)
     side = min(native) if native else recipe.size
     if reader.crop or reader.native=='any': crop = reader.crop
