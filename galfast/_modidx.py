@@ -82,6 +82,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'galfast.augment._Photometric.encodes': ('augment.html#_photometric.encodes', 'galfast/augment.py'),
                                  'galfast.augment._Photometric.flux': ('augment.html#_photometric.flux', 'galfast/augment.py'),
                                  'galfast.augment._between': ('augment.html#_between', 'galfast/augment.py'),
+                                 'galfast.augment._centres': ('augment.html#_centres', 'galfast/augment.py'),
                                  'galfast.augment._copy_turned': ('augment.html#_copy_turned', 'galfast/augment.py'),
                                  'galfast.augment._draw_windows': ('augment.html#_draw_windows', 'galfast/augment.py'),
                                  'galfast.augment._look_up_windows': ('augment.html#_look_up_windows', 'galfast/augment.py'),

@@ -281,6 +281,10 @@ def check_shares(**shares):
         ok = len(pair)==2 and all(isinstance(o, (int,float)) and 0<=o<=1 for o in pair)
         if not ok: raise GalfastError(f"{k} is a share of the images, between 0 and 1, or a pair of them: in the first epoch and in the last; not {p!r}")
 
+def _centres(y0, x0, shape, out):
+    "x and y of the centre of each window from that of the image (n, 2), px"
+    return torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1)
+
 class GalaxyAugment(BatchAugment):
     "Window, flips and quarter turns, any-angle rotation, shift, zoom and shear, in one resampling or none; only the window, central, in validation"
     split_idx = None
@@ -326,14 +330,12 @@ class GalaxyAugment(BatchAugment):
         return retain_type(y[:,0].to(x.dtype) if mask else y, x)
     def draw(self,
         shape, # (n, band, y, x)
-    )->tuple: # Matrices and shifts (None where nothing is resampled); y, x, orientation and shape of the windows; which images are resampled
+    )->tuple: # Matrices and shifts (None where nothing is resampled); y, x, orientation and shape of the windows
         "What is to be done to each of `n` images"
         y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred, self.share(self.p_dihedral))
-        if not self.resamples: return None,None,windows,None
+        if not self.resamples: return None,None,windows
         mat,shift = draw_affine(len(k), self.max_deg, self.max_shift, self.zoom, self.max_shear, self.gen, self.share(self.p_rotate))
-        moved = (mat!=torch.eye(2)).flatten(1).any(1) | (shift!=0).any(1)
-        at = torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1) # centre of the window from that of the image
-        return mat @ dihedral_matrices(k),shift+at,windows,moved
+        return mat @ dihedral_matrices(k),shift+_centres(y0, x0, shape, out),windows
     def move(self,
         x, # Tensor (n, band, y, x)
         drawn, # From `draw`
@@ -343,10 +345,11 @@ class GalaxyAugment(BatchAugment):
         rows=slice(None), # Those of `drawn` that are the images of `x`
     )->Tensor: # (n, band, *shape of the windows)
         "`x` as it was drawn"
-        mat,shift,(*windows,out),moved = drawn
-        windows = [o[rows] for o in windows]
+        mat,shift,(*windows,out) = drawn
+        windows = y0,x0,k = [o[rows] for o in windows]
         if mat is None: return take_windows(x, *windows, out)
-        mat,shift,moved = (o[rows] for o in (mat, shift, moved))
+        mat,shift = mat[rows],shift[rows]
+        moved = (mat!=dihedral_matrices(k)).flatten(1).any(1) | (shift!=_centres(y0, x0, x.shape, out)).any(1)
         turn = partial(resample, shape=out, mode=mode, keep_flux=keep_flux, fill=self.fill, cval=cval)
         if moved.all(): return turn(x, mat, shift)
         res = torch.empty(*x.shape[:2], *out, device=x.device)
