@@ -13,7 +13,6 @@ from fastcore.imports import noop
 
 from .imports import *
 from .core import *
-from .tables import *
 
 # %% ../nbs/03_find.ipynb #613de012
 picture_types = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')

@@ -245,8 +245,8 @@ def galaxy_learner(
         if seed is not None: torch.manual_seed(seed if abs(seed)<2**63 else epoch_seeds(seed, -1)['torch'])
         model = arch if isinstance(arch, nn.Module) else build_model(arch, pretrained=pretrained, **kw) if isinstance(arch, str) else arch(**{k: v for k,v in kw.items() if k!='size'})
     if pretrained and not isinstance(arch, str): load_pretrained(model, pretrained)
-    fast = ifnone(fast, has_fast_bf16(dls.device or 'cpu'))
-    own = [FastMath(fast), LazyLoss(), FlatAnswers()]
+    math_ = best_math(dls.device or 'cpu', image_shape(dls)[-1])
+    own = [FastMath(ifnone(fast, math_.bf16), math_.channels_last), AugmentProgress(), LazyLoss(), FlatAnswers()]
     if compile: own.append(Compile(None if compile is True else compile))
     if seed is not None: own.append(SeedEpochs(seed))
     learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, default_loss(spec)), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,

@@ -13,7 +13,6 @@ from fastai.vision.all import *
 from .core import *
 from .tables import *
 from .labels import *
-from .find import *
 from .reader import *
 from .pack import *
 from .columns import *

@@ -282,7 +282,7 @@ def load_run(
     try:
         spec = TargetSpec(**cfg['spec'])
         reader = ImageReader(**cfg['reader'])
-        nets = [rebuild_model(o) for o in cfg['nets']]
+        nets = [lean_mish(rebuild_model(o)) for o in cfg['nets']]
         table = TableSpec(**cfg['table']) if cfg['table'] else None
         gp = PhotometryGP(**cfg['gp']) if cfg['gp'] else None
         if not nets and gp is None: raise ValueError('neither networks nor a Gaussian process')

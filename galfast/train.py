@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_field', 'TrainJob', 'catalog_hash', 'train_galaxies',
-           'job_spec', 'check_names', 'of_targets', 'describe_recipe', 'recipe_reader', 'check_reader', 'run_lock',
-           'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits', 'member_learner',
-           'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back', 'Blend', 'fit_blend',
-           'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'number_format', 'job_spec', 'check_names', 'of_targets', 'describe_recipe', 'recipe_reader', 'check_reader',
+           'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits',
+           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back',
+           'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
@@ -19,7 +19,6 @@ import galfast
 from .core import *
 from .tables import *
 from .labels import *
-from .find import *
 from .image import *
 from .reader import *
 from .augment import *
@@ -76,7 +75,8 @@ def choose_recipe(
         if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
         return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
     if n>=many_galaxies:
-        r = Recipe('xresnet34', 144, 144, 112, 7, 1e-2, 128, .01, 'ranger', .25, 0., 1, False, 0., why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
+        r = Recipe(arch='xresnet34', size=144, keep=144, window=112, epochs=7, lr=1e-2, bs=128, wd=.01, opt='ranger', members=1, folds=False, gp_weight=0.,
+                   why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
         r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
@@ -185,19 +185,36 @@ def train_galaxies(
     spec = job_spec(job, df)
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
     job.recipe = choose_recipe(int((~spec.missing(df)).sum()), spec.task, **kwargs)
+    if job.recipe.members: job.recipe.fast = number_format(job.recipe, device, out if resume else None)
     if job.valid is not None and kwargs.get('folds'): raise GalfastError(f"with {option('valid')} there are no folds: give one of them")
     state = job.state(df)
     with run_lock(out, resume, overwrite):
         if open_run(out, state, resume, overwrite): return load_run(out, device)
         data = load_images(df, images, recipe_reader(df, images, job, say), job.id_col, spec, job.on_error)
         write_json(out/'checkpoint'/'job.json', state)
-        _tell_job(say, job, spec, data, device)
+        _tell_job(say, job, spec, data, device, kwargs.get('fast'))
         run,held = fit_recipe(data, spec, job.recipe, job.valid, job.seed, device, out/'checkpoint')
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
         run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
         write_run(run, out, data, held, say)
         shutil.rmtree(out/'checkpoint', ignore_errors=True)
     return run
+
+def number_format(
+    recipe:Recipe,
+    device,
+    begun=None, # Run folder that is gone on with, if there is one
+)->bool:
+    "Are the networks of `recipe` in bfloat16? As asked; else as the run began, so that it ends alike; else what is faster here"
+    if recipe.fast is not None: return recipe.fast
+    old = _format_of(Path(begun)) if begun else None
+    return ifnone(old, has_fast_bf16(device, recipe.window or recipe.size))
+
+def _format_of(out):
+    "What the run in `out` was begun or made with; None where it does not say"
+    begun,done = out/'checkpoint'/'job.json',out/'config.json'
+    try: return json.loads(begun.read_text())['recipe']['fast'] if begun.is_file() else json.loads(done.read_text())['info']['asked']['fast']
+    except (OSError,ValueError,LookupError,TypeError): return None
 
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
@@ -224,14 +241,14 @@ def of_targets(o, targets, what)->dict: # Target -> text
     if odd := [t for t in o or {} if t not in targets]: raise GalfastError(f"{option(what)} is for {first_few(map(repr, odd))}, which is no target: these are {first_few(targets)}")
     return dict(o or {})
 
-def _tell_job(say, job, spec, data, device):
+def _tell_job(say, job, spec, data, device, fast=None):
     recipe,side = job.recipe,data.images.shape[-1]
     say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
     for o in data.notes: say(f'note: {o}')
     if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
     if recipe.members and recipe.size>side: say(f"the images are {side} px, and none is enlarged: the networks see {side} px, not {recipe.size}")
     say(f"recipe: {describe_recipe(recipe, data.reader)}")
-    if recipe.members: say(f"networks in {describe_math(device, recipe.fast, recipe.compile)}")
+    if recipe.members: say(f"networks in {describe_math(device, fast, recipe.compile, recipe.window or recipe.size)}")
 
 def describe_recipe(recipe:Recipe, reader:ImageReader)->str:
     "A recipe and the field of its images in a line"

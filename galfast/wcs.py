@@ -9,7 +9,6 @@ __all__ = ['wcs_keys', 'SkyTurn', 'as_stored', 'south_first', 'SkyGrid', 'sky_ax
 
 # %% ../nbs/19_wcs.ipynb #0e924267
 from .imports import *
-from .core import *
 
 # %% ../nbs/19_wcs.ipynb #faa01020
 import warnings
