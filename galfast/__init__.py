@@ -1,4 +1,4 @@
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 def __getattr__(name):
     "Load `galfast.all` at first use, so that a plain `import galfast` is light and `from galfast import *` has everything"
