@@ -18,11 +18,11 @@ test: setup
 	$(BIN)/python tests/no_drift.py
 	$(BIN)/ruff check galfast tests benchmarks
 	PATH="$(BIN):$$PATH" PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
-	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 ## make shuffle    the tests of tests/ in three random orders
 shuffle: setup
-	for s in 1 2 3; do PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --random-order --random-order-seed=$$s || exit 1; done
+	for s in 1 2 3; do PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --random-order --random-order-seed=$$s || exit 1; done
 
 ## make bench      speed beside plain fastai, downloads, and the figures of README on the real galaxies of ../shared/data
 bench: setup
