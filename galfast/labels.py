@@ -193,7 +193,8 @@ def _kind(o, x, words):
     if not len(ok): return _kind_of_words(words.values())
     if len(strange)<=.1*(len(ok)+len(strange)): return 'numbers'
     decimals = (ok!=ok.round()).mean()>.5
-    return 'numbers' if decimals and len(strange)<len(ok) else 'words'
+    distinct = len(np.unique(ok))>max(len(ok)/2, 5) # no classes, however many words there are
+    return 'numbers' if decimals and (distinct or len(strange)<len(ok)) else 'words'
 
 # %% ../nbs/04_labels.ipynb #ff4b0996
 def odd_values(
@@ -305,12 +306,23 @@ def check_once(
     if twice: raise CatalogError(f"the catalogue has more than one column {first_few(map(repr, twice))}: rename one of them")
 
 # %% ../nbs/04_labels.ipynb #dab4c84b
+_comma = re.compile(r"[+-]?\d{1,3}([.' ]?\d{3})*,\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+(\.\d*)?") # 8,41; 1.234,5; 1,234.5
+
+def _check_commas(words, n, name):
+    "Raise where the words of a column are numbers that are written with commas"
+    some = [w for w in words.values() if not _says_missing(w)]
+    commas = [w for w in some if _comma.fullmatch(w)]
+    if len(commas)<.9*len(some) or len(set(commas))<=max(len(commas)/2, 5): return
+    raise CatalogError(f"{len(commas):,} of {n:,} cells of column {name!r} are numbers with a comma, such as {commas[0]!r}: "
+                       f"write them with a point, and nothing between thousands; {option('task', 'classification')} makes classes of them")
+
 def _check_words(o, name, task):
     "Raise where words that say nothing are among numbers, or where numbers are asked for and there are none"
     facts = column_facts(o)
     x,words = _cells(o)
     strange = _strange(words, x)
-    if facts['kind']=='truth' or not strange or (facts['kind']=='words' and task in ('auto','mixed')): return
+    if facts['kind']=='truth' or not strange: return
+    if facts['kind']=='words' and task in ('auto','mixed'): return _check_commas(strange, len(o), name)
     are,it = ('is no number','it') if len(strange)==1 else ('are no numbers','them')
     which = first_few(map(repr, dict.fromkeys(strange.values())))
     out = f"; {option('task', 'classification')} makes classes of all" if task=='auto' else ''

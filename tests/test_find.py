@@ -49,7 +49,7 @@ def test_two_images_of_one_id_are_named(files, ids, tmp_path):
 def test_a_type_that_is_asked_for(tmp_path):
     d,told = folder(tmp_path, '7.jpg', '7.fits', '7.png', '8.jpg', '8.fits'),[]
     with pytest.raises(CatalogError, match=r"pattern='\{objID\}\.fits'") as e: found(d, ['7'])
-    assert '--pattern {objID}.fits' in e.value.typed
+    assert "--pattern '{objID}.fits'" in e.value.typed
     assert found(d, ['7','8'], pattern='{objID}.jpg')==['7.jpg','8.jpg']
     assert found(d, ['7','8'], kind='fits', say=told.append)==['7.fits','8.fits'] and 'two types' in told[0] and '8.fits and 8.jpg' in told[0]
     assert found(d, ['8'], kind='rgb', say=told.append)==['8.jpg']

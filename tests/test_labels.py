@@ -117,3 +117,15 @@ def test_specs_read_by_the_rule():
     old = asdict(s); del old['facts']
     assert not TargetSpec(**old).missing(df).any()
     assert target_spec(df, 'kind').classes==['E','None','S'] and target_spec(df, 'oh,kind').missing(df).sum()==3
+
+def test_numbers_with_commas_are_named():
+    x = [f'{8+i/30:.3f}'.replace('.', ',') for i in range(30)]
+    for words in (x, [*x[:28], 'n/a', None], [f'1.{i:03d},5' for i in range(30)], [f'{i+1},234.5' for i in range(30)]):
+        with pytest.raises(CatalogError, match="cells of column 'a' are numbers with a comma, such as '.*with a point"): check_labels(pd.DataFrame(dict(a=words)), 'a')
+    for words in (['1,2','2,3','1,3']*10, ['Sa, barred',*'abcdefgh']*3): assert check_labels(pd.DataFrame(dict(a=words)), 'a')==['a']
+
+def test_more_words_than_numbers_make_no_classes_of_them():
+    o = pd.Series([f'{8+i/30:.3f}' for i in range(12)]+['bad']*18, name='a')
+    assert column_facts(o)['kind']=='numbers'
+    with pytest.raises(CatalogError, match="18 of 30 cells of column 'a' are no numbers: 'bad'"): check_labels(o.to_frame(), 'a')
+    assert column_facts(pd.Series(['0.5','1.5','S0','E','Sb']*6))['kind']=='words'
