@@ -430,6 +430,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.find._nfc': ('find.html#_nfc', 'galfast/find.py'),
                               'galfast.find._same_file': ('find.html#_same_file', 'galfast/find.py'),
                               'galfast.find._walk': ('find.html#_walk', 'galfast/find.py'),
+                              'galfast.find._zeros_hint': ('find.html#_zeros_hint', 'galfast/find.py'),
                               'galfast.find.find_images': ('find.html#find_images', 'galfast/find.py'),
                               'galfast.find.list_images': ('find.html#list_images', 'galfast/find.py'),
                               'galfast.find.no_image_hint': ('find.html#no_image_hint', 'galfast/find.py'),

@@ -114,6 +114,11 @@ def test_types_that_are_not_read_are_named(typ, tmp_path):
     assert find_images(df, d)[:2]==[None,None] and f'8{typ}' in no_image_hint(df, find_images(df, d), d)
     assert no_image_hint(df[2:], find_images(df[2:], d), d)==''
 
+def test_ids_that_lost_their_zeros(tmp_path):
+    d = folder(tmp_path, '0000.png', '0001.png', '0012.png')
+    with pytest.raises(CatalogError, match='has 12, the folder 0012.png: ids that lost their zeros'): found(d, ['12','1'])
+    assert found(d, ['0012','7'])==['0012.png',None] and found(d, ['7','x'])==[None,None]
+
 def test_types_of_names():
     cases = {'1237.fits.FZ': ('1237','.fits.fz'), 'NGC 3.2': ('NGC 3.2',''), 'a.b.tiff': ('a.b','.tiff'), 'x.WebP': ('x','.webp'), '.jpg': ('','.jpg'), 'a.fit.gz': ('a','.fit.gz'),
              'a.tar.gz': ('a.tar.gz',''), 'jpg': ('jpg',''), 'a.jpg.b': ('a.jpg.b',''), 'a.fits.bz2': ('a','.fits.bz2'), 'b.fits.png': ('b.fits','.png')}
