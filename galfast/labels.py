@@ -68,7 +68,7 @@ def _survey_codes():
     nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k,d in digits]
     eights = [float(f"{'8'*k}.{d}") for k in range(2,6) for d in ('0','8','88','888','9')]
     fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36]
-    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]
+    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]+[3.4028235e38, 3.402823e38, 3.40282e38, 9.96921e36, 1.79769e308] # as they are printed
     ends = [2.**15-1, 2.**31-1, 2.**63-1]
     plus = [o for o in nines if o>=9.99]+eights+fills+ends # 9 and 9.9 are numbers like any other
     return [*plus, *(-o for o in nines+eights+fills), *(-o-1 for o in ends), *sdss_codes]
@@ -199,7 +199,7 @@ def _kind(o, x, words):
 # %% ../nbs/04_labels.ipynb #ff4b0996
 def odd_values(
     x, # Numbers (n,); nan where missing
-    far:float=20., # In robust sigma of the numbers; of their logarithms 12 are enough
+    far:float=20., # In robust sigma of the numbers; of their logarithms 12 are enough, or 8 where nothing lies in between
 )->np.ndarray: # bool (n,)
     "Which numbers are so far from the median that they should be looked at"
     x = np.asarray(x, dtype=np.float64)
@@ -210,7 +210,9 @@ def odd_values(
     up = x>0
     if s==0 or up[ok].mean()<.9: return res
     d,s = _deviations(np.log(np.where(up, x, 1)), ok & up)
-    return res & (~up | (d>.6*far*s))
+    high = up & (d>.4*far*s)
+    alone = x/10>np.max(x[ok & ~high])
+    return res & (~up | high & (alone | (d>.6*far*s)))
 
 # %% ../nbs/04_labels.ipynb #11cf6c29
 def _deviations(x, ok):

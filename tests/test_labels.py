@@ -129,3 +129,14 @@ def test_more_words_than_numbers_make_no_classes_of_them():
     assert column_facts(o)['kind']=='numbers'
     with pytest.raises(CatalogError, match="18 of 30 cells of column 'a' are no numbers: 'bad'"): check_labels(o.to_frame(), 'a')
     assert column_facts(pd.Series(['0.5','1.5','S0','E','Sb']*6))['kind']=='words'
+
+@pytest.mark.parametrize('text', ['3.4028235e+38', '-3.402823e+38', '-3.40282e+38', '9.96921E36', '1.79769e+308'])
+def test_the_largest_number_as_it_is_printed(text):
+    x,missing = read_numbers([text]*3+[f'{v:.3f}' for v in columns['metallicity']])
+    assert np.isnan(x[:3]).all() and list(missing.values())==[3] and np.isfinite(x[3:]).all()
+
+def test_a_number_that_is_not_of_the_column_is_named():
+    z = np.random.default_rng(0).uniform(.01, .3, 40)
+    assert np.flatnonzero(odd_values(np.r_[z, 255.])).tolist()==[40]
+    rng = np.random.default_rng(1) # lognormal samples are their own tails
+    assert not any(odd_values(rng.lognormal(0, s, n)).any() for s in (.2, .5, 1, 2, 3) for n in (30, 300, 3000) for _ in range(20))
