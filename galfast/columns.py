@@ -234,7 +234,7 @@ def _check_range(ok, spec):
     if spec.task=='classification':
         spec.classes = sorted(set(v), key=lambda o: (not o.lstrip('-').isdigit(), int(o) if o.lstrip('-').isdigit() else 0, o))
         if len(spec.classes)<2: raise CatalogError(f"column {spec.targets[0]!r} has one class only: {spec.classes[0]}")
-        if len(spec.classes)>max(20, len(ok)//4): raise CatalogError(f"column {spec.targets[0]!r} has {len(spec.classes)} different values in {len(ok)} rows: is it a class?")
+        if len(spec.classes)>max(20, len(ok)//4): raise CatalogError(f"column {spec.targets[0]!r} has {len(spec.classes)} different values in {len(ok)} rows, such as {spec.classes[0]!r}: is it a class?")
     elif spec.task in ('multilabel','votes') and ((v<0)|(v>1)).any():
         counts = '; divide counts by the number of votes of their galaxy' if spec.task=='votes' and np.nanmin(v)>=0 else ''
         raise CatalogError(f"{spec.task} needs labels between 0 and 1; they run from {np.nanmin(v):.3g} to {np.nanmax(v):.3g}{counts}")

@@ -281,7 +281,7 @@ def load_images(
     reason[np.array([f is None for f in files]) & reason.isna()] = 'no image'
     _complain(df, reason, id_col, images, on_error)
     rows = np.flatnonzero(reason.isna())
-    if not len(rows): raise CatalogError(f"no row of the catalogue has both an image in {images} and a label: are the files named by {id_col}?")
+    if not len(rows): raise CatalogError(f"no row of the catalogue has both an image in {images} and a label: {_named_by(df, id_col)}")
     x,errs,pack = read_images([files[i] for i in rows], reader, pack, images)
     for i,e in errs.items(): reason[rows[i]] = e
     _complain(df, reason, id_col, images, on_error)
@@ -301,6 +301,11 @@ def _kind_of(reason):
     if reason.startswith('no label'): return 'no label'
     if reason in ('no id','duplicate id','no image'): return reason
     return 'blank image' if re.search(r': blank\b', reason) else 'unreadable image'
+
+def _named_by(df, id_col):
+    "What to look at where no image is found"
+    if 'filename' not in df: return f"are the files named by {id_col}?"
+    return f"its column filename says which file it is, such as {first(df['filename'].dropna())!r}; without that column, {id_col} does"
 
 def _complain(df, reason, id_col, images, on_error):
     "Raise for the rows whose `reason` is not to be skipped, one line a kind"

@@ -108,13 +108,18 @@ def no_image_hint(
 )->str: # A sentence; '' if there is nothing to say
     "What is there under the names of the rows without an image, but is not read"
     if files is None: files = list_images(images)
-    if not files.others: return ''
     names = df['filename'] if 'filename' in df else df[id_col]
-    stems = (_nfc(split_image_name(re.split(r'[\\/]', str(o))[-1], image_types+other_types)[0]) for o,p in zip(names, found) if p is None)
+    stems = [_nfc(split_image_name(re.split(r'[\\/]', str(o))[-1], image_types+other_types)[0]) for o,p in zip(names, found) if p is None]
     there = [files.others[o] for o in stems if o in files.others]
-    if not there: return ''
+    if not there: return '' if any(found) else _zeros_hint(stems, files)
     types = sorted({split_image_name(o, other_types)[1] for o in there})
     return f"there is {first_few(map(os.path.basename, there), 3)}, and {first_few(types)} is not read: convert to PNG, TIFF or FITS"
+
+def _zeros_hint(stems, files):
+    "Files that have the names of the rows, but for zeros in front"
+    bare = {o.lstrip('0'): o for o in files if o[:1]=='0'}
+    lost = [(o, bare[o.lstrip('0')]) for o in stems if o.isdigit() and o.lstrip('0') in bare]
+    return f"the catalogue has {lost[0][0]}, the folder {os.path.basename(files[lost[0][1]])}: ids that lost their zeros? Read them as text" if lost else ''
 
 # %% ../nbs/03_find.ipynb #27e0b333
 _kin = dict.fromkeys(fits_types, 'fits') | {'.jpeg': '.jpg', '.tiff': '.tif'} # types that are one, spelt otherwise

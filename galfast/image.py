@@ -49,7 +49,7 @@ def _hdu(h, key, path):
     return u
 
 # %% ../nbs/20_image.ipynb #9f319c1b
-_band_keys = ('FILTER', 'BAND', 'FPA.FILTER', 'FILTER1', 'FILTER2')
+_band_keys = ('FILTER', 'BAND', 'FPA.FILTER', 'FILTER1', 'FILTER2', 'PUPIL') # PUPIL: of NIRISS
 
 def _names(bands): return None if bands is None else list(bands) # 'grz' and ['g','r','z'] alike
 
@@ -155,7 +155,7 @@ def _planes(h, u, path, turning, n=None, wanted=None):
     except ImageError as e: raise ImageError(f"{path}: {e}") from e
     x = np.asarray(u.data) # BSCALE, BZERO and BLANK are seen to by astropy
     x = x.transpose([i for i in range(len(shape)) if i not in keep] + ([] if band is None else [band]) + [i for i in keep if i!=band])
-    x = _linear(x.reshape(-1, *x.shape[-2:]), u.header, path)
+    x = _linear(x.reshape(-1, *x.shape[-2:]), _scale_cards(h, u), path)
     names,axes = _header_bands(u.header, len(x)) or _header_bands(h[0].header, len(x)),tuple(sorted(sky_axes(u.header))) or (1,2)
     hdr = u.header.copy()
     return _part(x, names, hdr, axes, sky_matrix(hdr, *x.shape[:0:-1], lambda: hdr), turning, path)
@@ -170,6 +170,10 @@ def _linear(x, c, path):
     if re.match(r'm?mag\b|log(10)?\b|ln\b|dex\b|asinh', unit, re.I):
         raise ImageError(f"{path}: its pixels are no fluxes (BUNIT = '{unit}'); convert them to a linear unit and write that into BUNIT")
     return x
+
+def _scale_cards(h, u):
+    "What the header of `u` says of the scale, and that of a primary HDU without an image"
+    return {k: c[k] for c in (*([h[0].header] if not h[0].shape else []), u.header) for k in ('BSOFTEN','BOFFSET','BUNIT') if k in c}
 
 def _from_asinh(x, c, path):
     "The fluxes of Pan-STARRS's asinh magnitudes `x`"

@@ -68,7 +68,7 @@ def _survey_codes():
     nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k,d in digits]
     eights = [float(f"{'8'*k}.{d}") for k in range(2,6) for d in ('0','8','88','888','9')]
     fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36]
-    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]
+    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]+[3.4028235e38, 3.402823e38, 3.40282e38, 9.96921e36, 1.79769e308] # as they are printed
     ends = [2.**15-1, 2.**31-1, 2.**63-1]
     plus = [o for o in nines if o>=9.99]+eights+fills+ends # 9 and 9.9 are numbers like any other
     return [*plus, *(-o for o in nines+eights+fills), *(-o-1 for o in ends), *sdss_codes]
@@ -193,12 +193,13 @@ def _kind(o, x, words):
     if not len(ok): return _kind_of_words(words.values())
     if len(strange)<=.1*(len(ok)+len(strange)): return 'numbers'
     decimals = (ok!=ok.round()).mean()>.5
-    return 'numbers' if decimals and len(strange)<len(ok) else 'words'
+    distinct = len(np.unique(ok))>max(len(ok)/2, 5) # no classes, however many words there are
+    return 'numbers' if decimals and (distinct or len(strange)<len(ok)) else 'words'
 
 # %% ../nbs/04_labels.ipynb #ff4b0996
 def odd_values(
     x, # Numbers (n,); nan where missing
-    far:float=20., # In robust sigma of the numbers; of their logarithms 12 are enough
+    far:float=20., # In robust sigma of the numbers; of their logarithms 12 are enough, or 8 where nothing lies in between
 )->np.ndarray: # bool (n,)
     "Which numbers are so far from the median that they should be looked at"
     x = np.asarray(x, dtype=np.float64)
@@ -209,7 +210,9 @@ def odd_values(
     up = x>0
     if s==0 or up[ok].mean()<.9: return res
     d,s = _deviations(np.log(np.where(up, x, 1)), ok & up)
-    return res & (~up | (d>.6*far*s))
+    high = up & (d>.4*far*s)
+    alone = x/10>np.max(x[ok & ~high])
+    return res & (~up | high & (alone | (d>.6*far*s)))
 
 # %% ../nbs/04_labels.ipynb #11cf6c29
 def _deviations(x, ok):
@@ -305,12 +308,23 @@ def check_once(
     if twice: raise CatalogError(f"the catalogue has more than one column {first_few(map(repr, twice))}: rename one of them")
 
 # %% ../nbs/04_labels.ipynb #dab4c84b
+_comma = re.compile(r"[+-]?\d{1,3}([.' ]?\d{3})*,\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+(\.\d*)?") # 8,41; 1.234,5; 1,234.5
+
+def _check_commas(words, n, name):
+    "Raise where the words of a column are numbers that are written with commas"
+    some = [w for w in words.values() if not _says_missing(w)]
+    commas = [w for w in some if _comma.fullmatch(w)]
+    if len(commas)<.9*len(some) or len(set(commas))<=max(len(commas)/2, 5): return
+    raise CatalogError(f"{len(commas):,} of {n:,} cells of column {name!r} are numbers with a comma, such as {commas[0]!r}: "
+                       f"write them with a point, and nothing between thousands; {option('task', 'classification')} makes classes of them")
+
 def _check_words(o, name, task):
     "Raise where words that say nothing are among numbers, or where numbers are asked for and there are none"
     facts = column_facts(o)
     x,words = _cells(o)
     strange = _strange(words, x)
-    if facts['kind']=='truth' or not strange or (facts['kind']=='words' and task in ('auto','mixed')): return
+    if facts['kind']=='truth' or not strange: return
+    if facts['kind']=='words' and task in ('auto','mixed'): return _check_commas(strange, len(o), name)
     are,it = ('is no number','it') if len(strange)==1 else ('are no numbers','them')
     which = first_few(map(repr, dict.fromkeys(strange.values())))
     out = f"; {option('task', 'classification')} makes classes of all" if task=='auto' else ''

@@ -117,14 +117,16 @@ def blank_images(
     room = waver + 4*torch.finfo(torch.float32).eps*torch.maximum(lo.abs(), hi.abs()) if x.is_floating_point() else waver
     return ((hi-lo<=room) | (hi<lo)).all(-1)
 
+_waver = {'.jpg': 2, '.jpeg': 2, '.webp': 4} # what a lossy file makes of one colour
+
 def _check_blank(x, fn, bands_last=False):
     "Raise `ImageError` if image `x` is blank"
     if bands_last:
         mid,edge = x[x.shape[0]//2,x.shape[1]//2].tolist(),x[0,0].tolist()
-        if abs(mid[0]-edge[0])>2: return # a galaxy, most often: then the check costs nothing
+        if abs(mid[0]-edge[0])>4: return # a galaxy, most often: then the check costs nothing
         x = x.transpose(2,0,1)
-    lossy = split_image_name(str(fn))[1] in ('.jpg','.jpeg','.webp') if isinstance(fn, (str,Path)) else False
-    if blank_images(x, 2 if lossy else 0): raise ImageError(f"{_name(fn)}: blank, one colour all over; there is no data at this place")
+    waver = _waver.get(split_image_name(str(fn))[1], 0) if isinstance(fn, (str,Path)) else 0
+    if blank_images(x, waver): raise ImageError(f"{_name(fn)}: blank, one colour all over; there is no data at this place")
 
 def _name(fn):
     "What a message calls `fn`"

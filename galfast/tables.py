@@ -43,8 +43,9 @@ def _excel_marks(ids):
     "Do all long ids end in zeros, with 15 digits before them?"
     long = ids[ids.str.len()>15]
     if not len(long) or not long.str.endswith('0').all() or not long.str.fullmatch(r'\d+').all(): return False
-    long = set(long)
-    return max(len(o.rstrip('0')) for o in long)==15 and sum(len(o)-15 for o in long)>=6
+    some,digits = set(long),max(len(o.rstrip('0')) for o in long)
+    if len(some)<len(long): return digits<=15 # those of one field have become one
+    return digits==15 and sum(len(o)-15 for o in some)>=6
 
 def _lost(ids, where):
     raise CatalogError(f"{where} holds ids that lost their last digits: {first_few(dict.fromkeys(map(str, ids)), 2)}. Excel and floating-point numbers "
@@ -227,6 +228,7 @@ def _read_text(path, id_col):
         raw = gzip.decompress(raw)
     raw = _utf8(raw)
     if raw.startswith(b'# %ECSV'): return _read_ecsv(io.BytesIO(raw))
+    if _is_ipac(raw): return _read_ipac(raw)
     if raw.isspace() or not raw: raise CatalogError(f"{path} is empty")
     lay = _layout(raw, id_col, path)
     if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
@@ -235,6 +237,7 @@ def _read_text(path, id_col):
     plain = raw is disk and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
     read = partial(_parse, None if plain else body, len(re.findall(rb'\r\n|\n|\r', raw[:lay.start])) if plain else 0, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
     df = read(_nans, dtype={id_col: str})
+    if lay.sep==' ' and df.iloc[:,-1].isna().any(): _check_blanks(body, lay, path)
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
     df = df.drop(columns=blank)
     doubt = [c for c in df.columns if _in_doubt(df[c], body)]
@@ -242,6 +245,23 @@ def _read_text(path, id_col):
     for c in df.columns:
         if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
     return df
+
+def _check_blanks(body, lay, path):
+    "Raise where white space parts fewer values than there are names: which of them is missing cannot be told"
+    for i,(_,o) in enumerate(_lines(body), 1):
+        if (k := len(_split(o, ' ')))<len(lay.names):
+            raise CatalogError(f"{path}: row {i} has {k} values, not {len(lay.names)}: {o[:100]!r}. Which one is missing cannot be told "
+                               "where blanks part them: write nan there, or save the table with commas")
+
+def _is_ipac(raw):
+    "Is it a table of IPAC: names between bars, their types in the next line, and rows without bars?"
+    if raw[:1] not in (b'\\', b'|'): return False
+    rows = [o.rstrip() for _,(_,o) in zip(range(200), _lines(raw)) if not o.startswith('\\')]
+    return len(rows)>1 and all(o[0]==o[-1]=='|' for o in rows[:2]) and rows[-1][0]!='|'
+
+def _read_ipac(raw):
+    from astropy.table import Table
+    return _from_astropy(Table.read(raw.decode().splitlines(), format='ascii.ipac'))
 
 def _decimal(body, sep):
     "The decimal mark of the first rows"
@@ -303,7 +323,8 @@ def _words(o, is_id, decimal_comma):
     if decimal_comma and o.str.fullmatch(r'[+-]?\d*,\d+([eE][+-]?\d+)?').any():
         some = o[o.notna()&~o.isin(_nans)]
         if some.map(_is_number).all(): o = o.str.replace(',', '.', regex=False)
-    return o if is_id else _numbers(o)
+    if not is_id: return _numbers(o)
+    return o.str.replace(r'''^="(.*)"$|^'(\d+)$''', r'\1\2', regex=True) if o.str.startswith(('="',"'")).any() else o # how Excel is made to keep digits
 
 def _numbers(o):
     "Words as numbers, if all are; whole numbers never by way of floats"

@@ -49,7 +49,7 @@ def test_two_images_of_one_id_are_named(files, ids, tmp_path):
 def test_a_type_that_is_asked_for(tmp_path):
     d,told = folder(tmp_path, '7.jpg', '7.fits', '7.png', '8.jpg', '8.fits'),[]
     with pytest.raises(CatalogError, match=r"pattern='\{objID\}\.fits'") as e: found(d, ['7'])
-    assert '--pattern {objID}.fits' in e.value.typed
+    assert "--pattern '{objID}.fits'" in e.value.typed
     assert found(d, ['7','8'], pattern='{objID}.jpg')==['7.jpg','8.jpg']
     assert found(d, ['7','8'], kind='fits', say=told.append)==['7.fits','8.fits'] and 'two types' in told[0] and '8.fits and 8.jpg' in told[0]
     assert found(d, ['8'], kind='rgb', say=told.append)==['8.jpg']
@@ -113,6 +113,11 @@ def test_types_that_are_not_read_are_named(typ, tmp_path):
     df = pd.DataFrame(dict(objID=['7','8','9']))
     assert find_images(df, d)[:2]==[None,None] and f'8{typ}' in no_image_hint(df, find_images(df, d), d)
     assert no_image_hint(df[2:], find_images(df[2:], d), d)==''
+
+def test_ids_that_lost_their_zeros(tmp_path):
+    d = folder(tmp_path, '0000.png', '0001.png', '0012.png')
+    with pytest.raises(CatalogError, match='has 12, the folder 0012.png: ids that lost their zeros'): found(d, ['12','1'])
+    assert found(d, ['0012','7'])==['0012.png',None] and found(d, ['7','x'])==[None,None]
 
 def test_types_of_names():
     cases = {'1237.fits.FZ': ('1237','.fits.fz'), 'NGC 3.2': ('NGC 3.2',''), 'a.b.tiff': ('a.b','.tiff'), 'x.WebP': ('x','.webp'), '.jpg': ('','.jpg'), 'a.fit.gz': ('a','.fit.gz'),

@@ -449,7 +449,7 @@ def test_the_rest_is_left_to_astropy(what, tmp_path):
 
 a_ps1 = 2.5/np.log(10) # Waters et al. 2020: flux = BOFFSET + BSOFTEN (exp(v/a) - exp(-v/a))
 
-@pytest.mark.parametrize('how', ['plain','gz','hdu','fz','int16'])
+@pytest.mark.parametrize('how', ['plain','gz','hdu','primary','fz','int16'])
 def test_asinh_stacks_are_made_linear(tmp_path, how):
     soft,off = 30.,5.
     flux = rng.normal(0, 20, (20,24))+4000*np.exp(-np.hypot(*(np.mgrid[:20,:24]-10))/3)
@@ -461,6 +461,7 @@ def test_asinh_stacks_are_made_linear(tmp_path, how):
         u.data[3,4] = -32768
         u.writeto(f)
     elif how in ('plain','gz'): fits.PrimaryHDU(v, h).writeto(f)
+    elif how=='primary': fits.HDUList([fits.PrimaryHDU(header=h), fits.ImageHDU(v)]).writeto(f) # whose header is that of the file
     else: fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(v, h) if how=='hdu' else fits.CompImageHDU(v, h, quantize_level=0, compression_type='GZIP_1')]).writeto(f)
     x,bands,_ = read_fits(f, nan='keep')
     want = off + soft*(np.exp(v.astype(float)/a_ps1)-np.exp(-v.astype(float)/a_ps1))
@@ -524,6 +525,10 @@ microns = {'F070W': .70, 'F090W': .90, 'F115W': 1.15, 'F140M': 1.40, 'F150W': 1.
            'F218W': .218, 'F225W': .225, 'F275W': .275, 'F300W': .300, 'F336W': .336, 'F390W': .390, 'F438W': .438, 'F450W': .45, 'F435W': .435, 'F475W': .475, 'F555W': .555,
            'F606W': .606, 'F775W': .775, 'F814W': .814, 'F850LP': .85, 'F200LP': .2, 'F350LP': .35, 'F098M': .98, 'F105W': 1.05, 'F110W': 1.10, 'F125W': 1.25,
            'F140W': 1.40, 'F160W': 1.60, 'F205W': 2.05, 'F170W': .17, 'F062': .62, 'F213': 2.13} # Hubble, Roman
+
+@pytest.mark.parametrize('cards,name', [(dict(FILTER='CLEAR', PUPIL='F115W'), 'F115W'), (dict(FILTER='F277W', PUPIL='CLEARP'), 'F277W'), (dict(FILTER='F200W', PUPIL='CLEAR'), 'F200W')])
+def test_filters_of_two_wheels(cards, name, tmp_path): # of NIRISS, the short ones are in the other
+    assert read_fits(_write(tmp_path/'a.fits', rng.normal(size=(6,6)).astype('f4'), fits.Header(list(cards.items()))))[1]==[name]
 
 def test_numbered_filters():
     for k,v in microns.items():

@@ -117,3 +117,26 @@ def test_specs_read_by_the_rule():
     old = asdict(s); del old['facts']
     assert not TargetSpec(**old).missing(df).any()
     assert target_spec(df, 'kind').classes==['E','None','S'] and target_spec(df, 'oh,kind').missing(df).sum()==3
+
+def test_numbers_with_commas_are_named():
+    x = [f'{8+i/30:.3f}'.replace('.', ',') for i in range(30)]
+    for words in (x, [*x[:28], 'n/a', None], [f'1.{i:03d},5' for i in range(30)], [f'{i+1},234.5' for i in range(30)]):
+        with pytest.raises(CatalogError, match="cells of column 'a' are numbers with a comma, such as '.*with a point"): check_labels(pd.DataFrame(dict(a=words)), 'a')
+    for words in (['1,2','2,3','1,3']*10, ['Sa, barred',*'abcdefgh']*3): assert check_labels(pd.DataFrame(dict(a=words)), 'a')==['a']
+
+def test_more_words_than_numbers_make_no_classes_of_them():
+    o = pd.Series([f'{8+i/30:.3f}' for i in range(12)]+['bad']*18, name='a')
+    assert column_facts(o)['kind']=='numbers'
+    with pytest.raises(CatalogError, match="18 of 30 cells of column 'a' are no numbers: 'bad'"): check_labels(o.to_frame(), 'a')
+    assert column_facts(pd.Series(['0.5','1.5','S0','E','Sb']*6))['kind']=='words'
+
+@pytest.mark.parametrize('text', ['3.4028235e+38', '-3.402823e+38', '-3.40282e+38', '9.96921E36', '1.79769e+308'])
+def test_the_largest_number_as_it_is_printed(text):
+    x,missing = read_numbers([text]*3+[f'{v:.3f}' for v in columns['metallicity']])
+    assert np.isnan(x[:3]).all() and list(missing.values())==[3] and np.isfinite(x[3:]).all()
+
+def test_a_number_that_is_not_of_the_column_is_named():
+    z = np.random.default_rng(0).uniform(.01, .3, 40)
+    assert np.flatnonzero(odd_values(np.r_[z, 255.])).tolist()==[40]
+    rng = np.random.default_rng(1) # lognormal samples are their own tails
+    assert not any(odd_values(rng.lognormal(0, s, n)).any() for s in (.2, .5, 1, 2, 3) for n in (30, 300, 3000) for _ in range(20))

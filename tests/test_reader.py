@@ -227,6 +227,11 @@ def test_faint_is_not_blank(tmp_path):
         fits.PrimaryHDU(a.astype('f4')).writeto(tmp_path/'d.fits', overwrite=True)
         assert ImageReader('fits')(tmp_path/'d.fits').shape==(3,21,21)
 
+@pytest.mark.parametrize('colour', [(10,20,30), (0,0,255)])
+def test_one_colour_of_a_rough_webp_is_blank(colour, tmp_path):
+    Image.new('RGB', (48,48), colour).save(tmp_path/'a.webp', quality=80)
+    with pytest.raises(ImageError, match='blank'): ImageReader()(tmp_path/'a.webp')
+
 def test_blank_among_arrays():
     x = np.random.default_rng(0).integers(0, 255, (6,3,21,21)).astype('u1')
     x[2],x[4],x[5,0] = 7,0,0

@@ -98,7 +98,8 @@ def test_floats_that_hold_spec_obj_ids():
 
 cut = dict(excel='objID,oh\n1.23765E+18,1\n1.23765E+18,2\n', german='objID;oh\n1,23765E+18;1,5\n1,23767E+18;2\n', numpy='objID,oh\n1.237648704043942146e+18,1\n'.replace('2146', '2144'),
            pandas='objID,oh\n1.2376487040439421e+18,1\n,2\n', dotted='objID,oh\n1237648704043942144.0,1\n1237667292122513408.0,1\n', digits='objID,oh\n1237648704043940000,1\n1237667292122510000,1\n',
-           c='objID,oh\n1.234568e+11,1\n1.234569e+11,2\n', one='objID,oh\nNGC 1300,1\n1.24E+18,2\n')
+           c='objID,oh\n1.234568e+11,1\n1.234569e+11,2\n', one='objID,oh\nNGC 1300,1\n1.24E+18,2\n',
+           field='objID,oh\n1237648674532680000,1\n1237648674532680000,2\n')
 @pytest.mark.parametrize('how', cut)
 def test_ids_that_lost_digits(how, tmp_path):
     with fails("'objID'", 'lost their last digits', 'Excel', cut[how].splitlines()[-2 if how in ('pandas','numpy') else -1].split(',1' if how!='german' else ';')[0].split(',2')[0][:4].replace(',', '.')): read(tmp_path, cut[how])
@@ -123,6 +124,8 @@ texts = {
     'psql': ' objID | oh\n------+-----\n'+''.join(f' {a} | {b}\n' for a,b in zip(plain.objID, plain.oh)), 'markdown': '| objID | oh |\n|---|---|\n'+''.join(f'| {a} | {b} |\n' for a,b in zip(plain.objID, plain.oh)),
     'VizieR': '#\n#   VizieR Astronomical Server\n#Column\tobjID\t(A19)\tname\t[ucd=meta.id]\n#Column\toh\t(F6.3)\n\nobjID\toh\n \tdex\n'+'-'*19+'\t------\n'+''.join(f'{a}\t{b:6.2f}\n' for a,b in zip(plain.objID, plain.oh))+'\n',
     'a title': 'Galaxies of 2026, all\n'+text, 'Excel\'s sep': 'sep=;\n'+text.replace(',', ';').replace('.', ','),
+    'kept from Excel': re.sub(r'(\d{19})', r'="\1"', text), 'kept from Excel by a mark': re.sub(r'(\d{19})', r"'\1", text),
+    'IPAC': '\\fixlen = T\n\\ of IRSA\n|              objID|     oh|\n|               char| double|\n|                   |    dex|\n'+''.join(f' {a} {b:7.2f} \n' for a,b in zip(plain.objID, plain.oh)),
     'VizieR ;': '#\nobjID;oh\n;dex\n---;---\n'+text.split('\n', 1)[1].replace(',', ';')}
 @pytest.mark.parametrize('how', texts)
 @pytest.mark.parametrize('name', ['t.csv','t.txt','t.TSV','t.dat'])
@@ -130,6 +133,11 @@ def test_layouts(how, name, tmp_path):
     got = read(tmp_path, texts[how], name)
     same(got)
     assert list(got)==['objID','oh'] and got.oh.dtype==float
+
+def test_a_value_missing_between_blanks(tmp_path):
+    rows = 'objID oh z\n1 8.5 0.1\n2     0.1\n3 9.0 0.1\n'
+    with fails('t.txt: row 2 has 2 values, not 3', 'cannot be told'): read(tmp_path, rows, 't.txt')
+    assert read(tmp_path, rows.replace('2     0.1', '2 nan 0.1').replace('9.0 0.1', '9.0 nan'), 't.txt').isna().sum().to_dict()==dict(objID=0, oh=1, z=1)
 
 def test_encodings(tmp_path):
     df = plain.assign(type=['Sérsic','Sb','Ωμ'])
