@@ -201,7 +201,7 @@ class _Sample:
     valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
     valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back, or says train, valid and test: those of the test are left alone.')]=None
     on_error:Annotated[Literal['missing','skip','raise'], typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
-    seed:Annotated[int, typer.Option(help='Of folds, weights, order and augmentation.')]=0
+    seed:Annotated[int, typer.Option(min=0, help='Of folds, weights, order and augmentation.')]=0
     def check(self, df):
         "Raise for what can be told before an image is read"
         from galfast.core import GalfastError
@@ -375,7 +375,7 @@ def evaluate(
     whose = 'training' if left['baseline']=='training' else 'these'
     for t,o in res.groupby('target', sort=False):
         rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
-        base = f'commonest class of {whose}' if 'accuracy' in set(o.metric) else f'mean of {whose}'
+        base = f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
         _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
     says = dict(in_training='were learned from, and are left out', not_in_both='predictions have no row in the catalogue', not_predicted='have no prediction', no_label='have no label')
     for k,v in says.items():
@@ -388,7 +388,8 @@ def evaluate(
 def demo(
     out:Annotated[Path, typer.Option(help='Folder to write.')]=Path('demo'),
     n:Annotated[int, typer.Option(min=50, help='Galaxies to simulate.')]=1000,
-    seed:int=0, device:Device='auto',
+    seed:Annotated[int, typer.Option(min=0, help='Another seed, other galaxies.')]=0,
+    device:Device='auto',
 ):
     "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
     from galfast.core import check_run_folder

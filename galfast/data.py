@@ -315,7 +315,8 @@ def _complain(df, reason, id_col, images, on_error):
     if on_error=='missing': kinds = kinds[~kinds.isin(['no image','no label','blank image'])]
     if not len(kinds): return
     rows = '; '.join(f"{len(o):,} with {k}: {_which(df, bad[o.index], id_col, k)}" for k,o in kinds.groupby(kinds))
-    raise CatalogError(f"{len(kinds):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}. {option('on_error', 'skip')} leaves them out")
+    way = f". {option('on_error', 'skip')} leaves them out" if len(bad)<len(df) else '' # nothing would be left
+    raise CatalogError(f"{len(kinds):,} of {len(df):,} rows cannot be used with the images in {images}: {rows}{way}")
 
 def _which(df, reason, id_col, kind):
     "The first few rows of a kind, by their names or by what was said of them"

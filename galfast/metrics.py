@@ -225,4 +225,5 @@ def bootstrap_err(
     inp,targ,rng = _np(inp),_np(targ),np.random.default_rng(seed)
     if len(targ)<2: return math.nan
     draws = (rng.integers(0, len(targ), len(targ)) for _ in range(n)) # one at a time: all would be gigabytes for a million rows
-    return float(np.nanstd([f(inp[o], targ[o]) for o in draws], ddof=1))
+    vals = [v for v in (float(f(inp[o], targ[o])) for o in draws) if not math.isnan(v)]
+    return float(np.std(vals, ddof=1)) if len(vals)>1 else math.nan

@@ -181,6 +181,7 @@ def train_galaxies(
     t0,out,device = time.monotonic(),Path(out),pick_device(device)
     mine = {k: kwargs.pop(k) for k in list(kwargs) if k in TrainJob.__dataclass_fields__}
     job = TrainJob(target, **mine)
+    if isinstance(images, (str,Path)) and out.resolve()==Path(images).resolve(): raise RunError(f"{out} is the folder of the images, and a run needs one of its own: give another name")
     df = read_catalog(df, job.id_col)
     spec = job_spec(job, df)
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
@@ -220,18 +221,20 @@ def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
     spec = target_spec(df, target_columns(job.target, df.columns), job.task)
     if spec.parts: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner in Python, which has a head for each")
+    if job.seed<0: raise GalfastError(f"{option('seed')} is a whole number, 0 or more, not {job.seed}")
     check_names(spec, job.id_col)
     job.target,job.task = spec.targets,spec.task
     if isinstance(job.valid, (str,int,float)): split_rows(df[~spec.missing(df)].reset_index(drop=True), spec, job.valid, job.seed)
     return spec
 
 def check_names(spec:TargetSpec, id_col):
-    "Raise where a target is called as another column of the tables that a run writes"
+    "Raise where a target is called as another column of the tables that a run writes, or where these have names that no table can hold"
     none = np.zeros((0, spec.n_out))
     made = prediction_table([], none, none, spec, id_col, seen=[]).columns
     cols = [*made, *spec.targets]
     twice = [t for t in spec.targets if cols.count(t)>1]
     if twice: raise CatalogError(f"the tables of a run have a column {first_few(map(repr, twice))} of their own, or it is asked for twice: rename it in the catalogue. They have {first_few(made, 8)}")
+    check_table_names(cols, 'predictions.csv')
 
 def of_targets(o, targets, what)->dict: # Target -> text
     "Names or units of targets, from text for one of them or from a dict"
@@ -421,7 +424,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
     with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast) for i in torch.as_tensor(split[1]).split(256)]
-    names = learn.recorder.metric_names[1:-1] if len(learn.recorder.metric_names)>2 else ['train_loss', 'valid_loss', *task_scores(spec.task)]
+    names = list(vars(learn.recorder).get('metric_names', ()))[1:-1] or ['train_loss', 'valid_loss', *task_scores(spec.task)] # a network that was done has no recorder of its own
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
 

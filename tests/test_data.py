@@ -110,3 +110,10 @@ def test_titles_have_four_digits():
         shown = [ax.get_title() for ax in plt.gcf().axes if ax.get_title()]
         plt.close('all')
         assert len(shown)==4 and set(shown)<={f'{v*u:.4g}' for v in y}
+
+def test_skip_is_no_way_out_where_nothing_would_be_left(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(3): Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(tmp_path/f'{i}.png')
+    df = pd.DataFrame(dict(objID=['0', '1', '2'], z=[.1, .2, .3]))
+    with pytest.raises(GalfastError, match='smaller than the crop') as e: GalaxyDataLoaders.from_catalog(df, tmp_path, 'z', reader=ImageReader(crop=32))
+    assert 'leaves them out' not in str(e.value)

@@ -162,3 +162,38 @@ def test_reasons_tell_no_path(survey, tmp_path):
     run = train.train_galaxies(df, mine, 'metallicity', tmp_path/'r', on_error='skip', **quick)
     text = (run.path/'skipped.csv').read_text()
     assert 'web page' in text and str(tmp_path) not in text
+
+def test_a_run_stopped_between_two_networks_goes_on(survey, tmp_path, monkeypatch):
+    images,df = survey
+    whole = train.train_galaxies(df, images, 'metallicity', tmp_path/'a', **tiny)
+    fit = train.fit_member
+    def stop(i, *args):
+        if i==1: raise KeyboardInterrupt
+        return fit(i, *args)
+    monkeypatch.setattr(train, 'fit_member', stop)
+    with pytest.raises(KeyboardInterrupt): train.train_galaxies(df, images, 'metallicity', tmp_path/'b', **tiny)
+    monkeypatch.setattr(train, 'fit_member', fit)
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'b', resume=True, **tiny) # network 0 is done, and is not fitted again
+    a,b = (pd.read_csv(o.path/'history.csv') for o in (whole, run))
+    assert list(a)==list(b) and len(a)==len(b)
+    a,b = (pd.read_csv(o.path/'predictions.csv').metallicity_pred for o in (whole, run))
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+def test_names_that_no_table_holds_are_told_before_an_image_is_read(survey, tmp_path):
+    images,df = survey
+    df = df.assign(**{'x\ty': df.metallicity}, kind=df.morph.map({'S': 'a\nb', 'E': 'c'}))
+    for t in ('x\ty', 'kind'):
+        said = []
+        with pytest.raises(GalfastError, match='not a name for a column'): train.train_galaxies(df, images, t, tmp_path/'r', say=said.append, **quick)
+        assert not said and not (tmp_path/'r').exists()
+
+def test_a_seed_below_zero_and_the_folder_of_the_images(survey, tmp_path):
+    images,df = survey
+    with pytest.raises(GalfastError, match='seed is a whole number'): train.train_galaxies(df, images, 'metallicity', tmp_path/'r', seed=-1, **quick)
+    there = sorted(images.iterdir())
+    with pytest.raises(GalfastError, match='folder of the images'): train.train_galaxies(df, images, 'metallicity', images, **quick)
+    assert sorted(images.iterdir())==there
+
+def test_labels_that_do_not_vary_warn_of_nothing(recwarn):
+    from galfast.metrics import bootstrap_err,r2
+    assert np.isnan(bootstrap_err(r2, np.zeros((5, 1)), np.ones((5, 1)), n=9)) and not recwarn.list
