@@ -1072,6 +1072,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'galfast.reader.ImageReader.config': ('reader.html#imagereader.config', 'galfast/reader.py'),
                                 'galfast.reader.ImageReader.decode': ('reader.html#imagereader.decode', 'galfast/reader.py'),
                                 'galfast.reader.ImageReader.find': ('reader.html#imagereader.find', 'galfast/reader.py'),
+                                'galfast.reader.ImageReader.item': ('reader.html#imagereader.item', 'galfast/reader.py'),
                                 'galfast.reader.ImageReader.settle': ('reader.html#imagereader.settle', 'galfast/reader.py'),
                                 'galfast.reader._as_float32': ('reader.html#_as_float32', 'galfast/reader.py'),
                                 'galfast.reader._check_blank': ('reader.html#_check_blank', 'galfast/reader.py'),

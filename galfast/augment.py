@@ -364,7 +364,7 @@ class AugmentProgress(Callback):
     "Tells the augmentation of the training set how far the training is: a function of the epoch, so that a run that goes on gets what it would have got"
     order = -90
     def before_epoch(self):
-        for t in self.dls.train.after_batch.fs:
+        for t in getattr(self.dls.train, 'after_batch', Pipeline()).fs:
             if isinstance(t, BatchAugment): t.progress = self.epoch/max(self.n_epoch-1, 1)
 
 class _Photometric(BatchAugment):

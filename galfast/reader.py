@@ -193,8 +193,11 @@ class ImageReader:
         raise ImageError(f"{_name(fn)}: {hw[1]} x {hw[0]} px, where {want} is expected; a crop makes them alike, or allow images of any size")
     def block(self):
         if self.kind=='fits': return FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan, aligned=self.aligned)
-        if self.kind=='deep': return TransformBlock(type_tfms=partial(_deep_item, reader=self), batch_tfms=self.stretch)
-        return TransformBlock(type_tfms=noop if self.kind=='array' else partial(_picture_item, reader=self))
+        if self.kind=='array': return TransformBlock()
+        return TransformBlock(type_tfms=self.item, batch_tfms=self.stretch if self.kind=='deep' else None)
+    def item(self, fn:Path|str|Tensor|np.ndarray|bytes|Image.Image): # the types say to fastai what `Learner.predict` may be given
+        "Item of a `DataBlock` -> image of fastai's"
+        return (_deep_item if self.kind=='deep' else _picture_item)(fn, self)
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern pad aligned native'.split()}

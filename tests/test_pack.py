@@ -101,7 +101,7 @@ def test_changed_added_and_gone(tmp_path):
     shutil.copy(files[1], more[-1])
     p = pack_images(more, tmp_path/'pack', read)
     x,errs = p.view(more)
-    assert list(errs)==[0] and '0.jpg' in errs[0] and x[3][0].min()>250 and (x[5]==x[1]).all()
+    assert list(errs)==[0] and '0.jpg' in errs[0] and x[3][0][:12].min()>250 and (x[5]==x[1]).all()
     assert p.n==6 # a free row was used again
 
 def test_loaders_and_training_use_a_pack_and_say_so(tmp_path, capsys, monkeypatch):
