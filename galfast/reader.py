@@ -194,10 +194,7 @@ class ImageReader:
     def block(self):
         if self.kind=='fits': return FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan, aligned=self.aligned)
         if self.kind=='array': return TransformBlock()
-        return TransformBlock(type_tfms=self.item, batch_tfms=self.stretch if self.kind=='deep' else None)
-    def item(self, fn:Path|str|Tensor|np.ndarray|bytes|Image.Image): # the types say to fastai what `Learner.predict` may be given
-        "Item of a `DataBlock` -> image of fastai's"
-        return (_deep_item if self.kind=='deep' else _picture_item)(fn, self)
+        return TransformBlock(type_tfms=_Item(self), batch_tfms=self.stretch if self.kind=='deep' else None)
     @property
     def config(self):
         res = {k: getattr(self, k) for k in 'kind size crop bands hdu nan pattern pad aligned native'.split()}
@@ -276,6 +273,14 @@ def _as_float32(x):
 def _some(files, n):
     "Up to `n` of `files`, evenly among them"
     return [files[i] for i in np.unique(np.linspace(0, len(files)-1, min(n, len(files))).round().astype(int))] if len(files) else []
+
+class _Item(Transform):
+    "Item of a `DataBlock` -> image; the types say to fastai what `Learner.predict` may be given"
+    def __init__(self, reader):
+        super().__init__()
+        self.reader,self.input_types = reader,(Path,str,Tensor,np.ndarray,bytes,Image.Image)
+    def encodes(self, fn):
+        return (_deep_item if self.reader.kind=='deep' else _picture_item)(fn, self.reader)
 
 def _deep_item(fn, reader):
     "Item of a `DataBlock` -> image of numbers, as `FITSImage.create` makes one of FITS"
