@@ -157,7 +157,7 @@ class GalaxyRun:
         "The run of a `galaxy_learner`; its one sigma is that of the validation set, seen from eight sides"
         if getattr(learn, 'arch_config', None) is None: raise GalfastError("only a galaxy_learner whose arch is a name of galaxy_archs can be used here or saved")
         d = learn.dls
-        if not hasattr(d, 'reader'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
+        if not hasattr(d, 'spec'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
         window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
         spec = replace(d.spec, exclusive=getattr(learn.loss_func, 'exclusive', d.spec.exclusive))
         model = GalaxyModel([learn.model], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
