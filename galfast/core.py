@@ -59,10 +59,10 @@ def first_few(
     return ', '.join(map(str, items[:n])) + (f' and {len(items)-n:,} more' if len(items)>n else '')
 
 # %% ../nbs/00_core.ipynb #dc0d4729
-_cfg = dict(lib_name='galfast', data='data', cache='cache', model='models', release='dr17', rate=4, contact='')
+_cfg = dict(lib_name='galfast', data='data', cache='cache', model='models', release='dr17', rate=4, contact='', most_mpix=64, most_mb=512, most_seconds=10)
 
 # %% ../nbs/00_core.ipynb #a2193095
-def galfast_cfg()->Config: # Keys: folders `data`, `cache`, `model`; survey `release`, request `rate` a second, `contact` for the user agent
+def galfast_cfg()->Config: # Keys: folders `data`, `cache`, `model`; survey `release`, request `rate` a second, `contact` for the user agent; `most_mpix`, `most_mb`, `most_seconds`: what reading one file may cost
     "galfast's `settings.ini`: that of this checkout, if we are in one, else the one in `GALFAST_HOME`; where there is none its defaults, and nothing is written"
     cfg = Config.find('settings.ini', types=dict(rate=float))
     if cfg and cfg.get('lib_name')=='galfast': return cfg
