@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(abspath $(VENV))/bin
 export MPLBACKEND = agg
 
-.PHONY: help setup demo test shuffle bench export outputs clean
+.PHONY: help setup demo test shuffle soak bench export outputs clean
 
 help:      ; @sed -n 's/^## //p' Makefile
 
@@ -23,6 +23,10 @@ test: setup
 ## make shuffle    the tests of tests/ in three random orders
 shuffle: setup
 	for s in 1 2 3; do PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --random-order --random-order-seed=$$s || exit 1; done
+
+## make soak       hostile files, servers and kills, 10,000 of each kind: an hour or more
+soak: setup
+	PATH="$(BIN):$$PATH" OMP_NUM_THREADS=1 GALFAST_SOAK=$${GALFAST_SOAK:-10000} $(BIN)/python -m pytest -n 2 --dist loadscope tests/faults
 
 ## make bench      speed beside plain fastai, downloads, and the figures of README on the real galaxies of ../shared/data
 bench: setup
