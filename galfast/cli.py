@@ -7,6 +7,7 @@ __all__ = ['main']
 
 # %% ../nbs/90_cli.ipynb #58c4dae3
 import inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
+from contextlib import contextmanager
 from dataclasses import dataclass,fields,is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -149,6 +150,14 @@ def _check_out(out, overwrite, cols=()):
     check_table_names(cols, out)
     check_free(out, overwrite)
 
+@contextmanager
+def _alone(out, overwrite):
+    "Keep others from writing the table `out`; one may have written it a moment ago"
+    from galfast.core import check_free,file_lock
+    with file_lock(out):
+        check_free(out, overwrite)
+        yield
+
 def _check_images(images):
     "The images of a folder; raises where there are none"
     from galfast.core import CatalogError
@@ -228,10 +237,11 @@ def train(
     overwrite:Overwrite=False,
 ):
     "Train on a catalogue and its images, and write a run folder."
-    from galfast.core import check_run_folder
+    from galfast.core import check_run_folder,check_unlocked
     from galfast.labels import check_labels
     from galfast.tables import read_catalog
     _check_device(device)
+    check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     reading.check()
     df = read_catalog(catalog, id)
@@ -295,8 +305,9 @@ def predict(
     _check_out(out, overwrite, _columns_of(cfg))
     df = read_catalog(catalog, id or cfg.get('id_col', 'objID'))
     _check_kind(cfg, _check_images(images), run)
-    from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
-    n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
+    with _alone(out, overwrite):
+        from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
+        n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
     if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
@@ -460,8 +471,9 @@ def query(
 ):
     "Ask SDSS's SkyServer in SQL, and write a table."
     _check_out(out, overwrite)
-    from galfast.skyserver import query_to_file
-    df = query_to_file(what, out, release, limit, _say)
+    with _alone(out, overwrite):
+        from galfast.skyserver import query_to_file
+        df = query_to_file(what, out, release, limit, _say)
     _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
 @_command

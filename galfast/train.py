@@ -11,6 +11,7 @@ __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_fiel
 
 # %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
+from contextlib import suppress
 
 from .imports import *
 from fastai.vision.all import *
@@ -283,10 +284,16 @@ def check_reader(reader:ImageReader, asked:dict):
 def run_lock(out, resume=False, overwrite=False):
     "Keep other trainings out of the run folder `out`, which is made if need be; raises `RunError` where it cannot be used"
     out = Path(out)
+    check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     if resume and (out/'config.json').exists() and not _begun(out): yield; return # it is finished: nothing will be written
+    new = not out.exists()
     (out/'checkpoint').mkdir(parents=True, exist_ok=True)
-    with folder_lock(out/'checkpoint'): yield
+    try:
+        with folder_lock(out): yield
+    finally: # what is empty says nothing
+        for o in [out/'checkpoint', *([out] if new else [])]:
+            with suppress(OSError): o.rmdir()
 
 def open_run(
     out, # Run folder

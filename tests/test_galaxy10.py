@@ -45,7 +45,7 @@ def host():
     yield s
     s.shutdown(); s.server_close()
 
-def files(d): return sorted(o.name for o in d.iterdir() if o.name!='.lock')
+def files(d): return sorted(o.name for o in d.iterdir())
 
 @pytest.mark.parametrize('dest,name', [('', 'Galaxy10.h5'),('new/deep', 'new/deep/Galaxy10.h5'),('mine.hdf5', 'mine.hdf5')])
 def test_download_and_again(host, tmp_path, dest, name):
