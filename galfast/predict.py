@@ -137,7 +137,6 @@ def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->t
         if e is not None: err[i] = e
     try:
         if len(rows): _put(slice(None))
-    except GalfastError: raise
     except Exception:
         faults = {k: e for k in range(len(rows)) if (e := _fault_of(_put, slice(k, k+1)))}
         if len(faults)==len(rows): raise
