@@ -82,3 +82,14 @@ def test_a_link_of_a_temporary_name_is_not_written_through(tmp_path):
     (tmp_path/name).symlink_to(tmp_path/'mine.txt')
     with atomic_path(tmp_path/'a.csv') as p: p.write_text('new')
     assert (tmp_path/'mine.txt').read_text()=='precious' and (tmp_path/'a.csv').read_text()=='new'
+
+def test_the_bootstrap_of_a_million_draws_a_part_of_them():
+    "Errors as theory has them: of a mean s/sqrt(n), of an rms s/sqrt(2n), of a share sqrt(pq/n)"
+    import numpy as np
+    from galfast.metrics import balanced_accuracy,bootstrap_err,class_accuracy,mean_bias,root_mse
+    rng,n = np.random.default_rng(0),10**6
+    d,right = rng.normal(0, .1, n),rng.random(n)<.8
+    for f,x,want in ((mean_bias, d, .1/n**.5), (root_mse, d, .1/(2*n)**.5), (class_accuracy, right.astype(int), (.16/n)**.5)):
+        assert abs(bootstrap_err(f, x, np.ones(n, int) if f is class_accuracy else np.zeros(n), n=100)/want-1)<.25 # of 100 draws 0.07
+    t = (np.arange(n)<200).astype(int) # a class of 200, four fifths of which are found
+    assert abs(bootstrap_err(balanced_accuracy, np.where(right, t, 1-t), t, n=100)/((.16/200)**.5/2)-1)<.35
