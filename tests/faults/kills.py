@@ -25,15 +25,16 @@ def child(f):
 def die_at(k, counted):
     "Kill this process at its `k`th change of a name, before it or after it; `counted` is a file that is told of each"
     n = [0]
-    for name in ('replace','unlink','rmdir'):
-        def _inner(*args, was=getattr(os, name), **kw):
+    def _dying(was):
+        def _inner(*args, **kw):
             n[0] += 1
             if counted: Path(counted).write_text(str(n[0]))
             if k==2*n[0]: os.kill(os.getpid(), signal.SIGKILL)
             res = was(*args, **kw)
             if k==2*n[0]+1: os.kill(os.getpid(), signal.SIGKILL)
             return res
-        setattr(os, name, _inner)
+        return _inner
+    for o in ('replace','unlink','rmdir'): setattr(os, o, _dying(getattr(os, o)))
 
 def killed_after(f, seconds):
     "Is a child that runs `f` still at work after `seconds`? Then it is killed"
@@ -55,20 +56,23 @@ def main(folder, n):
     folder,rng = Path(folder),random.Random(0)
     df = sim_survey(folder, 24, size=32, seed=1)
     def train(out, k=None, counted=None):
-        if k or counted: die_at(k, counted)
-        train_galaxies(df, folder/'images', 'metallicity', out, size=24, epochs=3, members=2, device='cpu', resume=True)
+        "A function that trains into `out`"
+        def _inner():
+            if k or counted: die_at(k, counted)
+            train_galaxies(df, folder/'images', 'metallicity', out, size=24, epochs=3, members=2, device='cpu', resume=True)
+        return _inner
     t = time.monotonic()
-    if status(lambda: train(folder/'whole', counted=folder/'counted')): return ['the whole run failed'],{}
+    if status(train(folder/'whole', counted=folder/'counted')): return ['the whole run failed'],{}
     whole,took,changes = contents(folder/'whole'),time.monotonic()-t,int((folder/'counted').read_text())
     wrong,where = [],Counter()
     for i in range(n):
         out,twice = folder/f'run{i}',i%2+1
         for j in range(twice):
             at = (i+rng.random())/n if j==0 else rng.random()*(1-i/n) # what is left to do is less
-            if i%4<2: hit = killed_after(lambda: train(out), took*at)
-            else: hit = status(lambda: train(out, 2+int(2*changes*at)))==signal.SIGKILL
+            if i%4<2: hit = killed_after(train(out), took*at)
+            else: hit = status(train(out, 2+int(2*changes*at)))==signal.SIGKILL
             where[_stage(out) if hit else 'not killed'] += 1
-        if code := status(lambda: train(out)): wrong.append(f'{i}: going on ended with {code}')
+        if code := status(train(out)): wrong.append(f'{i}: going on ended with {code}')
         elif contents(out)!=whole: wrong.append(f'{i}: other files: {_differ(contents(out), whole)}')
         else: shutil.rmtree(out)
     return wrong,where
