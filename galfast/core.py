@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['lock_beat', 'printable', 'tell', 'option', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few',
            'galfast_cfg', 'galfast_path', 'atomic_path', 'check_free', 'check_writable', 'check_run_folder',
-           'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track', 'in_words', 'in_bytes']
+           'without_folder', 'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track', 'in_words',
+           'in_bytes']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 import ast,platform,shlex,threading
@@ -115,6 +116,7 @@ def check_free(
     "`path`, where it can be written: a `GalfastError` tells before the work what would fail after it"
     path = Path(path)
     if path.is_dir(): raise GalfastError(f"{path} is a folder, and a file is to be written: give the name of a file")
+    if path.exists() and not path.is_file(): raise GalfastError(f"{path} is a device, and a file is to be written: give another name")
     if path.exists() and not overwrite: raise GalfastError(f"{path} is there already: {option('overwrite', True)} replaces it, or give another name")
     check_writable(path.parent)
     return path
@@ -141,6 +143,15 @@ def check_run_folder(
         if any((out/'checkpoint').glob('*.safetensors')):
             raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
     check_writable(out)
+
+def without_folder(
+    folder, # Where files lie on this machine
+    texts, # What says so
+)->list: # Of str
+    "`texts` with files under `folder` called as they are in it: a table that is shared does not tell where they lie"
+    names = {str(folder), str(Path(folder)), os.path.abspath(folder), os.path.realpath(folder)}-{'.'}
+    where = re.compile('|'.join(re.escape(o.rstrip(os.sep)+os.sep)+'+' for o in sorted(names, key=len, reverse=True)))
+    return [where.sub('', str(o)) for o in texts]
 
 def write_json(
     path, # Final name

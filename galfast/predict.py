@@ -53,7 +53,7 @@ def predict_chunks(
     read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
     for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
         pred,err = _predict_rows(run, x, rows, status, tta, bs, fast, df.iloc[i:i+chunk])
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, _without(images, status), seen if seen is None else seen[i:i+chunk])
+        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
 
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
@@ -154,10 +154,6 @@ def _table_notes(run, df, id_col):
     if run.table is None: return []
     check_columns(df, run.table.columns)
     return run.table.notes(df, id_col)
-
-def _without(images, status):
-    "`status` with the names of files under the folder `images`, which others who read the table do not have"
-    return [str(o).replace(f'{images}{os.sep}', '') for o in status]
 
 # %% ../nbs/40_predict.ipynb #364ce106
 def evaluate_predictions(
