@@ -101,7 +101,7 @@ def atomic_path(
     "A temporary name to write to; it becomes `path` if the block ends well, and is removed if not, as are those that a killed process left"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for o in _left_behind(path): o.unlink(missing_ok=True)
+    for o in _left_behind(path.parent, path.name): o.unlink(missing_ok=True)
     tmp = path.with_name(f'.{os.getpid()}-{_node()}-{path.name}') # keeps the suffixes: writers choose a format by them
     tmp.unlink(missing_ok=True) # nothing that bears this name is written through
     try:
@@ -172,10 +172,11 @@ def _alive(pid):
     except (OSError,OverflowError): pass # it is somebody else's
     return True
 
-def _left_behind(path):
-    "Temporary names for `path` whose process has ended on this machine"
-    name = re.compile(rf'\.(\d+)-(?:{re.escape(_node())}-)?{re.escape(path.name)}')
-    found = [(o, name.fullmatch(o.name)) for o in path.parent.iterdir()] if os.name=='posix' else []
+def _left_behind(folder, name=None):
+    "Temporary files for `name` in `folder`, by default for all, whose process has ended on this machine"
+    node = re.escape(_node())
+    temp = re.compile(rf'\.(\d+)-{node}-.+' if name is None else rf'\.(\d+)-(?:{node}-)?{re.escape(name)}', re.DOTALL)
+    found = [(Path(folder)/o, temp.fullmatch(o)) for o in os.listdir(folder) if o.startswith('.')] if os.name=='posix' else []
     return [o for o,m in found if m and not _alive(int(m[1]))]
 
 # %% ../nbs/00_core.ipynb #5c341007
@@ -186,8 +187,10 @@ def folder_lock(
     dest, # Folder; it must be there
     wait:bool=False, # Until another process lets go; else that is an error
 ):
-    "Keep other processes out of a folder by a file `.lock` in it, which goes when the block ends"
-    with _locked(Path(dest)/'.lock', dest, wait): yield
+    "Keep other processes out of a folder by a file `.lock` in it, which goes when the block ends; what killed processes left half written goes when it begins"
+    with _locked(Path(dest)/'.lock', dest, wait):
+        for o in _left_behind(Path(dest)): o.unlink(missing_ok=True)
+        yield
 
 @contextmanager
 def file_lock(

@@ -190,7 +190,7 @@ def join_truth(
     if 'in_training' in pred: pred['in_training'] = _is_true(pred['in_training'])
     both = pred.merge(cat[[id_col, *spec.targets]], on=id_col, how='inner', suffixes=('_of_pred',''))
     if not len(both): raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; the catalogue has {first_few(cat[id_col], 3)}")
-    there,known = both[preds].notna().all(axis=1),~spec.missing(both)
+    there,known = (both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])).all(axis=1),~spec.missing(both)
     left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both), not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
     if not (there&known).any(): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
     return both[there&known].reset_index(drop=True),spec,left

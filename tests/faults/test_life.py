@@ -167,3 +167,16 @@ def test_two_predictions_into_one_file_and_one_that_is_killed(run, tmp_path):
     p.send_signal(signal.SIGKILL); p.wait()
     assert not out.exists() and galfast(*predict(run, out)).exit_code==0
     assert sorted(os.listdir(tmp_path/'o'))==['other.csv', 'p.csv'] and len(pd.read_csv(out))==20
+
+def test_a_lock_sweeps_what_killed_processes_left(tmp_path):
+    node = core._node()
+    gone,kept = [f'.99999999-{node}-confusion.png'],[f'.{os.getppid()}-{node}-a.csv', '.99999999-elsewhere-a.csv', '.hidden', '.1-2', f'99999999-{node}-a.csv']
+    for o in gone+kept: (tmp_path/o).write_text('half')
+    with folder_lock(tmp_path): assert sorted(os.listdir(tmp_path))==sorted([*kept, '.lock'])
+
+def test_infinite_predictions_are_none():
+    import numpy as np, pandas as pd
+    from galfast.predict import evaluate_predictions
+    t = pd.DataFrame(dict(objID=list('abcd'), z=[.1,.2,.3,.4]))
+    e = evaluate_predictions(t.assign(z_pred=[.1,np.inf,-np.inf,.5]).drop(columns='z'), t, 'z')
+    assert e.n.eq(2).all() and e.attrs['not_predicted']==2 and e.set_index('metric').value['rmse']==pytest.approx(.1/2**.5)
