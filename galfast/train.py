@@ -289,7 +289,9 @@ def run_lock(out, resume=False, overwrite=False):
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     if (out/'checkpoint').is_dir(): _check_own(out)
-    if resume and (out/'config.json').exists() and not _begun(out): yield; return # it is finished: nothing will be written
+    if resume and (out/'config.json').exists() and not _begun(out): # it is finished: nothing will be written
+        _sweep_finished(out)
+        yield; return
     new = not out.exists()
     (out/'checkpoint').mkdir(parents=True, exist_ok=True)
     try:
@@ -317,6 +319,11 @@ def open_run(
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
+
+def _sweep_finished(out):
+    "Remove what a training that was killed at its very end has left"
+    if not (out/'checkpoint').is_dir(): return
+    with suppress(OSError,GalfastError), folder_lock(out): shutil.rmtree(out/'checkpoint')
 
 def _check_own(out):
     "Raise where what an interrupted run left in `out` is a link to what lies elsewhere: it would be read, and removed"
@@ -429,7 +436,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     learn = member_learner(data, spec, recipe, split, stats, 1000*seed+i, device)
     file = checkpoints and Path(checkpoints)/f'network{i}.safetensors'
     done,past = load_checkpoint(learn, file) if file and file.exists() else (0, [])
-    save = Checkpoint(file, past) if file else None
+    save = Checkpoint(file, past, smooth_state(learn)) if file else None
     if done<recipe.epochs:
         moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
         with learn.no_bar(), learn.no_logging():
