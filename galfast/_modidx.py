@@ -836,6 +836,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'galfast.net.Pacer.due': ('net.html#pacer.due', 'galfast/net.py'),
                              'galfast.net.Pacer.good': ('net.html#pacer.good', 'galfast/net.py'),
                              'galfast.net.Pacer.sleep': ('net.html#pacer.sleep', 'galfast/net.py'),
+                             'galfast.net.Pacer.trust': ('net.html#pacer.trust', 'galfast/net.py'),
                              'galfast.net.Pacer.turn': ('net.html#pacer.turn', 'galfast/net.py'),
                              'galfast.net.Reply': ('net.html#reply', 'galfast/net.py'),
                              'galfast.net.Reply.type': ('net.html#reply.type', 'galfast/net.py'),

@@ -281,7 +281,7 @@ class CutoutFetcher:
     def get(self, task, url, judge, tries=None):
         "What comes of a URL, or came before; raises `_Later` where it is to be asked for again"
         if url not in task.got:
-            t = task.tries.setdefault(url, Tries(self.service, tries))
+            t = task.tries.setdefault(url, Tries(self.service, tries, patient=True))
             try: task.got[url] = self.service.once(url, judge, t)
             except (HostStopped,Interrupted): raise
             except NetError as e:
@@ -487,7 +487,7 @@ def fetch_all(
 def _spread(todo):
     "A few from all over a list: the first galaxies may be those that can never be had"
     n = len(todo)
-    return [todo[i] for i in dict.fromkeys((0, n-1, n//2, n//4, 3*n//4))]
+    return [todo[i] for i in dict.fromkeys((0, n-1, n//2))]
 
 def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the last took
     "A few cutouts one by one, until one shows that the service answers as it should; raises `NetError` if none does"

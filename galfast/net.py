@@ -85,7 +85,7 @@ class Pacer:
         self.last = self.hold = self.cut_at = -math.inf # The last turn; the end of a wait for all; the last cut
         self.waits,self.noted = set(),clock()
         self._new_window()
-    def _new_window(self): self.since,self.n,self.failed = self.clock(),0,set()
+    def _new_window(self): self.since,self.n,self.n_bad,self.failed = self.clock(),0,0,set() # `failed`: what failed in it
     @contextmanager
     def turn(self):
         "Wait for a turn; it lasts as long as the block"
@@ -117,13 +117,20 @@ class Pacer:
         "A failure: slower, if there are too many"
         with self.lock:
             now = self.noted = self._note()
+            self.n_bad += 1
             self.failed.add(what)
             self.waits = self.waits|{what} if wait is not None else set()
             told = len(self.waits)>=self.told
             if told: self.hold = max(self.hold, now+wait)
-            over = told or (len(self.failed)>=self.several and len(self.failed)>self.share*self.n)
+            n = len(self.failed) if self.n_bad<self.n else self.n # where nothing is good, whatever it was
+            over = told or (n>=self.several and n>self.share*self.n)
             if over and now-self.cut_at>=self.window: self._cut(now)
             return over
+    def trust(self):
+        "The failures were not the service's: the pace that was asked for"
+        with self.lock:
+            self._new_window()
+            self.rate = self.most
     def _note(self):
         if self.clock()-self.since>=self.window and self.n>=self.replies: self._new_window()
         self.n += 1
@@ -146,11 +153,12 @@ class Tries:
     def __init__(self,
         service, # `HTTPService`
         most:int=None, # By default the service's
-    ): self.service,self.most,self.n,self.timeouts,self.slow,self.left = service,most or service.tries,0,0,0.,most or service.tries
+        patient:bool=False, # Do tries not count while the host is down?
+    ): self.service,self.patient,self.n,self.timeouts,self.left = service,patient,0,0,most or service.tries
     def again(self, e:NetError)->float: # s; None: not at all
         "How long to wait after the failure `e` before it is asked for again"
         s = self.service
-        if not s.down: # where nothing comes, it is not the fault of this
+        if not (self.patient and s.down): # where nothing comes, it is not the fault of this
             self.left -= 1
             self.timeouts += e.timed_out
         if not e.retry or self.left<=0 or self.timeouts>=s.most_timeouts or (e.wait or 0)>most_wait or isinstance(e, (HostStopped,Interrupted)): return None
@@ -170,7 +178,7 @@ class HTTPService:
     ):
         store_attr()
         self.pacer,self.local,self.lock = Pacer(rate, in_flight),threading.local(),threading.Lock()
-        self.row,self.row_since,self.known = set(),None,None # Failures since the last success, and since when; the last success
+        self.row,self.row_since,self.row_last,self.known = 0,None,-math.inf,None # Failures since the last success, when they began, and the last of them; the last success
     @property
     def session(self):
         "A connection for each thread"
@@ -182,7 +190,7 @@ class HTTPService:
     @property
     def down(self)->bool:
         "Has nothing come for a while, whatever was asked for?"
-        return len(self.row)>=20
+        return self.row>=20
     def get(self,
         url, # Whole, or a path of `base`
         judge=check_status, # `Reply` -> anything; raises `NetError` where the reply is not what was asked for
@@ -212,19 +220,19 @@ class HTTPService:
         return res,reply
     def succeeded(self, url, judge):
         "Take note of what came well"
-        with self.lock: self.row,self.known = set(),(url,judge)
+        with self.lock: self.row,self.known = 0,(url,judge)
         self.pacer.good()
     def failed(self, e, url):
         "Take note of a failure; raises `HostStopped` where the host has been down for too long"
         if isinstance(e, HostStopped): self.pacer.stop.set()
         if not e.retry: # it answers
-            with self.lock: self.row = set()
+            self.row = 0
             return
         over,now = self.pacer.bad(url, e.wait),time.monotonic()
         with self.lock:
-            n,self.row_since = len(self.row),self.row_since if self.row else now
-            self.row = self.row|{url}
-            often,late = len(self.row)>n and len(self.row)%20==0,now-self.row_since
+            if now-self.row_last>120: self.row = 0 # that was another time
+            self.row,self.row_since,self.row_last = self.row+1,self.row_since if self.row else now,now
+            often,late = self.row%20==0,now-self.row_since
         if often and self.known and self._still_there(): return
         if over and (e.wait or 0)>most_wait: self._stop(e, f"asks to wait {in_words(e.wait)}")
         if self.down and late>self.patience: self._stop(e, f"has sent nothing of use for {in_words(late)}, the last time: {e}. It may be down")
@@ -236,6 +244,7 @@ class HTTPService:
         except Interrupted: raise
         except NetError: return False
         self.succeeded(url, judge)
+        self.pacer.trust()
         return True
     def _stop(self, e, why):
         self.pacer.stop.set()
@@ -293,10 +302,10 @@ def in_parallel(
 ):
     "Yield lists of `f(item)` as they are done, in any order; at most `4n` items are under way. Where `f` returns `Again` the item is set aside, and others go on"
     from concurrent.futures import ThreadPoolExecutor,wait,FIRST_COMPLETED
-    ex,todo,it,late,nr = ThreadPoolExecutor(n),set(),iter(items),[],itertools.count() # `late`: (when, number, item), the first due first
+    ex,todo,it,late,nr,new = ThreadPoolExecutor(n),set(),iter(items),[],itertools.count(),False # `late`: (when, number, item), the first due first
     try:
         while True:
-            while len(todo)<4*n and (o := _next(it, late)): todo.add(ex.submit(f, *o))
+            while len(todo)<4*n and (o := _next(it, late, new := not new)): todo.add(ex.submit(f, *o))
             if not todo and not late: stop = None; return
             s = max(late[0][0]-time.monotonic(), 0) if late else None
             if todo: done,todo = wait(todo, s, FIRST_COMPLETED)
@@ -310,7 +319,10 @@ def in_parallel(
         ex.shutdown(wait=True, cancel_futures=True)
 
 # %% ../nbs/10_net.ipynb #2ec6a795
-def _next(it, late):
-    "The next item, in a list: one that was set aside and is due, else a new one; None if there is none now"
+def _next(it, late, new):
+    "The next item, in a list: by turns a `new` one and one that was set aside and is due; None if there is none now"
+    if new and (o := next(it, _none)) is not _none: return [o]
     if late and late[0][0]<=time.monotonic(): return [heapq.heappop(late)[2]]
-    return next(([o] for o in it), None)
+    return None if (o := next(it, _none)) is _none else [o]
+
+_none = object()
