@@ -7,7 +7,7 @@ __all__ = ['most_wait', 'NetError', 'HostStopped', 'Interrupted', 'Reply', 'retr
            'Tries', 'HTTPService', 'Again', 'in_parallel']
 
 # %% ../nbs/10_net.ipynb #c7e7d3a9
-import heapq,itertools,random,threading
+import heapq,io,itertools,random,threading
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin,urlsplit
 
@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 import galfast
 from .imports import *
 from .core import *
+from .deadline import *
 
 # %% ../nbs/10_net.ipynb #8db493cb
 class NetError(GalfastError):
@@ -31,6 +32,7 @@ class NetError(GalfastError):
     ):
         super().__init__(msg)
         store_attr('status,retry,wait,timed_out')
+        self.took = 0. # Seconds, where there was no answer in time
 
 class HostStopped(NetError): "The service must not be asked again in this run"
 class Interrupted(NetError): "The run was told to stop"
@@ -154,14 +156,15 @@ class Tries:
         service, # `HTTPService`
         most:int=None, # By default the service's
         patient:bool=False, # Do tries not count while the host is down?
-    ): self.service,self.patient,self.n,self.timeouts,self.left = service,patient,0,0,most or service.tries
+    ): self.service,self.patient,self.n,self.timeouts,self.slow,self.left = service,patient,0,0,0.,most or service.tries # `slow`: seconds without an answer in time
     def again(self, e:NetError)->float: # s; None: not at all
         "How long to wait after the failure `e` before it is asked for again"
         s = self.service
         if not (self.patient and s.down): # where nothing comes, it is not the fault of this
             self.left -= 1
             self.timeouts += e.timed_out
-        if not e.retry or self.left<=0 or self.timeouts>=s.most_timeouts or (e.wait or 0)>most_wait or isinstance(e, (HostStopped,Interrupted)): return None
+            self.slow += e.took
+        if not e.retry or self.left<=0 or self.timeouts>=s.most_timeouts or self.slow>.9*s.most_seconds or (e.wait or 0)>most_wait or isinstance(e, (HostStopped,Interrupted)): return None
         return max(random.uniform(0, min(s.first_wait*2**(self.n-1), 60)), e.wait or 0)
 
 class HTTPService:
@@ -169,7 +172,7 @@ class HTTPService:
     def __init__(self,
         base:str, # Scheme and host
         rate:float=1., in_flight:int=1, # See `Pacer`
-        timeout:tuple=(10,60), # To connect, and between bytes, s
+        timeout:tuple=(10,60), # To connect, and between bytes, s; all tries without an answer in time take three times the longer one
         tries:int=5,
         most_timeouts:int=5, # Tries that may end without an answer in time: those cost the service most
         most_bytes:int=200_000_000, # A larger reply is an error
@@ -177,13 +180,14 @@ class HTTPService:
         patience:float=600., # How long a host may be down before the run ends, s
     ):
         store_attr()
+        self.most_seconds = 3*max(timeout)
         self.pacer,self.local,self.lock = Pacer(rate, in_flight),threading.local(),threading.Lock()
         self.row,self.row_since,self.row_last,self.known = 0,None,-math.inf,None # Failures since the last success, when they began, and the last of them; the last success
     @property
     def session(self):
         "A connection for each thread"
         if not hasattr(self.local, 'session'):
-            self.local.session = s = requests.Session()
+            self.local.session = s = watched_session()
             s.headers.update({'User-Agent': user_agent(), 'Accept-Encoding': 'identity'})
             s.trust_env = urlsplit(self.base).hostname not in ('127.0.0.1', 'localhost') # proxies are for the world outside
         return self.local.session
@@ -209,7 +213,7 @@ class HTTPService:
         try:
             with self.pacer.turn():
                 if tries: tries.n += 1
-                reply = self.ask(url)
+                reply = self._ask(url, self.most_seconds-(tries.slow if tries else 0))
             res = judge(reply)
         except Interrupted: raise
         except NetError as e:
@@ -240,7 +244,7 @@ class HTTPService:
         "Does what came well before come again?"
         url,judge = self.known
         try:
-            with self.pacer.turn(): judge(self.ask(url))
+            with self.pacer.turn(): judge(self._ask(url, self.most_seconds))
         except Interrupted: raise
         except NetError: return False
         self.succeeded(url, judge)
@@ -249,26 +253,35 @@ class HTTPService:
     def _stop(self, e, why):
         self.pacer.stop.set()
         raise HostStopped(f"{urlsplit(self.base).netloc} {why}; go on later", e.status) from e
+    def _ask(self, url, seconds):
+        self.local.watch,t0 = Watch(seconds),time.monotonic()
+        try: return self.ask(url)
+        except TimeoutError: err = NetError(f"{urlsplit(url).netloc} took more than {seconds:.0f} s for one reply", retry=True, timed_out=True)
+        except NetError as e: err = e
+        if err.timed_out: err.took = time.monotonic()-t0
+        raise err
     def ask(self, url, hops:int=3)->Reply:
         "One request, its body read whole; a redirect is followed if only the scheme becomes https or the host's own port changes"
         try:
-            with self.session.get(url, timeout=self.timeout, stream=True, allow_redirects=False) as r:
+            with self.local.watch: r = self.session.get(url, timeout=self.timeout, stream=True, allow_redirects=False)
+            with r:
                 body = self.read(r)
                 if not r.is_redirect: return Reply(url, r.status_code, r.headers, body)
                 to = r.headers['Location']
-        except GalfastError: raise
+        except (GalfastError,TimeoutError): raise
         except (requests.exceptions.RequestException,HTTPError,ValueError) as e: # `ValueError`: an address that is none, in a redirect
             broken = isinstance(e, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError))
             raise NetError(f"{urlsplit(url).netloc}: {_why(e)}", retry=broken, timed_out=isinstance(e, requests.Timeout)) from e
         return self.ask(_moved(url, to, hops, r.status_code), hops-1)
     def read(self, r)->bytes:
         "The body of `r`, if it comes in time and is not too large"
-        parts,n,end = [],0,time.monotonic()+3*self.timeout[1]
-        for o in r.iter_content(2**16):
-            parts.append(o); n += len(o)
-            if n>self.most_bytes: raise NetError(f"{urlsplit(r.url).netloc} sent more than {self.most_bytes:,} bytes", r.status_code)
-            if time.monotonic()>end: raise NetError(f"{urlsplit(r.url).netloc} took more than {3*self.timeout[1]:.0f} s for one reply", r.status_code, retry=True)
-        return b''.join(parts)
+        body,n,told = io.BytesIO(),0,r.headers.get('Content-Length', '')
+        if told.isdecimal() and int(told[:20])>self.most_bytes: raise NetError(f"{urlsplit(r.url).netloc} says that it sends {told[:20]} bytes, more than {self.most_bytes:,}", r.status_code)
+        with self.local.watch:
+            for o in r.iter_content(2**16):
+                n += body.write(o)
+                if n>self.most_bytes: raise NetError(f"{urlsplit(r.url).netloc} sent more than {self.most_bytes:,} bytes", r.status_code)
+        return body.getvalue()
 
 # %% ../nbs/10_net.ipynb #bbf4ab78
 def _moved(url, to, hops, status):
