@@ -15,6 +15,7 @@ from .find import *
 from .labels import *
 from .sim import *
 from .simsets import *
+from .deadline import *
 from .net import *
 from .skyserver import *
 from .cutouts import *

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifest_columns', 'kept', 'most_rate', 'cutout_scale',
            'OtherImage', 'sky_status', 'judge_jpeg', 'judge_fits', 'judge_body', 'judge_cutout', 'Manifest',
-           'CutoutJob', 'ask_hash', 'safe_id', 'row_files', 'CutoutFolder', 'CutoutFetcher', 'cutout_service',
-           'download_cutouts', 'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all', 'probe',
-           'verify_cutouts']
+           'CutoutJob', 'ask_hash', 'safe_id', 'row_files', 'CutoutFolder', 'CutoutTask', 'CutoutFetcher',
+           'cutout_service', 'download_cutouts', 'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all',
+           'probe', 'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
 import hashlib,io,sqlite3
@@ -255,52 +255,66 @@ class CutoutFolder:
         return [*self.dest.glob('.*.part'), *(self.dest.glob('*/.*.part') if self.sharded else ())]
 
 # %% ../nbs/14_cutouts.ipynb #2403bcdf
+class CutoutTask:
+    "A cutout on its way: what came so far of its addresses, and how often they were asked"
+    def __init__(self, objID:str, ask:CutoutAsk):
+        self.objID,self.ask,self.got,self.tries,self.status = objID,ask,{},{},None # `got`: URL -> verdict and `Reply`, or the error that it ends with
+
+class _Later(Exception):
+    def __init__(self, wait): self.wait = wait
+
 class CutoutFetcher:
     "Fetches a cutout, judges it, and puts what is good on disk under its hidden name; many threads may call it"
     def __init__(self, survey:Survey, folder:CutoutFolder, service:HTTPService, release:str='dr17'): store_attr()
     def __call__(self,
-        item, # (objID, CutoutAsk)
-    ): # A row of the manifest; None if the run was stopped; or the error that must stop it
+        item, # (objID, CutoutAsk), or a `CutoutTask`
+    ): # A row of the manifest; `Again`; None if the run was stopped; or the error that must stop it
         "Fetch one; never raises"
-        objID,ask = item
-        row = dict(objID=objID, request=ask_hash(ask, self.survey), tries=0, time=datetime.now(UTC).isoformat(timespec='seconds'))
-        try: return self.fetch(row, ask)
+        task = item if isinstance(item, CutoutTask) else CutoutTask(*item)
+        try: res = self.fetch(task)
+        except _Later as e: return Again(task, e.wait)
         except Interrupted: return None
         except (HostStopped,OSError) as e: return e
-        except NetError as e: return merge(row, dict(status='failed', reason=str(e)[:300], http_status=e.status, tries=row['tries']+getattr(e, 'tries', 1)))
-    def get(self, row, url, judge, tries=None):
-        row['url'] = f"{row.get('url', '')} {url}".strip()
-        res,reply,n = self.service.get(url, judge, tries)
-        row['tries'] += n
-        row['http_status'] = reply.status
-        return res,reply
-    def fetch(self, row, ask):
-        s,kw = self.survey,dict(base=self.service.base, layer=self.survey.layer, release=self.release)
+        except NetError as e: res = dict(status='failed', reason=str(e)[:300])
+        return merge(dict(objID=task.objID, request=ask_hash(task.ask, self.survey), tries=sum(t.n for t in task.tries.values()), time=datetime.now(UTC).isoformat(timespec='seconds'),
+                          url=' '.join(task.tries), http_status=task.status), res)
+    def get(self, task, url, judge, tries=None):
+        "What comes of a URL, or came before; raises `_Later` where it is to be asked for again"
+        if url not in task.got:
+            t = task.tries.setdefault(url, Tries(self.service, tries, patient=True))
+            try: task.got[url] = self.service.once(url, judge, t)
+            except (HostStopped,Interrupted): raise
+            except NetError as e:
+                task.status = e.status
+                if (wait := t.again(e)) is not None: raise _Later(wait) from e
+                task.got[url] = e
+        res = task.got[url]
+        if isinstance(res, NetError): raise res
+        task.status = res[1].status
+        return res
+    def fetch(self, task)->dict: # Of the manifest row
+        s,ask,kw = self.survey,task.ask,dict(base=self.service.base, layer=self.survey.layer, release=self.release)
         if s.names_url:
-            kw['names'],_ = self.get(row, s.names_url(ask, **kw), _judge_names(s))
+            kw['names'],_ = self.get(task, s.names_url(ask, **kw), _judge_names(s))
             miss = [b for b in ask.bands if b not in kw['names']]
-            if not kw['names']: return merge(row, dict(status='out_of_footprint', reason='no image of this position'))
-            if miss: return merge(row, dict(status='failed', reason=f"no image in {', '.join(miss)} of this position"))
-        got = [(e, *self.judged(row, url, ask)) for e,url in s.urls(ask, **kw).items()]
+            if not kw['names']: return dict(status='out_of_footprint', reason='no image of this position')
+            if miss: return dict(status='failed', reason=f"no image in {', '.join(miss)} of this position")
+        got = [(e, *self.judged(task, url)) for e,url in s.urls(ask, **kw).items()]
         worst = max((v for _,v,_ in got), key=lambda v: ['ok','partial','blank','out_of_footprint'].index(v['status']))
-        if worst['status'] not in kept: return merge(row, worst)
-        files = [(self.folder.path(row['objID'], e), r.body) for e,_,r in got]
-        for p,body in files: self.folder.write_part(p, row['request'], body)
-        return merge(row, worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
-                                      file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
-    def judged(self, row, url, ask):
+        if worst['status'] not in kept: return worst
+        files = [(self.folder.path(task.objID, e), r.body) for e,_,r in got]
+        for p,body in files: self.folder.write_part(p, ask_hash(ask, s), body)
+        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
+                                 file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
+    def judged(self, task, url):
         "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
-        fits = self.survey.service=='legacy' and ask.format=='fits'
-        judge = partial(judge_cutout, ask=ask, survey=self.survey)
-        try: return self.get(row, url, judge, 3 if fits else None)
+        fits = self.survey.service=='legacy' and task.ask.format=='fits'
+        try: return self.get(task, url, partial(judge_cutout, ask=task.ask, survey=self.survey), 3 if fits else None)
         except NetError as e:
             if not fits or e.status!=500: raise
-            row['tries'] += e.tries
-            look = CutoutAsk(**merge(vars(ask), dict(format='jpg', bands='')))
-            url = self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg']
-            v,r = self.get(row, url, partial(judge_cutout, ask=look, survey=self.survey))
+            look = CutoutAsk(**merge(vars(task.ask), dict(format='jpg', bands='')))
+            v,r = self.get(task, self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg'], partial(judge_cutout, ask=look, survey=self.survey))
             if v['status']=='out_of_footprint': return v,r
-            e.tries = 0
             raise
 
 # %% ../nbs/14_cutouts.ipynb #ea8a2cb1
@@ -452,9 +466,10 @@ def fetch_all(
     todo = todo[:limit]
     if not todo: return
     fetch = CutoutFetcher(survey, folder, service, galfast_cfg().get('release', 'dr17'))
-    first_rows,took = probe(fetch, [(o, asks[o]) for o in todo[:3]])
+    first_rows,took = probe(fetch, [(o, asks[o]) for o in _spread(todo)])
     _enter(m, folder, first_rows)
-    todo = todo[len(first_rows):]
+    seen = {r['objID'] for r in first_rows}
+    todo = [o for o in todo if o not in seen]
     each = next((r['bytes'] for r in first_rows if r.get('bytes')), survey.nbytes(*[getattr(asks[first_rows[0]['objID']], k) for k in ('size','format','bands')]))
     rate = min(service.pacer.most, service.in_flight/max(took, 1e-3))
     say(f"{len(todo):,} to fetch from {urlsplit(service.base).netloc}: about {in_bytes(each*len(todo))}, {in_words(len(todo)/rate)} at {rate:.1f} a second")
@@ -466,20 +481,28 @@ def fetch_all(
             for r in rows: n[r['status']] += 1; yield r
             for o in batch:
                 if isinstance(o, BaseException): raise o
-    def _how(): return ', '.join(f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v)+f", {sum(n.values())/max(time.monotonic()-t0, 1e-3):.1f}/s"
+    def _how(): return ', '.join(f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v)+f", {sum(n.values())/max(time.monotonic()-t0, 1e-3):.1f}/s"+(', but the service sends nothing of use now' if service.down else '')
     for _ in track(_rows(), lambda: f'cutouts: {_how()}', len(todo)): pass
 
+def _spread(todo):
+    "A few from all over a list: the first galaxies may be those that can never be had"
+    n = len(todo)
+    return [todo[i] for i in dict.fromkeys((0, n-1, n//2))]
+
 def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the last took
-    "The first cutouts one by one, until one shows that the service answers as it should; raises `NetError` if none does"
+    "A few cutouts one by one, until one shows that the service answers as it should; raises `NetError` if none does"
     rows = []
     for item in items:
         t0 = time.monotonic()
         r = fetch(item)
+        while isinstance(r, Again):
+            fetch.service.pacer.sleep(r.wait)
+            r,t0 = fetch(r.item),time.monotonic()
         if isinstance(r, BaseException): raise r
         rows.append(r)
         if r['status']!='failed': return rows,time.monotonic()-t0
         if r.get('http_status') is None: break # no reply at all
-    raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
+    raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts, from all over the catalogue,'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
 
 # %% ../nbs/14_cutouts.ipynb #33b75a4a
 def verify_cutouts(
