@@ -165,7 +165,7 @@ class Photometry(Module):
         n_in:int=3, # Bands
     )->list: # As many as `forward` gives numbers
         "What the features are called"
-        return list(self.measure(torch.zeros(1, n_in, self.size, self.size)))
+        return list(Photometry(_least_side).measure(torch.zeros(1, n_in, _least_side, _least_side)))
     def forward(self, x):
         h,w = x.shape[-2:]
         if min(h, w)<_least_side: raise ImageError(f"images of {w} x {h} px (width x height) are too small to be measured; {_least_side} px are the least")
