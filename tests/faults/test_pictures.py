@@ -41,7 +41,7 @@ def attacks():
         'size.tif': (tiff(tags(2**31-1, 2**31-1)), 'pixels'), 'wide.tif': (tiff(tags()[:6]+[(277,3,1,60_000)]+tags()[7:], bytes(9000)), '64 x 64 x 60000'), 'bands.tif': (tiff(tags(8000, 8000)[:6]+[(277,3,1,60_000)]+tags()[7:]), '8000 x 8000 x 60000'),
         'tiles.tif': (tiff(sorted(tags()+[(322,4,1,2**31-16), (323,4,1,2**31-16), (324,4,1,200), (325,4,1,4096)]), bytes(4096)), 'pixels'),
         'tags.tif': (tiff(sorted(tags()+[(1000+k, 7, 1_000_000, 8) for k in range(9000)]), bytes(900_000)), 'tags take'), 'lzma.tif': (tiff(tags(how=34925), bytes(4096)), 'compression 34925'), 'fax.tif': (tiff(tags(how=4), bytes(4096)), 'compression 4'),
-        'loop.tif': (loop, 'pictures in one file'), 'strips.tif': (tiff(tags()[:5]+[(273,4,60_000,150), (277,3,1,1), (278,4,1,1), (279,4,60_000,150)], b'\xff\xff\xff\x7f'*60_000), 'parts of'),
+        'loop.tif': (loop, 'pictures in one file'), 'strips.tif': (tiff(tags()[:5]+[(273,4,60_000,150), (277,3,1,1), (278,4,1,1), (279,4,60_000,150+240_000)], b'\xff\xff\xff\x7f'*121_000), 'parts of'),
         'big.tif': (b'II+\0\10\0\0\0'+struct.pack('<QQ', 16, 2**40)+bytes(500), 'damaged'), 'count.tif': (tiff([(256,4,2**31,8)]+tags()[1:], bytes(99)), 'damaged'),
         'size.webp': (webp[:12]+b'VP8X\n\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff'+webp[12:], '16777216 x 16777216'), 'blank.webp': (b'RIFF\x10\0\0\0WEBP', 'broken header')}
     chain = b''.join(struct.pack('<HI', 0, 8+6*(k+1)) for k in range(200_000))
