@@ -285,6 +285,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.core.in_bytes': ('core.html#in_bytes', 'galfast/core.py'),
                               'galfast.core.in_words': ('core.html#in_words', 'galfast/core.py'),
                               'galfast.core.option': ('core.html#option', 'galfast/core.py'),
+                              'galfast.core.printable': ('core.html#printable', 'galfast/core.py'),
+                              'galfast.core.tell': ('core.html#tell', 'galfast/core.py'),
                               'galfast.core.track': ('core.html#track', 'galfast/core.py'),
                               'galfast.core.write_json': ('core.html#write_json', 'galfast/core.py')},
             'galfast.cutouts': { 'galfast.cutouts.CutoutFetcher': ('cutouts.html#cutoutfetcher', 'galfast/cutouts.py'),

@@ -93,23 +93,28 @@ def _end(signum, frame): raise _Ended(signum)
 
 # %% ../nbs/90_cli.ipynb #90c10002
 def _fail(msg, code):
-    typer.echo(f'galfast: {msg}', err=True)
+    _say(f'galfast: {msg}')
     raise typer.Exit(code)
 
-def _say(line): typer.echo(line, err=True)
+def _say(line):
+    from galfast.core import printable
+    typer.echo(printable(line), err=True)
 
 def _print(*lines):
-    "Print text as it is: square brackets and colons of names and paths are no markup"
+    "Print text as it is: square brackets and colons of names and paths are no markup, and their other characters do not drive a terminal"
     from rich.console import Console
-    Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*lines, sep='\n')
+    from galfast.core import printable
+    text = (printable(o) if isinstance(o, str) else o for o in lines)
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*text, sep='\n')
 
 def _table(title, rows, *cols, left=(0,)):
     "Print `rows` of text under `cols`; those that are not in `left` to the right"
     from rich.table import Table
     from rich.text import Text
-    t = Table(title=Text(title, style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
-    for i,c in enumerate(cols): t.add_column(Text(c), justify='left' if i in left else 'right', no_wrap=True)
-    for r in rows: t.add_row(*(Text(str(o)) for o in r))
+    from galfast.core import printable
+    t = Table(title=Text(printable(title), style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
+    for i,c in enumerate(cols): t.add_column(Text(printable(c)), justify='left' if i in left else 'right', no_wrap=True)
+    for r in rows: t.add_row(*(Text(printable(o)) for o in r))
     _print(t, '')
 
 def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
@@ -124,6 +129,8 @@ def _scores_table(title, rows, base, value='galfast'):
 # %% ../nbs/90_cli.ipynb #37dce249
 def main():
     "The entry point of the command `galfast`; when the system asks to end it, it tidies up as after Ctrl-C"
+    for o in (sys.stdout, sys.stderr):
+        if hasattr(o, 'reconfigure'): o.reconfigure(errors='backslashreplace') # a terminal without ± or é is no fault
     for o in ('SIGTERM','SIGHUP'):
         n = getattr(signal, o, None)
         if n is not None and signal.getsignal(n)==signal.SIG_DFL: signal.signal(n, _end)

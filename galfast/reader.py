@@ -286,7 +286,7 @@ def guess_reader(
     **kwargs # To `ImageReader`
 )->ImageReader:
     "A reader for the kind of image that most rows have"
-    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, ifnone(say, partial(print, file=sys.stderr)), kwargs)
+    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, ifnone(say, partial(tell, file=sys.stderr)), kwargs)
     return ImageReader(**kwargs)
 
 # %% ../nbs/23_reader.ipynb #1be7c50a
