@@ -10,7 +10,7 @@ from skydouble import SkyDouble
 from galfast.core import GalfastError,ImageError
 from galfast.cutouts import *
 from galfast.net import HTTPService
-from galfast.survey import CutoutAsk,get_survey
+from galfast.survey import CutoutAsk
 
 quiet = dict(say=lambda o: None)
 
