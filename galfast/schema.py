@@ -185,7 +185,7 @@ def _once(pairs):
 
 def _no_number(o): raise ValueError(f'{o} is no number')
 
-# %% ../nbs/07_schema.ipynb #d65ae14b
+# %% ../nbs/07_schema.ipynb #d947ef0f
 _column,_columns = text(1000, 1),list_of(text(1000, 1), most=1000)
 _side = maybe(whole(1, 16384))
 _spread = {k: number() for k in ('low','high','middle','scatter','least')}
@@ -207,9 +207,10 @@ def _stays_below(pattern):
     return plain and not os.path.isabs(pattern) and '..' not in re.split(r'[\\/]', pattern)
 
 _stretch = dict_of(maybe(either(text(50), number(), list_of(maybe(number())))), 10)
+_native = maybe(either(one_of('any'), list_of(whole(1, 65536), 2, 2)))
 _hdu = either(whole(0, 10**6), text(200))
 _reader = Record(may=dict(kind=one_of('rgb','grey','deep','fits','array'), size=_side, crop=_side, bands=maybe(either(text(200, 1), _columns)), hdu=maybe(either(_hdu, list_of(_hdu, 1))), stretch=maybe(either(_stretch, list_of(_stretch, most=10))),
-    nan=either(text(50), number()), pattern=maybe(_pattern), pad=truth(), aligned=truth(), native=maybe(either(one_of('any'), list_of(whole(1, 65536), 2, 2)))))
+    nan=either(text(50), number()), pattern=maybe(_pattern), pad=truth(), aligned=truth(), native=_native))
 
 _net_needs = dict(arch=text(200, 1), n_in=whole(1, 1000), n_out=whole(1, 10_000))
 _argument = Anything(4, 1000, whole(-100_000, 100_000))
@@ -222,11 +223,12 @@ _table = Record(dict(cont=_columns, cat=_columns), dict(fill=maybe(list_of(numbe
 _marks = Rule('numbers of 8 bytes each, in base64', lambda v: isinstance(v, str) and len(v)%4==0 and re.fullmatch('[A-Za-z0-9+/]*={0,2}', v) is not None and (len(v)*3//4-v.count('='))%8==0)
 _info_has = dict(learned_from=_marks, names=maybe(dict_of(text())), units=maybe(dict_of(text())))
 _info = Rule('an object of up to 1,000', lambda v: isinstance(v, dict) and len(v)<=1000, lambda v: ((f'.{_name(k)}', o, _info_has.get(k, Anything())) for k,o in v.items()))
+_packed_reader = Rule('an object of up to 100', lambda v: isinstance(v, dict) and len(v)<=100, lambda v: ((f'.{_name(k)}', o, _native if k=='native' else Anything(6, 1000)) for k,o in v.items()))
 _sha256 = Rule('the SHA-256 of a file, 64 digits', lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]{64}', v) is not None)
 
-# %% ../nbs/07_schema.ipynb #5eaa34a5
+# %% ../nbs/07_schema.ipynb #86f4cdcd
 run_keys = dict(galfast=text(100), format=whole(0, 1000), spec=_spec(one_of('regression','classification','multilabel','votes','mixed'), parts=maybe(list_of(_part))), reader=_reader, nets=list_of(_net, most=100), id_col=_column,
     err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats, gp=maybe(_gp), gp_weight=number(), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info)) # Name in a run's config.json -> `Rule`
 run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json as a whole; `files` are not in those of older versions
-pack_rule = Record(dict(format=whole(0, 1000), shape=list_of(whole(1, 65536), 3, 3), dtype=one_of('uint8','float16','float32','float64'), layout=one_of('yxb','byx'), reader=dict_of(Anything(6, 1000), 100)),
+pack_rule = Record(dict(format=whole(0, 1000), shape=list_of(whole(1, 65536), 3, 3), dtype=one_of('uint8','float16','float32','float64'), layout=one_of('yxb','byx'), reader=_packed_reader),
     dict(pixels=whole(0, 1000), made_of=Anything(4))) # pack.json
