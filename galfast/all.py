@@ -17,6 +17,7 @@ from .sim import *
 from .simsets import *
 from .net import *
 from .skyserver import *
+from .arrays import *
 from .pictures import *
 from .cutouts import *
 from .webimages import *
