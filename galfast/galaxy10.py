@@ -358,7 +358,7 @@ class _Within:
         if n>self.size-self.f.tell(): raise pickle.UnpicklingError(f"{n:,} bytes, in a file of {self.size:,}")
         return self.f.read(n)
 
-_most_steps = 2_000_000 # Of a pickle; each makes up to 200 bytes
+_most_steps = 500_000 # Of a pickle; each makes up to 200 bytes
 
 def _plain(o):
     "The array that `o` stands for, or `o`"

@@ -1,5 +1,5 @@
 "Files of arrays and pickles that were made to do harm, and damaged ones: a sentence each, soon and in little memory"
-import io,json,os,pickle,struct,zipfile
+import io,json,os,pickle,struct,zipfile,zlib
 from pathlib import Path
 
 import h5py,numpy as np
@@ -23,15 +23,15 @@ def archives(d):
     "Name of a file in `d` -> what the message says"
     ans = npy((4,), data=bytes([0,1,2,1]))
     npz(d/'huge.npz', images=npy((10**12,8,8,3)), ans=ans)
-    npz(d/'zeros.npz', images=npy((10**7,8,8), data=bytes(640_000_000)), ans=ans) # 640 MB from 640 kB
-    npz(d/'long.npz', images=npy((4,8,8), data=bytes(300_000_000)), ans=ans)
+    npz(d/'zeros.npz', images=npy((4_600_000,8,8), data=bytes(300_000_000)), ans=ans) # 300 MB from 300 kB
+    npz(d/'long.npz', images=npy((4,8,8), data=bytes(30_000_000)), ans=ans)
     npz(d/'short.npz', images=npy((4,8,8), data=bytes(7)), ans=ans)
     npz(d/'wide.npz', images=npy((4,20000,20000)), ans=ans)
     npz(d/'labels.npz', images=npy((4,8,8), data=bytes(256)), ans=npy((10**12,)))
     npz(d/'text.npz', images=npy((4,8,8), data=bytes(256)), ans=npy((4,), '<U500000000'))
     npz(d/'minus.npz', images=npy((-4,8,8)), ans=ans)
     npz(d/'objects.npz', images=npy((4,8,8), '|O', pickle.dumps([1])), ans=ans)
-    npz(d/'header.npz', images=b'\x93NUMPY\2\0'+struct.pack('<I', 2**32-1)+bytes(300_000_000), ans=ans)
+    npz(d/'header.npz', images=b'\x93NUMPY\2\0'+struct.pack('<I', 2**32-1)+bytes(30_000_000), ans=ans)
     npz(d/'nested.npz', images=b'\x93NUMPY\1\0'+struct.pack('<H', 9999)+b'('*9999, ans=ans)
     npz(d/'lzma.npz', zipfile.ZIP_LZMA, images=npy((4,8,8), data=bytes(256)), ans=ans)
     npz(d/'none.npz')
@@ -72,7 +72,10 @@ def hdf5(d):
     with h5py.File(d/'labels.h5', 'a') as f:
         del f['ans']
         f.create_dataset('ans', (10**12,), 'i8', chunks=(1000,))
-    made('packed.h5', lambda f: f.create_dataset('images', (100_000,80,80), 'u1', chunks=(1000,80,80), compression='gzip', fillvalue=3).__setitem__(slice(None, 90_000), 7))
+    def packed(f):
+        z,o = zlib.compress(bytes(1000*60*60)),f.create_dataset('images', (100_000,60,60), 'u1', chunks=(1000,60,60), compression='gzip')
+        for k in range(0, 90_000, 1000): o.id.write_direct_chunk((k,0,0), z)
+    made('packed.h5', packed)
     with h5py.File(d/'filter.h5', 'w') as f:
         f['ans'] = y
         p = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -93,7 +96,7 @@ def pickles(d):
     made = dict(images=pickle.dumps(dict(images=lists, ans=[0])), labels=pickle.dumps(dict(images=one, ans=lists)), tuples=pickle.dumps((one, tuples)), memo=b'\x80\x02]r'+struct.pack('<I', 2**27)+b'.',
         binbytes=b'\x80\x04\x8e'+struct.pack('<Q', 2**40)+b'ab.', bytearray=b'\x80\x05\x96'+struct.pack('<Q', 2**33)+b'ab.', frame=b'\x80\x04\x95'+struct.pack('<Q', 2**34)+b'K\1.', text4=b'\x80\x02X'+struct.pack('<I', 2**32-1)+b'a.',
         long4=b'\x80\x02\x8b'+struct.pack('<i', 2**31-1)+b'ab.', digits=b'L'+b'9'*10**6+b'L\n.', minus=b'\x80\x02\x8b'+struct.pack('<i', -5)+b'ab.', key=b'\x80\x02}'+pickle.dumps(key, 2)[2:-1]+b'K\1s.', sets=b'\x80\x04\x8f(K\1\x90.',
-        steps=b'\x80\x02('+b']'*3_000_000+b't.', dup=b'\x80\x02]'+b'2\x86'*2_000_000+b'.', again=b'\x80\x02'+text+b'0h\0h\3R'*2000+b'.', shape=sound.replace(b'K\4K\x08K\x08', b'J\xff\xff\xff\x7fK\x08K\x08'),
+        steps=b'\x80\x02('+b']'*600_000+b't.', dup=b'\x80\x02]'+b'2\x86'*300_000+b'.', again=b'\x80\x02'+text+b'0h\0h\3R'*2000+b'.', shape=sound.replace(b'K\4K\x08K\x08', b'J\xff\xff\xff\x7fK\x08K\x08'),
         many=pickle.dumps((one, [[0]*5000]*5000)), words=pickle.dumps((one, ['x'*10**6]*10**5)), arrays=pickle.dumps((one, [np.zeros(10**6)]*10**5)), getstate=b'\x80\x02]'+b'(K\1d'*100_000+b'.')
     for k,v in made.items(): (d/f'{k}.pkl').write_bytes(v)
     return {f'{k}.pkl': '' for k in made}
