@@ -19,6 +19,7 @@ from .simsets import *
 from .deadline import *
 from .net import *
 from .skyserver import *
+from .arrays import *
 from .pictures import *
 from .cutouts import *
 from .webimages import *

@@ -49,9 +49,28 @@ def _read_numbers(f):
     from galfast.reader import ImageReader
     return ImageReader('deep', native='any')(f).numpy()
 
+def arrays():
+    "Name -> (bytes of a sound file of arrays, how its name ends)"
+    import h5py,pickle
+    x,y,res = np.stack([scene(20, 20, seed=i) for i in range(12)]),np.arange(12)%5,{}
+    for k,save in dict(npz=np.savez_compressed, npz_stored=np.savez).items():
+        out = io.BytesIO()
+        save(out, images=x, ans=y)
+        res[k] = out.getvalue(),'.npz'
+    for k,kw in dict(hdf5={}, hdf5_gzip=dict(chunks=(5,10,10,1), compression='gzip', shuffle=True, fletcher32=True)).items():
+        out = io.BytesIO()
+        with h5py.File(out, 'w') as f: f['ans'] = y; f.create_dataset('images', data=x, **kw)
+        res[k] = out.getvalue(),'.h5'
+    return res | {f"pickle{p if p<5 else ''}": (pickle.dumps(dict(images=x, ans=y, more=[1,'text',None]), p), '.pkl') for p in (0,2,5)}
+
+def _read_arrays(f):
+    from galfast.galaxy10 import convert_pickle,read_galaxy10
+    if f.suffix=='.pkl': f = convert_pickle(f, f.with_suffix('.npz'))
+    return list(read_galaxy10(f))
+
 def makers():
     "Kind -> (bytes of a sound file, how its name ends, how it is read)"
-    return {k: (v, '.jpg', _read_numbers if k in ('png16','tiff16','tiff_float') else _read_picture) for k,v in pictures().items()}
+    return {k: (*v, _read_arrays) for k,v in arrays().items()} | {k: (v, '.jpg', _read_numbers if k in ('png16','tiff16','tiff_float') else _read_picture) for k,v in pictures().items()}
 
 def soak(kinds, n, seed, folder):
     "Read `n` damaged files of each kind; what came of them, as a dict"
