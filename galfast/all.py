@@ -24,6 +24,8 @@ from .pictures import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .decoder import *
+from .fitsfile import *
 from .wcs import *
 from .image import *
 from .columns import *

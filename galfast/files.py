@@ -40,7 +40,7 @@ kind_words = dict(jpeg='a JPEG image', png='a PNG image', tiff='a TIFF image', w
     json='JSON', empty='empty (0 bytes)') | {'web page': 'a web page or XML'} # Kind -> what a message calls it
 
 # %% ../nbs/02_files.ipynb #51cd549d
-_starts = ((b'\xff\xd8\xff', 'jpeg'), (b'\x89PNG\r\n\x1a\n', 'png'), (b'II*\0', 'tiff'), (b'MM\0*', 'tiff'), (b'II+\0', 'tiff'), (b'MM\0+', 'tiff'), (b'SIMPLE', 'fits'),
+_starts = ((b'\xff\xd8\xff', 'jpeg'), (b'\x89PNG', 'png'), (b'II*\0', 'tiff'), (b'MM\0*', 'tiff'), (b'II+\0', 'tiff'), (b'MM\0+', 'tiff'), (b'SIMPLE', 'fits'),
     (b'\x1f\x8b', 'gzip'), (b'BZh', 'bzip2'), (b'\xfd7zXZ\0', 'xz'), (b'PK', 'zip'), (b'\x89HDF\r\n\x1a\n', 'hdf5'), (b'\x93NUMPY', 'numpy'),
     (b'GIF8', 'gif'), (b'BM', 'bmp'), (b'\xc5\xd0\xd3\xc6', 'postscript'))
 _text_starts = ((b'%!', 'postscript'), (b'%PDF', 'pdf'), (b'<', 'web page'), (b'{', 'json'))
@@ -83,6 +83,7 @@ def _budget(*where):
 def unpacked(
     fn, # Path of a file that is packed with gzip, bzip2 or xz; all others come as they are
     budget:Budget=None, # `file_budget()` by default
+    look=None, # A function that is shown the first bytes, unpacked, and may raise
 )->bytes:
     "What is packed in `fn`, within its budget; raises `ImageError`"
     b,kind = budget or file_budget(),kind_of(fn)
@@ -90,6 +91,7 @@ def unpacked(
     try:
         with open(fn, 'rb') as f:
             for o in _pieces(f, kind, b):
+                if look and o: look = look(o)
                 res.write(o)
                 if res.tell()>b.most_mb*1e6: raise ImageError(f"{fn}: unpacks to more than {b.most_mb:g} MB; cut what is in it, or raise most_mb in settings.ini")
                 if time.monotonic()>end: raise ImageError(f"{fn}: has not unpacked in {b.most_seconds:g} s; unpack it first, or raise most_seconds in settings.ini")
