@@ -573,7 +573,7 @@ def write_run(
     write_table(table, new/'predictions.csv')
     write_json(new/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
     if len(held.history): write_table(held.history, new/'history.csv')
-    if len(data.skipped): write_table(data.skipped.assign(reason=_without(data.folder, data.skipped.reason)), new/'skipped.csv')
+    if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
     _take_place(new, out)
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
@@ -593,8 +593,6 @@ def _metrics(scores):
     "Scores as JSON has them: target -> metric -> value, err and baseline"
     num = lambda v: None if v!=v else v
     return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline)) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
-
-def _without(folder, reasons): return [str(o).replace(f'{folder}{os.sep}', '') for o in reasons]
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
     "losses.png, predictions.png or confusion.png, examples.png, worst.png; one that fails keeps none of the others from being drawn"
