@@ -74,7 +74,7 @@ def check_status(r:Reply):
 class Pacer:
     "Turns for requests: at most `rate` a second and `in_flight` at one time"
     window,replies = 1.,20 # A window lasts at least so long (s) and has so many replies
-    several,share,told = 7,1/3,3 # Overload: different failures in a window, their share of it; or requests in a row that were told to wait
+    several,share,told = 8,.4,3 # Overload: different failures in a window, their share of it; or requests in a row that were told to wait
     def __init__(self,
         rate:float, # Requests a second; 0: as fast as replies come
         in_flight:int=1,
@@ -98,10 +98,14 @@ class Pacer:
                 self.sleep(0)
                 self.begin(came)
             yield
+    @property
+    def gap(self)->float: return 1.02/self.rate # 2% of slack, so that jitter does not add up to more than was promised
     def due(self, came:float)->float:
-        "When one that came at `came` may ask" # 2% of slack, so that jitter does not add up to more than was promised
-        return max(self.last+1.02/self.rate, self.hold, came)
-    def begin(self, came:float): self.last = self.due(came)
+        "When one that came at `came` may ask"
+        return max(self.last+self.gap, self.hold, came)
+    def begin(self, came:float):
+        "It asks; if it came a little late, the next may make up for it"
+        self.last = self.due(came-min(self.gap, .05))
     def sleep(self, s:float):
         "Wait `s` seconds, or until the run is stopped: then raises `Interrupted`"
         if self.stop.is_set() or (s>0 and self.stop.wait(s)): raise Interrupted("stopped")
