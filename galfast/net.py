@@ -105,7 +105,7 @@ class Pacer:
         return max(self.last+self.gap, self.hold, came)
     def begin(self, came:float):
         "It asks; if it came a little late, the next may make up for it"
-        self.last = self.due(came-min(self.gap, .05))
+        self.last = self.due(came-min(2*self.gap, .1))
     def sleep(self, s:float):
         "Wait `s` seconds, or until the run is stopped: then raises `Interrupted`"
         if self.stop.is_set() or (s>0 and self.stop.wait(s)): raise Interrupted("stopped")
@@ -119,12 +119,14 @@ class Pacer:
     def bad(self,
         what, # That was asked for: the same thing counts once in a window
         wait:float=None, # Seconds that the service asked to wait
+        again:bool=False, # Has it failed before? Then it says little of the service
     )->bool: # Is it overloaded?
         "A failure: slower, if there are too many"
         with self.lock:
-            now = self.noted = self._note()
-            self.n_bad += 1
-            self.failed.add(what)
+            now = self.noted = self.clock() if again else self._note()
+            if not again:
+                self.n_bad += 1
+                self.failed.add(what)
             self.waits = self.waits|{what} if wait is not None else set()
             told = len(self.waits)>=self.told
             if told: self.hold = max(self.hold, now+wait)
@@ -142,7 +144,7 @@ class Pacer:
         self.n += 1
         return self.clock()
     def _cut(self, now):
-        if self.most==math.inf: self.top = max(self.n/max(now-self.since, .1), 1) # what it does, where nothing was asked for
+        if self.most==math.inf: self.top = max(self.n/max(now-self.since, .1), 20) # what it does, where nothing was asked for
         self.rate,self.cut_at = max(min(self.rate, self.top)/2, self.top/16),now
         self._new_window()
 
@@ -222,7 +224,7 @@ class HTTPService:
         except Interrupted: raise
         except NetError as e:
             e.tries,e.reply = tries.n if tries else 1,reply
-            self.failed(e, url)
+            self.failed(e, url, bool(tries) and tries.n>1)
             raise
         self.succeeded(url, judge)
         return res,reply
@@ -230,13 +232,13 @@ class HTTPService:
         "Take note of what came well"
         with self.lock: self.row,self.known = 0,(url,judge)
         self.pacer.good()
-    def failed(self, e, url):
+    def failed(self, e, url, again=False):
         "Take note of a failure; raises `HostStopped` where the host has been down for too long"
         if isinstance(e, HostStopped): self.pacer.stop.set()
         if not e.retry: # it answers
             self.row = 0
             return
-        over,now = self.pacer.bad(url, e.wait),time.monotonic()
+        over,now = self.pacer.bad(url, e.wait, again and not self.down),time.monotonic()
         with self.lock:
             if now-self.row_last>120: self.row = 0 # that was another time
             self.row,self.row_since,self.row_last = self.row+1,self.row_since if self.row else now,now
