@@ -105,7 +105,7 @@ class Pacer:
         return max(self.last+self.gap, self.hold, came)
     def begin(self, came:float):
         "It asks; if it came a little late, the next may make up for it"
-        self.last = self.due(came-min(2*self.gap, .1))
+        self.last = self.due(came-min(self.gap, .05))
     def sleep(self, s:float):
         "Wait `s` seconds, or until the run is stopped: then raises `Interrupted`"
         if self.stop.is_set() or (s>0 and self.stop.wait(s)): raise Interrupted("stopped")
