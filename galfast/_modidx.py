@@ -978,6 +978,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'galfast.net.Pacer.bad': ('net.html#pacer.bad', 'galfast/net.py'),
                              'galfast.net.Pacer.begin': ('net.html#pacer.begin', 'galfast/net.py'),
                              'galfast.net.Pacer.due': ('net.html#pacer.due', 'galfast/net.py'),
+                             'galfast.net.Pacer.gap': ('net.html#pacer.gap', 'galfast/net.py'),
                              'galfast.net.Pacer.good': ('net.html#pacer.good', 'galfast/net.py'),
                              'galfast.net.Pacer.sleep': ('net.html#pacer.sleep', 'galfast/net.py'),
                              'galfast.net.Pacer.trust': ('net.html#pacer.trust', 'galfast/net.py'),

@@ -215,7 +215,7 @@ def test_truth(sky):
 
 # ---- faults
 
-broken = dict(reset=requests.exceptions.ChunkedEncodingError, short_body=requests.exceptions.ChunkedEncodingError, hang=requests.ConnectionError)
+broken = dict(reset=requests.exceptions.ChunkedEncodingError, short_body=requests.exceptions.ChunkedEncodingError, hang=requests.ConnectionError, drip=requests.exceptions.RequestException, go_on=requests.exceptions.RequestException)
 status = dict(outside_404=404, error_500_jpeg=500, error_500=500, haproxy_503=503, too_many_429=429, forbidden_403=403, moved_301=301, no_overlap_500=500)
 types = dict(html_200='text/html', json_200='application/json', wrong_type='text/html', error_500='text/html', haproxy_503='text/html',
     too_many_429='text/html', forbidden_403='text/html', moved_301='text/html', no_overlap_500='text/html')
