@@ -500,6 +500,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'galfast.gp._before': ('gp.html#_before', 'galfast/gp.py'),
                             'galfast.gp._kernel_params': ('gp.html#_kernel_params', 'galfast/gp.py'),
                             'galfast.gp._solve': ('gp.html#_solve', 'galfast/gp.py'),
+                            'galfast.gp._top_row': ('gp.html#_top_row', 'galfast/gp.py'),
                             'galfast.gp._turned': ('gp.html#_turned', 'galfast/gp.py'),
                             'galfast.gp.fit_kernel': ('gp.html#fit_kernel', 'galfast/gp.py'),
                             'galfast.gp.fit_photometry_gp': ('gp.html#fit_photometry_gp', 'galfast/gp.py'),

@@ -69,13 +69,13 @@ def upright(
 )->Tensor: # Of the same shape
     "Each image in that of its orientations whose pixels come first in the order of a dictionary: the same to the bit, however it was turned"
     x = x.as_subclass(Tensor)
-    v = x.nan_to_num() if x.is_floating_point() else x
+    number = Tensor.nan_to_num if x.is_floating_point() else noop
     best = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    top = lambda k: dihedral_view(v, k)[:,:,0].flatten(1) # the first row decides, but for images with an empty edge
+    top = lambda k: number(_top_row(x, k).flatten(1)) # it decides, but for images with an empty edge
     row = top(0).clone()
     for k in range(1, 8 if x.shape[-1]==x.shape[-2] else 4):
         first,same = _before(top(k), row)
-        if same.any(): first[same] = _before(dihedral_view(v[same], k).flatten(1), _turned(v[same], best[same]).flatten(1))[0]
+        if same.any(): first[same] = _before(*(number(o).flatten(1) for o in (dihedral_view(x[same], k), _turned(x[same], best[same]))))[0]
         best[first],row[first] = k,top(k)[first]
     return _turned(x, best)
 
@@ -85,6 +85,11 @@ def _turned(x, k):
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for j in k.unique().tolist(): out[k==j] = dihedral_view(x[k==j], j)
     return out
+
+def _top_row(x, k):
+    "The first row of `dihedral_view(x, k)`, without turning all of it"
+    edge,mirrored = (x[...,-(k&1)],k&2) if k&4 else (x[...,-(k>>1&1),:],k&1)
+    return edge.flip(-1) if mirrored else edge
 
 def _before(a, b):
     "Which rows of `a` (n, numbers) come before those of `b` in the order of a dictionary, and which are the same"
