@@ -923,6 +923,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'galfast/photometry.py'),
                                     'galfast.photometry.Photometry._matrix': ( 'photometry.html#photometry._matrix',
                                                                                'galfast/photometry.py'),
+                                    'galfast.photometry.Photometry._rows': ('photometry.html#photometry._rows', 'galfast/photometry.py'),
                                     'galfast.photometry.Photometry.brightness': ( 'photometry.html#photometry.brightness',
                                                                                   'galfast/photometry.py'),
                                     'galfast.photometry.Photometry.clumps': ('photometry.html#photometry.clumps', 'galfast/photometry.py'),

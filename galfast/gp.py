@@ -133,6 +133,9 @@ def fit_photometry_gp(
     "Fit a Gaussian process to each column of `y`"
     f,y = torch.as_tensor(measured).double().cpu(),torch.as_tensor(np.asarray(y)).double().reshape(len(measured), -1)
     perm = torch.as_tensor(np.random.default_rng(seed).permutation(len(f)))
+    there = f.isfinite().all(1)
+    if not there.any(): raise GalfastError("none of the images could be measured, so there is nothing for a Gaussian process to learn from")
+    perm = perm[there[perm]]
     use = perm[:most].sort()[0]
     gp = PhotometryGP(len(use), y.shape[1], n_in, size, full)
     gp.f_mean,gp.f_std = mean_and_scatter(f[use], 1e-6) # features are float32: closer than that, they are the same
@@ -145,7 +148,7 @@ def fit_photometry_gp(
         t = (y[:,i]-gp.y_mean[i])/gp.y_std[i]
         gp.kernel[i] = fit_kernel(z[sub], t[sub])
         gp.alpha[:,i],held = _solve(gp.x, t[use], gp.kernel[i])
-        loo[:,i] = torch.cat([gp._mean(o, i) for o in z.split(4096)])
+        loo[:,i] = torch.where(there, torch.cat([gp._mean(o, i) for o in z.split(4096)]), gp.y_mean[i]) # of what could not be measured nothing is known
         loo[use,i] = held*gp.y_std[i]+gp.y_mean[i]
     return gp,loo.numpy()
 
