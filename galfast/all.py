@@ -16,11 +16,16 @@ from .find import *
 from .labels import *
 from .sim import *
 from .simsets import *
+from .deadline import *
 from .net import *
 from .skyserver import *
+from .arrays import *
+from .pictures import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .decoder import *
+from .fitsfile import *
 from .wcs import *
 from .image import *
 from .columns import *

@@ -6,38 +6,34 @@
 __all__ = ['image_kind', 'fetch_images']
 
 # %% ../nbs/15_webimages.ipynb #dd1b8255
-from io import BytesIO
 from urllib.parse import urlsplit
 
 from .imports import *
 from .core import *
+from .files import *
 from .tables import *
 from .find import *
 from .net import *
+from .pictures import *
 from .cutouts import *
 
 # %% ../nbs/15_webimages.ipynb #34d024d2
-_ends = dict(JPEG=b'\xff\xd9', PNG=b'IEND\xaeB`\x82')
-_known = (*_ends, 'GIF', 'WEBP', 'TIFF', 'BMP') # told by name; a format that starts a program is never tried
+_ends = dict(jpeg=b'\xff\xd9', png=b'IEND\xaeB`\x82')
 
 def image_kind(
     body:bytes, # What a server sent
 )->str: # '.jpg', '.png' or '.fits'
     "The type of a whole image, by its content; raises `NetError`"
-    from PIL import Image
-    if body[:9]==b'SIMPLE  =':
-        from astropy.io import fits
-        try:
-            with fits.open(BytesIO(body), ignore_missing_end=False) as h: [o.data for o in h]
-        except Exception as e: raise NetError(f"a FITS file that is not whole ({str(e)[:80]})", retry=True) from e
-        return '.fits'
-    if body.lstrip()[:1]==b'<': raise NetError("a web page, not an image")
+    kind = file_kind(body[:512])
+    if kind=='fits': _check_whole_fits(body); return '.fits'
+    if kind=='web page': raise NetError("a web page, not an image")
+    if kind in ('','empty'): raise NetError(f"no whole image ({kind_words.get(kind, 'of no kind that is known')})", retry=True)
+    if kind not in _ends: raise NetError(f"{kind_words[kind]}; JPEG, PNG or FITS is needed")
     try:
-        with Image.open(BytesIO(body), formats=_known) as im: im.load(); kind = im.format
-    except Exception as e: raise NetError(f"no whole image ({str(e)[:80]})", retry=True) from e
-    if kind not in _ends: raise NetError(f"an image of type {kind}; JPEG, PNG or FITS is needed")
+        with open_picture(body, 'what was sent') as im: im.load()
+    except ImageError as e: raise NetError(f"no whole image ({str(e)[:150]})", retry=True) from e
     if _ends[kind] not in body[-1024:]: raise NetError("no whole image (its end is missing)", retry=True) # PIL forgives that
-    return '.jpg' if kind=='JPEG' else '.png'
+    return '.jpg' if kind=='jpeg' else '.png'
 
 def fetch_images(
     df, # What `read_catalog` takes
@@ -66,6 +62,28 @@ def fetch_images(
     return rows
 
 # %% ../nbs/15_webimages.ipynb #07f2e0c9
+def _check_whole_fits(body):
+    "Raise `NetError` where FITS has fewer bytes than its headers promise; nothing is unpacked"
+    i = 0
+    while i<len(body) and (i==0 or body[i:i+8]==b'XTENSION'):
+        cards,i = _fits_cards(body, i)
+        sides = [cards.get(f'NAXIS{k}', 0) for k in range(1, min(cards.get('NAXIS', 0), 999)+1)]
+        if 'GROUPS' in cards: sides = sides[1:]
+        n = abs(cards.get('BITPIX', 8))//8*cards.get('GCOUNT', 1)*(cards.get('PCOUNT', 0)+math.prod(sides)) if sides else 0
+        if n<0 or i+n>len(body): raise NetError(f"a FITS file that is not whole ({in_bytes(len(body))}, where its headers promise {in_bytes(i+n)})", retry=True)
+        i += -(-n//2880)*2880
+
+def _fits_cards(body, i):
+    "What a header that begins at byte `i` says of its size, and where its data begin"
+    cards = {}
+    for at in range(i, len(body)-79, 80):
+        key = body[at:at+8].rstrip()
+        if key==b'END': return cards,i-(-(at+80-i)//2880)*2880
+        m = re.match(rb'= *([-+]?\d{1,18})\b', body[at+8:at+80]) if re.fullmatch(rb'BITPIX|NAXIS\d{0,3}|[GP]COUNT', key) else None
+        if m: cards[key.decode()] = int(m[1])
+        if key==b'GROUPS' and body[at+8:at+80].split(b'/')[0].split()==[b'=',b'T']: cards['GROUPS'] = 1
+    raise NetError("a FITS file that is not whole (a header without END)", retry=True)
+
 def _host(url): u = urlsplit(str(url).strip()); return f'{u.scheme}://{u.netloc}'
 
 def _bad_rows(df, id_col, url_col):

@@ -13,7 +13,7 @@ from galfast.survey import get_survey
 
 quiet = dict(say=lambda o: None)
 
-def service(sky, **kw): return HTTPService(sky.url, **{**dict(rate=0, in_flight=4, first_wait=.01, timeout=(2,2), pause=.05), **kw})
+def service(sky, **kw): return HTTPService(sky.url, **{**dict(rate=0, in_flight=4, first_wait=.01, timeout=(2,2), patience=.5), **kw})
 def fetch(sky, df, dest, **kw): return download_cutouts(df, dest, service=service(sky), **{**quiet, **kw}).set_index('objID')
 def key(o): return sky_key(o.ra, o.dec)
 
@@ -94,13 +94,13 @@ def test_a_service_that_is_down_stops_the_run(galaxies, tmp_path):
     with SkyDouble(n=40, seed=3, faults=lambda path, q, nth: 'error_500' if down.is_set() else None) as sky:
         fetch(sky, galaxies[:3], tmp_path, size=64)
         down.set()
-        with pytest.raises(NetError, match='first 3 cutouts failed'): fetch(sky, galaxies, tmp_path, size=64)
+        with pytest.raises(NetError, match='first 3 cutouts'): fetch(sky, galaxies, tmp_path, size=64)
         assert len(pd.read_parquet(tmp_path/'manifest.parquet'))==3 # the failures of a probe say nothing about a galaxy
     n = [0]
     def after_a_while(path, q, nth): n[0] += 1; return 'reset' if n[0]>6 else None
     with SkyDouble(n=40, seed=3, faults=after_a_while) as sky:
-        with pytest.raises(HostStopped, match='in a row'): fetch(sky, galaxies, tmp_path, size=64)
-        assert 40<=sky.stats.total<70
+        with pytest.raises(HostStopped, match='nothing of use'): fetch(sky, galaxies, tmp_path, size=64)
+        assert 20<=sky.stats.total<200 # asked gently
 
 def test_pace_is_kept(tmp_path):
     with SkyDouble(n=150, seed=3, latency=.03) as sky:
@@ -130,7 +130,7 @@ def test_hostile_catalogues(what, galaxies, tmp_path):
         assert sky.stats.total==0 and not inside.exists()
         m = fetch(sky, df, inside, size=64, on_error='skip')
         assert m.status.eq('ok').sum()==2 and len(pd.read_csv(inside/'catalog.csv'))==3
-    assert {p.name for p in tmp_path.rglob('*') if p.is_file()} <= {'good.jpg', f'{galaxies.objID[2]}.jpg', 'manifest.parquet', '.manifest.sqlite', 'catalog.csv', 'cutouts.json', '.lock'}
+    assert {p.name for p in tmp_path.rglob('*') if p.is_file()} <= {'good.jpg', f'{galaxies.objID[2]}.jpg', 'manifest.parquet', '.manifest.sqlite', 'catalog.csv', 'cutouts.json'}
 
 def test_a_full_disk_and_a_folder_in_use(galaxies, tmp_path, monkeypatch):
     with SkyDouble(n=40, seed=3) as sky:
