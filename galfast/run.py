@@ -50,7 +50,7 @@ class GalaxyModel(Module):
         "(predictions, spread over the views), each (n, outputs); with `bf16` the networks, and they alone, in bfloat16"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
-        second = None if self.gp is None else self.as_answer(self.gp(x)[0])
+        second = None if self.gp is None else self.as_answer(self.gp(upright(x) if views>1 else x)[0])
         if not self.members: return second,torch.zeros_like(second)
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.spec.activation, bf16, table) for m in self.members]).double() # member, view, n, output

@@ -163,6 +163,19 @@ def test_images_that_a_model_cannot_take(tmp_path):
     with pytest.raises(GalfastError, match='21'): run.predict(torch.rand(2,3,24,24))
     with pytest.raises(RunError, match='cannot predict 3 x 24 pixels'): a_run().predict(torch.rand(2,3,24), tta=False)
 
+@pytest.mark.parametrize('k,gp', [(0,True), (1,True), (2,False)])
+def test_a_galaxy_that_is_turned_gets_the_same_answer(k, gp, sky):
+    "In each of its eight orientations, bytes with their many equal pixels, too; with one view the answer is that of the image as it is"
+    read,(d,df) = ImageReader(),sky
+    x = torch.stack([read(d/f'{i}.png').as_subclass(torch.Tensor) for i in df.objID])
+    run = a_run(k=k, gp=gp)
+    if gp: run.model.gp,run.model.gp_weight = fit_photometry_gp(Photometry(24)(x/255), df['size'].to_numpy(), size=24)[0],.5
+    for o in (x[:12], torch.rand(12,3,24,24)):
+        views = [v for a in (o, o.transpose(-1, -2)) for v in (a, a.flip(-1), a.flip(-2), a.flip(-1, -2))]
+        p,q = (np.stack([run.predict(v, tta=t, fast=False)[0] for v in views]) for t in (True,False))
+        assert np.abs(p-p[0]).max()<2e-6*np.abs(p).max() and (k or (p==p[0]).all())
+        assert np.abs(q-q[0]).max()>1e-5 # with one view they differ
+
 def test_names_and_units():
     run = a_run(info=dict(names=dict(z='redshift'), units=None))
     assert run.names=={'z': 'redshift'} and run.units=={'z': ''} and a_run().names=={'z': 'z'}
