@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifest_columns', 'kept', 'most_rate', 'cutout_scale',
            'OtherImage', 'sky_status', 'judge_jpeg', 'judge_fits', 'judge_body', 'judge_cutout', 'Manifest',
-           'CutoutJob', 'ask_hash', 'safe_id', 'row_files', 'CutoutFolder', 'CutoutFetcher', 'cutout_service',
-           'download_cutouts', 'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all', 'probe',
-           'verify_cutouts']
+           'CutoutJob', 'ask_hash', 'safe_id', 'row_files', 'CutoutFolder', 'CutoutTask', 'CutoutFetcher',
+           'cutout_service', 'download_cutouts', 'describe_cutouts', 'plan_cutouts', 'open_folder', 'fetch_all',
+           'probe', 'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
-import hashlib,io,sqlite3
+import hashlib,io,itertools,sqlite3,stat
 from datetime import UTC,datetime
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from PIL import Image
 
 from .imports import *
 from .core import *
+from .files import *
 from .tables import *
 from .find import *
 from .survey import *
@@ -62,11 +63,11 @@ def judge_jpeg(
     text:bool=False, # Does the service write errors on black images? They have no colour at all
 )->dict: # `status`, `zero_fraction`, `width`, `height`
     "Whether `body` is a whole JPEG of the sky; raises `ImageError` where it is none"
-    if body[:3]!=b'\xff\xd8\xff': raise ImageError(f"not a JPEG: it begins with {body[:40]!r}")
+    if file_kind(body[:512])!='jpeg': raise ImageError(f"not a JPEG{_but(body)}")
     if body[-2:]!=b'\xff\xd9': raise ImageError("a JPEG that was cut off")
     if not _jpeg_markers(body): raise ImageError("a damaged JPEG")
     try:
-        im = Image.open(io.BytesIO(body), formats=('JPEG','PNG'))
+        im = Image.open(io.BytesIO(body), formats=('JPEG',))
         if im.size==(size,size): im.load() # nothing larger than was asked for is unpacked
     except Exception as e: raise ImageError(f"a damaged JPEG ({str(e)[:80]})") from e
     if im.size!=(size,size): raise OtherImage(f"it came as {im.width} x {im.height} px, {size} x {size} were asked for")
@@ -78,20 +79,29 @@ def judge_jpeg(
     return dict(**sky_status(empty, no_sky), width=im.width, height=im.height)
 
 # %% ../nbs/14_cutouts.ipynb #a97b965f
+def _but(body):
+    "What bytes are instead, for a message"
+    kind = file_kind(body[:512])
+    return f' but {kind_words[kind]}' if kind else f': it begins with {body[:40]!r}'
+
+most_scans = 100 # Of a JPEG: a progressive one has about ten, and each costs as much as the whole image
+
 def _jpeg_markers(body):
     "Do the segments of a JPEG follow one another as they should? Decoders pass over damage in the middle"
-    i = 2
+    i,scans = 2,0
     while i+4<=len(body) and body[i]==0xff:
         kind,n = body[i+1],int.from_bytes(body[i+2:i+4], 'big')
         if kind==0xff: i += 1; continue # a fill byte
         if kind in (0,1) or 0xd0<=kind<=0xd9 or n<2: return False
         i += 2+n
         if kind==0xda: # entropy-coded data, up to the next marker
-            m = re.compile(rb'\xff+[^\x00\xff\xd0-\xd7]').search(body, i)
-            if m is None: return False
-            i = m.end()-2
+            m,scans = _marker.search(body, i),scans+1
+            if m is None or scans>most_scans: return False
+            i = m.start()
             if body[i+1]==0xd9: return i+2==len(body)
     return False
+
+_marker = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
 
 # %% ../nbs/14_cutouts.ipynb #ef37831a
 def judge_fits(
@@ -101,10 +111,11 @@ def judge_fits(
 )->dict: # `status`, `zero_fraction`, `width`, `height`
     "Whether `body` is a whole FITS image of the sky; raises `ImageError` where it is none. A pixel without data is 0 or NaN in every band"
     from astropy.io import fits
-    if body[:9]!=b'SIMPLE  =': raise ImageError(f"not FITS: it begins with {body[:40]!r}")
+    if body[:9]!=b'SIMPLE  =': raise ImageError(f"not FITS{_but(body)}")
     if len(body)%2880: raise ImageError(f"a FITS file that was cut off: {len(body):,} bytes are not a multiple of 2880")
+    _fits_parts(body)
     try:
-        with fits.open(io.BytesIO(body), memmap=False) as hdus:
+        with fits.open(io.BytesIO(body), memmap=False, disable_image_compression=True) as hdus:
             hdu = first(h for h in hdus if h.is_image and h.header.get('NAXIS', 0)>=2)
             if hdu is None: return dict(status='out_of_footprint', zero_fraction=1., width=0, height=0) # OVERLAP = F, no image
             head,x = hdu.header,np.asarray(hdu.data, np.float32)
@@ -116,6 +127,30 @@ def judge_fits(
     if bands and (has!=bands or len(x)!=len(bands)): raise OtherImage(f"it came with the bands {has} in {len(x)} planes, {bands} were asked for")
     empty = ((x==0)|np.isnan(x)).all(0)
     return dict(**sky_status(empty, bool((x==x[:,:1,:1]).all())), width=x.shape[2], height=x.shape[1])
+
+# %% ../nbs/14_cutouts.ipynb #d1347461
+def _card(head, i, key):
+    "The whole number of the card `key`, which has to be the one at `i`"
+    card = head[80*i:80*i+80]
+    if card[:8].rstrip()!=key or card[8:10]!=b'= ' or not (m := re.match(rb' *(-?\d{1,9}) *(/|$)', card[10:])): raise ImageError(f"a damaged FITS file: {key.decode()} is not where it has to be, or no number")
+    return int(m[1])
+
+def _fits_parts(body):
+    "Raise `ImageError` where a part of a FITS file is larger than what is there, or than what may be read: before anything is made of it"
+    at = 0
+    while body[at:].strip(b'\0 '):
+        head = body[at:at+80*1000]
+        end = next((i for i in range(0, len(head), 80) if head[i:i+80].rstrip()==b'END'), None)
+        if end is None: raise ImageError("a damaged FITS file: a header without an end")
+        bits,naxis = abs(_card(head, 1, b'BITPIX')),_card(head, 2, b'NAXIS')
+        if not 0<=naxis<=9 or bits not in (8,16,32,64): raise ImageError(f"a damaged FITS file: BITPIX {bits}, NAXIS {naxis}")
+        shape = [_card(head, 3+i, b'NAXIS%d'%(i+1)) for i in range(naxis)]
+        more,groups = (_card(head, 3+naxis, b'PCOUNT'),_card(head, 4+naxis, b'GCOUNT')) if at else (0,1)
+        n = bits//8*groups*(more+math.prod(shape)) if shape else 0
+        if any(head[i:i+9]==b'ZIMAGE  =' for i in range(0, end, 80)): raise ImageError("a compressed FITS file, where a plain one was asked for")
+        check_pixels('the reply', shape or [0], bits//8)
+        at += (end+80+2879)//2880*2880+(n+2879)//2880*2880
+        if min(shape, default=0)<0 or n<0 or at>len(body): raise ImageError("a damaged FITS file: it promises more than came")
 
 # %% ../nbs/14_cutouts.ipynb #c170eac5
 def judge_body(body:bytes, ask:CutoutAsk, survey:Survey)->dict: # `status`, `zero_fraction`, `width`, `height`
@@ -148,38 +183,88 @@ class Manifest:
     "The manifest of a folder"
     def __init__(self,
         dest, # The folder
+        write:bool=True, # May it be made or altered?
     ):
         self.dest = Path(dest)
-        new = not (self.dest/'.manifest.sqlite').exists()
-        self.db = sqlite3.connect(self.dest/'.manifest.sqlite', timeout=30)
-        self.db.execute(f"create table if not exists cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid")
-        if new and (self.dest/'manifest.parquet').exists(): self.put(pd.read_parquet(self.dest/'manifest.parquet').astype(object).where(lambda o: o.notna(), None).to_dict('records'))
+        self.path,old = (_plain_file(dest, o) for o in ('.manifest.sqlite', 'manifest.parquet'))
+        for o in ('-journal','-wal','-shm'): _plain_file(dest, self.path.name+o)
+        new = not self.path.exists()
+        with self.told():
+            self.db = sqlite3.connect(':memory:' if new and not write else f"{self.path.resolve().as_uri()}?mode={'rwc' if write else 'rw'}", timeout=30, uri=True)
+            self.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000_000)
+            if new: self.db.execute(f"create table cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid")
+            else: self.check()
+        if new and old.exists():
+            for rows in _parquet_rows(old): self.put(rows)
+    def check(self):
+        "Raise an error unless the database is one that galfast made: one table, no views, no triggers"
+        if not self.db.execute('select 1 from sqlite_master').fetchone(): # a run that was killed at once
+            self.db.execute(f"create table cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid")
+        made = self.db.execute('select type, name from sqlite_master').fetchall()
+        cols = self.db.execute("select name from pragma_table_xinfo('cutouts')").fetchall()
+        if made!=[('table','cutouts')] or [o[0] for o in cols]!=list(manifest_columns): raise sqlite3.DatabaseError('other tables or columns')
+    @contextmanager
+    def told(self):
+        "What SQLite says, as a sentence"
+        try: yield
+        except sqlite3.Error as e: raise GalfastError(f"{self.path} is no manifest that galfast wrote, or cannot be used ({str(e)[:100]}): if it is damaged remove it, and manifest.parquet is read in its place") from e
     def __enter__(self): return self
     def __exit__(self, *args): self.db.close()
     def put(self,
         rows, # Dicts; what they lack is missing
     ):
         "Add rows, or replace those of the same galaxy; on disk when it returns"
-        with self.db: self.db.executemany(f"insert or replace into cutouts values ({', '.join('?'*len(manifest_columns))})", [tuple(r.get(k) for k in manifest_columns) for r in rows])
+        with self.told(), self.db: self.db.executemany(f"insert or replace into cutouts values ({', '.join('?'*len(manifest_columns))})", [tuple(r.get(k) for k in manifest_columns) for r in rows])
     def get(self, objID)->dict:
         "The row of a galaxy, None if it has none"
-        r = self.db.execute('select * from cutouts where objID=?', (objID,)).fetchone()
-        return r and dict(zip(manifest_columns, r))
+        with self.told(): r = self.db.execute('select * from cutouts where objID=?', (objID,)).fetchone()
+        return r and _row(r, self.path)
     def rows(self, where='1'):
         "Rows one by one, as dicts"
-        for r in self.db.execute(f'select * from cutouts where {where} order by objID'): yield dict(zip(manifest_columns, r))
+        with self.told():
+            for r in self.db.execute(f'select * from cutouts where {where} order by objID'): yield _row(r, self.path)
     def counts(self)->dict:
         "How many galaxies there are of each status"
-        return dict(self.db.execute('select status, count(*) from cutouts group by status order by count(*) desc').fetchall())
+        with self.told(): return dict(self.db.execute('select status, count(*) from cutouts group by status order by count(*) desc').fetchall())
     def write(self)->Path:
         "Write `manifest.parquet`, a part at a time"
         import pyarrow as pa, pyarrow.parquet as pq
         kinds = dict(text=pa.string(), integer=pa.int64(), real=pa.float64())
-        schema = pa.schema([(k, kinds[v.split()[0]]) for k,v in manifest_columns.items()])
-        cur = self.db.execute('select * from cutouts order by objID')
+        schema,rows = pa.schema([(k, kinds[v.split()[0]]) for k,v in manifest_columns.items()]),self.rows()
         with atomic_path(self.dest/'manifest.parquet') as p, pq.ParquetWriter(p, schema) as w:
-            while rows := cur.fetchmany(20_000): w.write_table(pa.table({k: pa.array(c, kinds[v.split()[0]]) for (k,v),c in zip(manifest_columns.items(), zip(*rows))}, schema=schema))
+            while some := list(itertools.islice(rows, 20_000)): w.write_table(pa.Table.from_pylist(some, schema))
         return self.dest/'manifest.parquet'
+
+# %% ../nbs/14_cutouts.ipynb #74026d2b
+statuses = ('ok', 'partial', 'blank', 'out_of_footprint', 'failed')
+
+def _plain_file(folder, name):
+    "`folder/name`, in the folder and a plain file if it is there"
+    p = own_file(folder, name)
+    if p.exists() and not p.is_file(): raise GalfastError(f"{p} is no plain file: remove it") # a pipe would be waited for
+    return p
+
+def _row(values, path):
+    "The values of a row as a dict; raises `GalfastError` where galfast would not have written them"
+    r = dict(zip(manifest_columns, values))
+    bad = [k for k,v in r.items() if v is not None and not isinstance(v, _types[manifest_columns[k].split()[0]])]
+    if bad or r['objID'] is None or r['status'] not in statuses: raise GalfastError(f"{path} has a row that galfast did not write, {str(r['objID'])[:60]!r} with {first_few(f'{k} {str(r[k])[:40]!r}' for k in (bad or ['status']))}: remove the file, and fetch again")
+    return r
+
+_types = dict(text=str, integer=int, real=(int,float))
+
+def _parquet_rows(path, most=100_000_000):
+    "Lists of rows of `manifest.parquet`"
+    import pyarrow as pa, pyarrow.parquet as pq
+    try:
+        with pq.ParquetFile(path) as f:
+            have = [k for k in manifest_columns if k in f.schema_arrow.names]
+            if not {'objID','status'}<={*have} or f.metadata.num_rows>most: raise GalfastError(f"{path} is no manifest that galfast wrote: it has {f.metadata.num_rows:,} rows of {first_few(f.schema_arrow.names)}")
+            for b in f.iter_batches(1000, columns=have):
+                if b.nbytes>1e8: raise GalfastError(f"{path} is no manifest that galfast wrote: a thousand rows of it have {in_bytes(b.nbytes)}")
+                yield [_row([r.get(k) for k in manifest_columns], path) for r in b.to_pylist()]
+    except GalfastError: raise
+    except (pa.ArrowException,OSError,ValueError,MemoryError) as e: raise GalfastError(f"{path} cannot be read ({str(e).splitlines()[0][:100]}): remove it, and fetch again") from e
 
 # %% ../nbs/14_cutouts.ipynb #5e3d3660
 @dataclass
@@ -233,10 +318,14 @@ class CutoutFolder:
     def path(self, objID, ending):
         name = objID if objID.lower().endswith(ending) else objID+ending
         return (self.dest/re.sub(r'\W', '_', objID[-2:].lower().rjust(2, '0')) if self.sharded else self.dest)/name
+    def own(self, f)->Path:
+        "The file `f` of a manifest row; raises `GalfastError` where its name, or a link, leads out of the folder"
+        return own_file(self.dest, f)
+    def _in(self, path): return own_file(self.dest, path.relative_to(self.dest))
     def part(self, path, request): return path.with_name(f'.{path.name}.{request}.part')
     def write_part(self, path, request, body):
         "All of `body` on disk, under the hidden name"
-        p = self.part(path, request)
+        p = self._in(self.part(path, request))
         p.parent.mkdir(exist_ok=True)
         try:
             with open(p, 'wb') as f: f.write(body); f.flush(); os.fsync(f.fileno())
@@ -244,63 +333,83 @@ class CutoutFolder:
     def finish(self, row):
         "Give the files of a manifest row their final names"
         for f in row_files(row):
-            p = self.dest/f
-            os.replace(self.part(p, row['request']), p)
+            p = self.own(f)
+            os.replace(self._in(self.part(p, row['request'])), p)
+    def remove(self, row):
+        "Remove the files of a manifest row, but none outside"
+        for f in row_files(row):
+            try: self.own(f).unlink(missing_ok=True)
+            except GalfastError: pass
     def there(self, row)->bool:
         "Are the files of a manifest row on disk, with the right number of bytes?"
-        try: return sum((self.dest/f).stat().st_size for f in row_files(row))==row['bytes']
-        except OSError: return False
+        try: return sum(self.own(f).stat().st_size for f in row_files(row))==row['bytes']
+        except (OSError,GalfastError): return False
     def parts(self):
-        "Files under hidden names"
-        return [*self.dest.glob('.*.part'), *(self.dest.glob('*/.*.part') if self.sharded else ())]
+        "Files under hidden names; links are none"
+        where = [self.dest, *(o for o in self.dest.iterdir() if self.sharded and o.is_dir() and not o.is_symlink())]
+        return [o for d in where for o in d.glob('.*.part') if o.is_file() and not o.is_symlink()]
 
 # %% ../nbs/14_cutouts.ipynb #2403bcdf
+class CutoutTask:
+    "A cutout on its way: what came so far of its addresses, and how often they were asked"
+    def __init__(self, objID:str, ask:CutoutAsk):
+        self.objID,self.ask,self.got,self.tries,self.status = objID,ask,{},{},None # `got`: URL -> verdict and `Reply`, or the error that it ends with
+
+class _Later(Exception):
+    def __init__(self, wait): self.wait = wait
+
 class CutoutFetcher:
     "Fetches a cutout, judges it, and puts what is good on disk under its hidden name; many threads may call it"
     def __init__(self, survey:Survey, folder:CutoutFolder, service:HTTPService, release:str='dr17'): store_attr()
     def __call__(self,
-        item, # (objID, CutoutAsk)
-    ): # A row of the manifest; None if the run was stopped; or the error that must stop it
+        item, # (objID, CutoutAsk), or a `CutoutTask`
+    ): # A row of the manifest; `Again`; None if the run was stopped; or the error that must stop it
         "Fetch one; never raises"
-        objID,ask = item
-        row = dict(objID=objID, request=ask_hash(ask, self.survey), tries=0, time=datetime.now(UTC).isoformat(timespec='seconds'))
-        try: return self.fetch(row, ask)
+        task = item if isinstance(item, CutoutTask) else CutoutTask(*item)
+        try: res = self.fetch(task)
+        except _Later as e: return Again(task, e.wait)
         except Interrupted: return None
         except (HostStopped,OSError) as e: return e
-        except NetError as e: return merge(row, dict(status='failed', reason=str(e)[:300], http_status=e.status, tries=row['tries']+getattr(e, 'tries', 1)))
-    def get(self, row, url, judge, tries=None):
-        row['url'] = f"{row.get('url', '')} {url}".strip()
-        res,reply,n = self.service.get(url, judge, tries)
-        row['tries'] += n
-        row['http_status'] = reply.status
-        return res,reply
-    def fetch(self, row, ask):
-        s,kw = self.survey,dict(base=self.service.base, layer=self.survey.layer, release=self.release)
+        except NetError as e: res = dict(status='failed', reason=str(e)[:300])
+        return merge(dict(objID=task.objID, request=ask_hash(task.ask, self.survey), tries=sum(t.n for t in task.tries.values()), time=datetime.now(UTC).isoformat(timespec='seconds'),
+                          url=' '.join(task.tries), http_status=task.status), res)
+    def get(self, task, url, judge, tries=None):
+        "What comes of a URL, or came before; raises `_Later` where it is to be asked for again"
+        if url not in task.got:
+            t = task.tries.setdefault(url, Tries(self.service, tries, patient=True))
+            try: task.got[url] = self.service.once(url, judge, t)
+            except (HostStopped,Interrupted): raise
+            except NetError as e:
+                task.status = e.status
+                if (wait := t.again(e)) is not None: raise _Later(wait) from e
+                task.got[url] = e
+        res = task.got[url]
+        if isinstance(res, NetError): raise res
+        task.status = res[1].status
+        return res
+    def fetch(self, task)->dict: # Of the manifest row
+        s,ask,kw = self.survey,task.ask,dict(base=self.service.base, layer=self.survey.layer, release=self.release)
         if s.names_url:
-            kw['names'],_ = self.get(row, s.names_url(ask, **kw), _judge_names(s))
+            kw['names'],_ = self.get(task, s.names_url(ask, **kw), _judge_names(s))
             miss = [b for b in ask.bands if b not in kw['names']]
-            if not kw['names']: return merge(row, dict(status='out_of_footprint', reason='no image of this position'))
-            if miss: return merge(row, dict(status='failed', reason=f"no image in {', '.join(miss)} of this position"))
-        got = [(e, *self.judged(row, url, ask)) for e,url in s.urls(ask, **kw).items()]
+            if not kw['names']: return dict(status='out_of_footprint', reason='no image of this position')
+            if miss: return dict(status='failed', reason=f"no image in {', '.join(miss)} of this position")
+        got = [(e, *self.judged(task, url)) for e,url in s.urls(ask, **kw).items()]
         worst = max((v for _,v,_ in got), key=lambda v: ['ok','partial','blank','out_of_footprint'].index(v['status']))
-        if worst['status'] not in kept: return merge(row, worst)
-        files = [(self.folder.path(row['objID'], e), r.body) for e,_,r in got]
-        for p,body in files: self.folder.write_part(p, row['request'], body)
-        return merge(row, worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
-                                      file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
-    def judged(self, row, url, ask):
+        if worst['status'] not in kept: return worst
+        files = [(self.folder.path(task.objID, e), r.body) for e,_,r in got]
+        for p,body in files: self.folder.write_part(p, ask_hash(ask, s), body)
+        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
+                                 file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
+    def judged(self, task, url):
         "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
-        fits = self.survey.service=='legacy' and ask.format=='fits'
-        judge = partial(judge_cutout, ask=ask, survey=self.survey)
-        try: return self.get(row, url, judge, 3 if fits else None)
+        fits = self.survey.service=='legacy' and task.ask.format=='fits'
+        try: return self.get(task, url, partial(judge_cutout, ask=task.ask, survey=self.survey), 3 if fits else None)
         except NetError as e:
             if not fits or e.status!=500: raise
-            row['tries'] += e.tries
-            look = CutoutAsk(**merge(vars(ask), dict(format='jpg', bands='')))
-            url = self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg']
-            v,r = self.get(row, url, partial(judge_cutout, ask=look, survey=self.survey))
+            look = CutoutAsk(**merge(vars(task.ask), dict(format='jpg', bands='')))
+            v,r = self.get(task, self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg'], partial(judge_cutout, ask=look, survey=self.survey))
             if v['status']=='out_of_footprint': return v,r
-            e.tries = 0
             raise
 
 # %% ../nbs/14_cutouts.ipynb #ea8a2cb1
@@ -317,13 +426,14 @@ most_rate = 10. # Requests a second that are never exceeded at a service that is
 def cutout_service(
     survey:Survey,
     rate:float=None, # Requests a second; None: what is polite; 0: no limit, for a service of one's own
+    **kwargs # To `HTTPService`
 )->HTTPService:
     "The service of a survey at a pace it can bear"
     base = service_url(survey.service)
     own = base!=services[survey.service]
     rate = ifnone(rate, min(survey.rate, galfast_cfg().get('rate', survey.rate)))
     if not own and not 0<rate<=most_rate: raise GalfastError(f"a rate of {rate} a second: {survey.title} bears {survey.rate:g}, and more than {most_rate:g} is not sent to any public service")
-    return HTTPService(base, rate, min(8 if own and not rate else survey.in_flight, 8))
+    return HTTPService(base, rate, min(8 if own and not rate else survey.in_flight, 8), **kwargs)
 
 @delegates(CutoutJob)
 def download_cutouts(
@@ -341,10 +451,10 @@ def download_cutouts(
     "Fetch a verified image of each galaxy into `dest`, going on where an earlier run was interrupted"
     job,dest = CutoutJob(**kwargs),Path(dest)
     survey = get_survey(job.survey)
-    service = service or cutout_service(survey, rate)
+    service = service or cutout_service(survey, rate, most_bytes=_most_bytes(job.size, job.bands))
     df,asks = plan_cutouts(df, job, id_col, on_error)
     dest.mkdir(parents=True, exist_ok=True)
-    with folder_lock(dest):
+    with _lock(dest):
         folder = open_folder(dest, job, len(df))
         with Manifest(dest) as m:
             try: fetch_all(m, folder, survey, service, asks, retry_failed, limit, say)
@@ -367,7 +477,7 @@ def describe_cutouts(
     service,(_,asks) = cutout_service(survey, rate),plan_cutouts(df, job, id_col, on_error)
     good = {o: a for o,a in asks.items() if not isinstance(a, str)}
     if (dest/'cutouts.json').exists():
-        with Manifest(dest) as m: todo = list(_wanted(m, open_folder(dest, job, len(asks)), survey, good, False))
+        with Manifest(dest, write=False) as m: todo = list(_wanted(m, open_folder(dest, job, len(asks)), survey, good, False))
     else: todo = list(good)
     n = min(len(todo), ifnone(limit, len(todo)))
     some = [good[o] for o in todo[:3]]
@@ -393,9 +503,9 @@ def plan_cutouts(df, job, id_col='objID', on_error='raise')->tuple: # The catalo
 
 def open_folder(dest, job, n)->CutoutFolder:
     "The folder of `job`; raises `GalfastError` if it holds cutouts of another kind"
-    f = dest/'cutouts.json'
+    f = _plain_file(dest, 'cutouts.json')
     new = merge(asdict(job), dict(sharded=n>10_000))
-    old = json.loads(f.read_text()) if f.exists() else new
+    old = _read_job(dest) if f.exists() else new
     diff = [f"{k} {old.get(k)!r}, not {v!r}" for k,v in new.items() if k!='sharded' and old.get(k)!=v]
     if diff: raise GalfastError(f"{dest} holds cutouts of {'; '.join(diff)}: take another folder")
     if not f.exists(): write_json(f, new)
@@ -413,8 +523,7 @@ def _enter(m, folder, rows):
     "Rows into the manifest first, then files to their names"
     for r in rows:
         old = m.get(r['objID'])
-        if old and old['status'] in kept and r['status'] not in kept:
-            for f in row_files(old): (folder.dest/f).unlink(missing_ok=True)
+        if old and old['status'] in kept and r['status'] not in kept: folder.remove(old)
     m.put(rows)
     for r in rows:
         if r['status'] in kept: folder.finish(r)
@@ -424,7 +533,7 @@ def _recover(m, folder, survey, asks):
     parts = set(folder.parts())
     if not parts: return
     for r in m.rows("status in ('ok','partial')"):
-        if all(folder.part(folder.dest/f, r['request']) in parts for f in row_files(r)): folder.finish(r)
+        if row_files(r) and all(folder.part(folder.dest/f, r['request']) in parts for f in row_files(r)): folder.finish(r)
     for o,a in asks.items():
         if isinstance(a, str) or survey.names_url: continue
         p = folder.path(o, f'.{a.format}')
@@ -437,6 +546,21 @@ def _recover(m, folder, survey, asks):
         if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), file=p.relative_to(folder.dest).as_posix(),
                                                         url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], **v)])
     for q in folder.parts(): q.unlink()
+
+# %% ../nbs/14_cutouts.ipynb #75ed29f6
+def _read_job(dest)->dict:
+    "`cutouts.json` of a folder, checked: the fields of `CutoutJob`, and `sharded`"
+    f = _plain_file(dest, 'cutouts.json')
+    try:
+        if f.stat().st_size>100_000: raise ValueError('it is too large')
+        o = json.loads(f.read_text())
+        if not isinstance(o, dict): raise ValueError('it is no object')
+    except (OSError,ValueError,RecursionError) as e: raise GalfastError(f"{f} is not what galfast wrote ({str(e)[:100] or type(e).__name__}): take another folder") from e
+    kinds = dict(survey=str, size=int, scale=(int,float,str,type(None)), format=str, bands=str, sharded=bool)
+    bad = [k for k,v in kinds.items() if not isinstance(o.get(k), v) or (k!='sharded' and isinstance(o.get(k), bool))]
+    if bad: raise GalfastError(f"{f} is not what galfast wrote: {first_few(f'{k} {str(o.get(k))[:40]!r}' for k in bad)}; take another folder")
+    get_survey(o['survey']).ask(0, 0, o['size'], None if isinstance(o['scale'], str) else o['scale'], o['format'], o['bands'])
+    return {k: o[k] for k in kinds}
 
 # %% ../nbs/14_cutouts.ipynb #31b9a529
 def fetch_all(
@@ -452,9 +576,10 @@ def fetch_all(
     todo = todo[:limit]
     if not todo: return
     fetch = CutoutFetcher(survey, folder, service, galfast_cfg().get('release', 'dr17'))
-    first_rows,took = probe(fetch, [(o, asks[o]) for o in todo[:3]])
+    first_rows,took = probe(fetch, [(o, asks[o]) for o in _spread(todo)])
     _enter(m, folder, first_rows)
-    todo = todo[len(first_rows):]
+    seen = {r['objID'] for r in first_rows}
+    todo = [o for o in todo if o not in seen]
     each = next((r['bytes'] for r in first_rows if r.get('bytes')), survey.nbytes(*[getattr(asks[first_rows[0]['objID']], k) for k in ('size','format','bands')]))
     rate = min(service.pacer.most, service.in_flight/max(took, 1e-3))
     say(f"{len(todo):,} to fetch from {urlsplit(service.base).netloc}: about {in_bytes(each*len(todo))}, {in_words(len(todo)/rate)} at {rate:.1f} a second")
@@ -466,20 +591,28 @@ def fetch_all(
             for r in rows: n[r['status']] += 1; yield r
             for o in batch:
                 if isinstance(o, BaseException): raise o
-    def _how(): return ', '.join(f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v)+f", {sum(n.values())/max(time.monotonic()-t0, 1e-3):.1f}/s"
+    def _how(): return ', '.join(f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v)+f", {sum(n.values())/max(time.monotonic()-t0, 1e-3):.1f}/s"+(', but the service sends nothing of use now' if service.down else '')
     for _ in track(_rows(), lambda: f'cutouts: {_how()}', len(todo)): pass
 
+def _spread(todo):
+    "A few from all over a list: the first galaxies may be those that can never be had"
+    n = len(todo)
+    return [todo[i] for i in dict.fromkeys((0, n-1, n//2))]
+
 def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the last took
-    "The first cutouts one by one, until one shows that the service answers as it should; raises `NetError` if none does"
+    "A few cutouts one by one, until one shows that the service answers as it should; raises `NetError` if none does"
     rows = []
     for item in items:
         t0 = time.monotonic()
         r = fetch(item)
+        while isinstance(r, Again):
+            fetch.service.pacer.sleep(r.wait)
+            r,t0 = fetch(r.item),time.monotonic()
         if isinstance(r, BaseException): raise r
         rows.append(r)
         if r['status']!='failed': return rows,time.monotonic()-t0
-        if r.get('http_status') is None: break # no reply at all
-    raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
+        if len(rows)==2 and not any(o.get('http_status') for o in rows): break # no reply at all
+    raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts, from all over the catalogue,'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
 
 # %% ../nbs/14_cutouts.ipynb #33b75a4a
 def verify_cutouts(
@@ -488,22 +621,38 @@ def verify_cutouts(
     "Whether the files of a folder are what its manifest says"
     dest = Path(dest)
     if not (dest/'cutouts.json').exists(): raise GalfastError(f"{dest} is no folder of cutouts: it has no cutouts.json")
-    job = json.loads((dest/'cutouts.json').read_text())
-    survey,bad,known = get_survey(job['survey']),[],set()
-    with folder_lock(dest), Manifest(dest) as m:
+    job = _read_job(dest)
+    survey,folder,bad,known = get_survey(job['survey']),CutoutFolder(dest, job['sharded']),[],set()
+    with _lock(dest), Manifest(dest) as m:
         for r in track(list(m.rows("status in ('ok','partial')")), 'verifying'):
-            known |= set(row_files(r))
-            bad += [(r, f, p) for f,sha in zip(row_files(r), r['sha256'].split()) if (p := _problem(dest/f, sha, job, survey))]
+            files,sums = row_files(r),(r['sha256'] or '').split()
+            known |= set(files)
+            if not files or len(files)!=len(sums): bad.append((r, r['file'] or '', 'the manifest names no file of it, or no checksum'))
+            bad += [(r, f, p) for f,sha in zip(files, sums) if (p := _problem(folder, f, sha, job, survey))]
         m.put([merge(r, dict(status='failed', reason=f'on disk: {p}', request='')) for r,_,p in bad])
         if bad: m.write()
     strange = [dict(objID='', file=p, problem='not in the manifest') for p in sorted(o.relative_to(dest).as_posix() for o in dest.rglob('*') if o.suffix in image_types and o.name[0]!='.') if p not in known]
     return pd.DataFrame([dict(objID=r['objID'], file=f, problem=p) for r,f,p in bad]+strange, columns=['objID','file','problem'])
 
 # %% ../nbs/14_cutouts.ipynb #56b63b52
-def _problem(path, sha, job, survey):
+def _problem(folder, f, sha, job, survey):
     "What is wrong with a file, None if nothing is"
-    try: body = path.read_bytes()
+    try:
+        path = folder.own(f)
+        if not stat.S_ISREG(path.stat().st_mode): return 'no plain file'
+        if path.stat().st_size>_most_bytes(job['size'], job['bands']): return 'larger than a cutout can be'
+        body = path.read_bytes()
     except OSError as e: return f'cannot be read ({e.strerror})'
+    except GalfastError: return 'leads out of the folder'
     if hashlib.sha256(body).hexdigest()!=sha: return 'not the bytes that came'
     try: judge_body(body, survey.ask(0, 0, job['size'], None, job['format'], job['bands']), survey)
     except ImageError as e: return str(e)
+
+def _most_bytes(size, bands):
+    "More than any cutout has: eight bytes a pixel and band, an image of errors beside it, and headers"
+    return 1_000_000+16*size**2*max(len(bands), 5)
+
+@contextmanager
+def _lock(dest):
+    _plain_file(dest, '.lock') # a link would be emptied where it leads
+    with folder_lock(dest): yield

@@ -18,6 +18,7 @@ from fastcore.imports import noop
 import galfast
 from .imports import *
 from .core import *
+from .files import *
 from .tables import *
 from .labels import *
 from .survey import *
@@ -189,14 +190,19 @@ def _is_one(q):
 # %% ../nbs/12_skyserver.ipynb #d7accf00
 _again = partial(NetError, retry=True)
 
-def _split_row(line, n):
-    "The `n` values of a line with quotes in it; None if there is no way to take it apart, or more than one"
+most_columns = 4096 # That SQL Server has in one result
+
+def _split_row(line, n, steps):
+    "The `n` values of a line with quotes in it; None if there is no way to take it apart, or more than one, or none in as many steps as `steps` holds"
     at = [-1,*(m.start() for m in re.finditer(',', line)),len(line)]
     extra,ways = len(at)-1-n,{0: [[]]} # commas within values; number of the comma we are at -> up to two ways to get there
     for _ in range(n):
         new = {}
         for i,rows in ways.items():
-            for j in range(i+1, min(i+2+extra, len(at))):
+            more = extra if line[at[i]+1:at[i]+2]=='"' else 0
+            for j in range(i+1, min(i+2+more, len(at))):
+                steps[0] -= 1
+                if steps[0]<0: return None
                 v = line[at[i]+1:at[j]]
                 quoted = len(v)>1 and v[0]==v[-1]=='"'
                 if quoted or j==i+1: new[j] = (new.get(j, [])+[o+[v[1:-1] if quoted else v] for o in rows])[:2]
@@ -210,23 +216,27 @@ def _read_csv(text):
     first,_,rest = text.partition('\n')
     if '#Table1'.startswith(first) and not rest: raise _again("the reply was cut off at its beginning")
     if first.strip()!='#Table1': raise NetError(f"the reply is not a table of SkyServer: it begins with {text[:100]!r}")
-    if rest[-1]!='\n': raise _again("the reply was cut off in the middle of a line")
+    if not rest or rest[-1]!='\n': raise _again("the reply was cut off in the middle of a line")
     head,*lines = rest[:-1].split('\n')
-    n = head.count(',')+1
+    n,steps = head.count(',')+1,[200_000+50*len(lines)]
+    if n>most_columns or '"' in head: raise NetError(f"the reply is not a table of SkyServer: it has {n:,} columns, which begin with {head[:100]!r}")
     for i,o in enumerate(lines):
         if '"' in o:
-            if (row:=_split_row(o, n)) is None: raise NetError(f"row {i+1} of the reply cannot be taken apart: {o[:100]!r}. Leave columns of free text out, or ask with format='json'")
+            if (row:=_split_row(o, n, steps)) is None: raise NetError(f"row {i+1} of the reply cannot be taken apart: {o[:100]!r}. Leave columns of free text out, or ask with format='json'")
             lines[i] = ','.join('"'+v.replace('"', '""')+'"' for v in row)
         elif o.count(',')!=n-1: raise NetError(f"row {i+1} of the reply has {o.count(',')+1} values for {n} columns: {o[:100]!r}. Leave columns of free text out, or ask with format='json'")
     if n==1: lines = [o or '""' for o in lines] # else taken for blank lines
-    return pd.read_csv(io.StringIO('\n'.join([head,*lines])), dtype=str, na_filter=False, index_col=False, skip_blank_lines=False)
+    return pd.read_csv(io.StringIO('\n'.join([head,*lines])), dtype=str, na_filter=False, index_col=False, skip_blank_lines=False, lineterminator='\n')
 
 def _read_json(text):
     "A table of text from SkyServer's JSON, whose last part shows that it is whole"
     try: tables = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except ValueError as e: raise _again("the reply is no JSON, or was cut off") from e
-    if not (isinstance(tables, list) and tables and tables[-1].get('TableName')=='SqlQuery'): raise _again("the reply was cut off, or is no table")
-    return pd.DataFrame(tables[0]['Rows']).map(lambda o: '' if o is None else str(o)).astype(str)
+    except (ValueError,RecursionError) as e: raise _again("the reply is no JSON, or was cut off") from e
+    if not (isinstance(tables, list) and tables and all(isinstance(o, dict) for o in tables) and tables[-1].get('TableName')=='SqlQuery'): raise _again("the reply was cut off, or is no table")
+    rows = tables[0].get('Rows')
+    if not isinstance(rows, list) or not all(isinstance(o, dict) and len(o)<=most_columns for o in rows) or any(isinstance(v, (dict,list)) for o in rows for v in o.values()): raise NetError("the reply is not a table of SkyServer: its rows are no rows of values")
+    if any(o.keys()!=rows[0].keys() for o in rows): raise NetError("the reply is not a table of SkyServer: its rows have different columns")
+    return pd.DataFrame(rows).map(lambda o: '' if o is None else str(o)).astype(str)
 
 # %% ../nbs/12_skyserver.ipynb #aa551ade
 _id = re.compile(r'.*objid|.*thing_?id|parentid', re.I)
@@ -238,9 +248,9 @@ def _type(o):
     v = o[~none]
     if not len(v): return o.mask(none).astype(float)
     if v.isin(['True','False']).all(): return (o=='True') if not none.any() else (o=='True').astype(object).mask(none)
-    if v.str.fullmatch(r'-?\d+').all() and v.str.len().max()>15 and any(abs(int(x))>2**53 for x in v): return o.mask(none)
+    if v.str.fullmatch(r'-?\d+').all() and v.str.len().max()>15 and any(len(x)>20 or abs(int(x))>2**53 for x in v): return o.mask(none)
     try: return pd.to_numeric(o.mask(none))
-    except (ValueError,TypeError): return o.mask(none)
+    except (ValueError,TypeError,OverflowError): return o.mask(none)
 
 def _typed(df): return pd.DataFrame({c: _type(df[c]) for c in df.columns}, index=df.index)
 
@@ -276,11 +286,19 @@ class SQLError(NetError):
 _late = re.compile(r'timeout (period|expired)|timed out', re.I)
 _passing = re.compile(r'network-related|transport-level|connection|deadlock|login failed|object reference|memory', re.I)
 
+def _line(text, most=500):
+    "Text of a server as one line that nothing can hide in"
+    return ' '.join(re.sub(r'[\x00-\x1f\x7f-\x9f]+', ' ', text[:10*most]).split())[:most]
+
+def _page(text, most):
+    "What a web page says"
+    return _line(re.sub('<[^<>]*>', ' ', text[:10_000]), most)
+
 def _said(text):
     "The text of SkyServer's own error, '' if this is none"
-    if text.lstrip()[:1]!='{' or 'ErrorMessage' not in text: return ''
-    try: return ' '.join(str(json.loads(text)['ErrorMessage']).split())
-    except (ValueError,KeyError,TypeError): return ' '.join(text.split())[:300]
+    if text[:1000].lstrip()[:1]!='{' or 'ErrorMessage' not in text[:10_000]: return ''
+    try: return _line(str(json.loads(text)['ErrorMessage']))
+    except (ValueError,KeyError,TypeError,RecursionError): return _line(text, 300)
 
 def _server_error(host, status, said):
     "What SkyServer's error means"
@@ -290,7 +308,7 @@ def _server_error(host, status, said):
 
 def _row_error(host, said, minute):
     "What the row of an error in place of a table means"
-    said = ' '.join(said.strip().strip('"').split())
+    said = _line(said.strip().strip('"'))
     if re.search('queries allowed per minute', said, re.I): return _again(f"{host} has had too many queries from this address: {said[:120]}", 429, wait=minute) # 429 is what it means: all have to wait
     return SQLError(f"{host} does not take the query: {said[:500]}", 200)
 
@@ -303,11 +321,13 @@ def judge_sql(
 )->pd.DataFrame: # All values as text
     "The table in a reply of SkyServer; raises `NetError`"
     host,text = urlsplit(r.url).netloc,r.body.decode('utf-8', 'replace').lstrip('\ufeff')
+    strange = next((o for o in '\0\ufffd' if o in text), None)
     if (said:=_said(text)) and r.status not in (403,408,425,429,502,503,504): raise _server_error(host, r.status, said)
-    if r.status==400: raise SQLError(f"{host} could not read the request; a query of thousands of characters is too long for it: {' '.join(re.sub('<.*?>', ' ', text).split())[:200]}", 400)
+    if r.status==400: raise SQLError(f"{host} could not read the request; a query of thousands of characters is too long for it: {_page(text, 200)}", 400)
     if r.status==404: raise NetError(f"{host} has nothing at {urlsplit(r.url).path}: is there such a release?", 404)
     check_status(r)
-    if text.lstrip()[:1]=='<': raise _again(f"{host} sent a web page in place of a table: {' '.join(re.sub('<.*?>', ' ', text).split())[:100]}", r.status)
+    if text[:1000].lstrip()[:1]=='<': raise _again(f"{host} sent a web page in place of a table: {_page(text, 100)}", r.status)
+    if strange: raise _again(f"{host} sent bytes that are no text in place of a table: {r.body[max(r.body.find(0)-20, 0):][:40]!r}", r.status)
     if m:=re.match(r'#Table1\r?\nerror_message\r?\n(.*)', text, re.S): raise _row_error(host, m[1], minute)
     df = _read_json(text) if format=='json' else _read_csv(text)
     if list(df)==['error_message']: raise _row_error(host, df.iloc[0,0], minute)
@@ -326,12 +346,14 @@ class _Parts:
     def load(self):
         "Take up the pages of the same query; those of another one are removed"
         if not self.dir.is_dir(): raise GalfastError(f"{self.dir} is in the way: pages are kept in a folder of this name")
-        try: meta = json.loads((self.dir/'query.json').read_text())
-        except (OSError,ValueError): meta = {}
+        query = own_file(self.dir, 'query.json')
+        try: meta = json.loads(query.read_text())
+        except (OSError,ValueError,RecursionError): meta = {}
+        if not isinstance(meta, dict) or not isinstance(meta.get('total'), int): meta = {}
         if not meta and any(o.name[0]!='.' for o in self.dir.iterdir()): raise GalfastError(f"{self.dir} is no folder of pages that galfast made; move it away")
         if meta.get('hash')!=self.hash: return self.clear()
         self.total = meta['total']
-        self.dfs = [pd.read_csv(o, dtype=str, na_filter=False, skip_blank_lines=False) for o in sorted(self.dir.glob('page-*.csv'))]
+        self.dfs = [pd.read_csv(o, dtype=str, na_filter=False, skip_blank_lines=False) for o in sorted(own_file(self.dir, o.name) for o in self.dir.glob('page-*.csv'))]
     def begin(self, total):
         self.total = total
         if self.dir: write_json(self.dir/'query.json', dict(self.ident, hash=self.hash, total=total))
@@ -357,10 +379,16 @@ class _Parts:
         return None if df is None else next(df[o].iloc[-1] for o in df if o.lower()==self.name.lower())
 
 # %% ../nbs/12_skyserver.ipynb #d1d20471
+def _count(df, base):
+    "The number in the result of COUNT(*)"
+    v = df.iloc[0,0] if df.shape==(1,1) else ''
+    if not re.fullmatch(r'[0-9]{1,12}', v): raise NetError(f"{base} was asked for the number of rows, and sent {len(df):,} rows of {first_few(df.columns, 3)[:60]!r}, which begin with {str(v)[:40]!r}: this is no number")
+    return int(v)
+
 def _check_keys(df, name, last):
     "Raise an error if the keys of a page are no whole numbers, or not in order"
     if name not in df: raise GalfastError(f"the paging key {name} is not among the columns ({first_few(df.columns, 12)})")
-    if not df[name].str.fullmatch(r'-?\d+').all(): raise GalfastError(f"the paging key {name} has values that are missing or no whole numbers; choose one such as specObjID or objID")
+    if not df[name].str.fullmatch(r'-?[0-9]{1,20}').all(): raise GalfastError(f"the paging key {name} has values that are missing or no whole numbers; choose one such as specObjID or objID")
     k = [int(o) for o in df[name]]
     if any(a>b for a,b in zip(k, k[1:])) or (k and last is not None and k[0]<=int(last)): raise NetError(f"a page did not come in order of {name}; it cannot be trusted")
 
@@ -413,7 +441,7 @@ class SkyServer:
     )->int: # No more than its TOP
         "How many rows `query` has"
         q = _select(query, self.most_rows)
-        n = 1 if _is_one(q) else int(self.ask(count_sql(replace(q, top=None).text())).iloc[0,0])
+        n = 1 if _is_one(q) else _count(self.ask(count_sql(replace(q, top=None).text())), self.base)
         return n if q.top is None else min(n, q.top)
     def pages(self,
         query:str, # One SELECT; its ORDER BY gives way to `key`

@@ -13,7 +13,7 @@ from galfast.survey import get_survey
 
 quiet = dict(say=lambda o: None)
 
-def service(sky, **kw): return HTTPService(sky.url, **{**dict(rate=0, in_flight=4, first_wait=.01, timeout=(2,2), pause=.05), **kw})
+def service(sky, **kw): return HTTPService(sky.url, **{**dict(rate=0, in_flight=4, first_wait=.01, timeout=(2,2), patience=.5), **kw})
 def fetch(sky, df, dest, **kw): return download_cutouts(df, dest, service=service(sky), **{**quiet, **kw}).set_index('objID')
 def key(o): return sky_key(o.ra, o.dec)
 
@@ -22,10 +22,10 @@ def galaxies():
     with SkyDouble(n=40, seed=3) as sky: return sky.catalog(outside=2)
 
 # what should become of an object with each fault; a fault that passes is overcome
-ends = dict(outside_404='out_of_footprint', outside_200='out_of_footprint', black='out_of_footprint', grey_tile='out_of_footprint', partial_black='partial', mostly_black='blank', clamped='failed', moved_301='failed',
+ends = dict(outside_404='out_of_footprint', outside_200='out_of_footprint', black='out_of_footprint', grey_tile='out_of_footprint', partial_black='partial', mostly_black='blank', clamped='failed', postscript='failed', moved_301='failed',
             zeros_part='partial', nan_fits='out_of_footprint', no_overlap_500='failed', wrong_bands='failed')
 
-@pytest.mark.parametrize('fault', [o for o in FAULTS if o not in ('forbidden_403','hang')])
+@pytest.mark.parametrize('fault', [o for o in FAULTS if o not in ('forbidden_403','hang','drip','go_on')])
 def test_each_fault_ends_as_it_should(fault, galaxies, tmp_path):
     fits,a,b = FAULTS[fault].of=='fits',galaxies.iloc[0],galaxies.iloc[1]
     kw = dict(survey='ls-dr9', format='fits', size=48) if fits else dict(size=80)
@@ -94,13 +94,13 @@ def test_a_service_that_is_down_stops_the_run(galaxies, tmp_path):
     with SkyDouble(n=40, seed=3, faults=lambda path, q, nth: 'error_500' if down.is_set() else None) as sky:
         fetch(sky, galaxies[:3], tmp_path, size=64)
         down.set()
-        with pytest.raises(NetError, match='first 3 cutouts failed'): fetch(sky, galaxies, tmp_path, size=64)
+        with pytest.raises(NetError, match='first 3 cutouts'): fetch(sky, galaxies, tmp_path, size=64)
         assert len(pd.read_parquet(tmp_path/'manifest.parquet'))==3 # the failures of a probe say nothing about a galaxy
     n = [0]
     def after_a_while(path, q, nth): n[0] += 1; return 'reset' if n[0]>6 else None
     with SkyDouble(n=40, seed=3, faults=after_a_while) as sky:
-        with pytest.raises(HostStopped, match='in a row'): fetch(sky, galaxies, tmp_path, size=64)
-        assert 40<=sky.stats.total<70
+        with pytest.raises(HostStopped, match='nothing of use'): fetch(sky, galaxies, tmp_path, size=64)
+        assert 20<=sky.stats.total<200 # asked gently
 
 def test_pace_is_kept(tmp_path):
     with SkyDouble(n=150, seed=3, latency=.03) as sky:
