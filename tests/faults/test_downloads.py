@@ -1,11 +1,13 @@
 "Downloads of a folder of cutouts from a service that fails: nothing is lost, and what fails keeps nothing else from coming"
-import time
+import os,time
 
 import pytest
 from skydouble import SkyDouble,sky_key
 
 from galfast.cutouts import *
 from galfast.net import HostStopped,HTTPService,NetError
+
+soak = int(os.environ.get('GALFAST_SOAK', 0))
 
 def fetch(sky, df, dest, rate=0, **kw):
     kw = dict(in_flight=4, first_wait=.02, timeout=(5,5))|kw
@@ -14,14 +16,14 @@ def fetch(sky, df, dest, rate=0, **kw):
 def keys(df): return {sky_key(*o) for o in df[['ra','dec']].to_numpy()}
 def key(q): return sky_key(q['ra'], q['dec'])
 
-@pytest.mark.parametrize('fault', ['haproxy_503','error_500','reset','too_many_429','clamped','html_200'])
+@pytest.mark.parametrize('fault', ['haproxy_503','reset','clamped',*(['error_500','too_many_429','html_200'] if soak else [])])
 def test_bad_galaxies_at_the_head(fault, tmp_path):
-    "The first thirty of eighty can never be had"
-    with SkyDouble(n=80, seed=3, retry_after=0) as sky:
-        df = sky.catalog(); bad = keys(df[:30])
+    "The first twelve of fifty can never be had"
+    with SkyDouble(n=50, seed=3, retry_after=0) as sky:
+        df = sky.catalog(); bad = keys(df[:12])
         sky.faults = lambda path, q, nth: fault if key(q) in bad else None
         m,_ = fetch(sky, df, tmp_path)
-        assert m.status[df.objID[:30]].eq('failed').all() and m.status[df.objID[30:]].eq('ok').all()
+        assert m.status[df.objID[:12]].eq('failed').all() and m.status[df.objID[12:]].eq('ok').all()
         n = [sky.stats.objects[k][0] for k in bad]
         assert max(n)<=15 and min(n)>=1 # five, and some while nothing else was known
 
@@ -38,14 +40,14 @@ def test_one_bad_galaxy_slows_nobody(tmp_path):
         assert sorted(good)[80]-good[0]<80/30+2.5 # and not three seconds later
 
 def test_an_outage_loses_nothing(tmp_path):
-    "Three seconds in which all fails; each galaxy may be asked for five times, but an outage does not count"
+    "Two seconds in which all fails; each galaxy may be asked for five times, but an outage does not count"
     t0,out = time.monotonic(),[1e9]
     def fault(path, q, nth):
         if out[0]==1e9 and sky.stats.total>30: out[0] = time.monotonic()
-        return ('haproxy_503','reset')[nth%2] if out[0]<=time.monotonic()<out[0]+3 else None
-    with SkyDouble(n=150, seed=3, faults=fault) as sky:
+        return ('haproxy_503','reset')[nth%2] if out[0]<=time.monotonic()<out[0]+2 else None
+    with SkyDouble(n=100, seed=3, faults=fault) as sky:
         m,s = fetch(sky, sky.catalog(), tmp_path, 60.)
-        assert m.status.eq('ok').all() and len(m)==150 and time.monotonic()-t0<60
+        assert m.status.eq('ok').all() and len(m)==100 and time.monotonic()-t0<60
         assert s.pacer.rate==60 or s.pacer.rate>15
 
 def test_a_service_that_stays_down_ends_the_run(tmp_path):
