@@ -186,7 +186,7 @@ def _once(pairs):
 
 def _no_number(o): raise ValueError(f'{o} is no number')
 
-# %% ../nbs/07_schema.ipynb #d947ef0f
+# %% ../nbs/07_schema.ipynb #0f39c4ed
 _column,_columns = text(1000, 1),list_of(text(1000, 1), most=1000)
 _side = maybe(whole(1, 16384))
 _spread = {k: number() for k in ('low','high','middle','scatter','least')}
@@ -215,7 +215,8 @@ _reader = Record(may=dict(kind=one_of('rgb','grey','deep','fits','array'), size=
 
 _net_needs = dict(arch=text(200, 1), n_in=whole(1, 1000), n_out=whole(1, 10_000))
 _argument = Anything(4, 1000, whole(-100_000, 100_000))
-_net = Rule('a network: an object with arch, n_in and n_out', lambda v: isinstance(v, dict) and len(v)<50 and not set(_net_needs)-set(v), lambda v: ((f'.{_name(k)}', o, _net_needs.get(k, _argument)) for k,o in v.items()))
+_net_has = _net_needs | {k: maybe(either(number(), list_of(number()))) for k in ('y_mean','y_std')}
+_net = Rule('a network: an object with arch, n_in and n_out', lambda v: isinstance(v, dict) and len(v)<50 and not set(_net_needs)-set(v), lambda v: ((f'.{_name(k)}', o, _net_has.get(k, _argument)) for k,o in v.items()))
 _stats = Rule('two lists, the mean and the standard deviation of each band', lambda v: isinstance(v, list) and len(v)==2,
     lambda v: [('[0]', v[0], list_of(number(-3e38, 3e38), 1)), ('[1]', v[1], list_of(number(1e-38, 3e38), 1))])
 _gp = Record(dict(n=whole(1, 100_000)), dict(n_out=whole(1, 10_000), n_in=whole(1, 1000), size=whole(9, 2048), full=number(1e-300)))
