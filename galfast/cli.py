@@ -343,17 +343,12 @@ def _write_chunks(out, chunks, total):
 
 def _run_config(run):
     "What `config.json` of a run says, as far as it can be read; reading the run itself takes seconds"
-    import json
-    from galfast.core import RunError,option
-    if not run.is_dir(): raise RunError(f"{run}: there is no such run folder")
-    if not (run/'config.json').is_file(): raise RunError(f"{run}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
-    try: cfg = json.loads((run/'config.json').read_text())
-    except ValueError as e: raise RunError(f"{run/'config.json'}: not JSON ({str(e)[:100]})") from e
-    return cfg if isinstance(cfg, dict) else {}
+    from galfast.schema import read_run_config
+    return read_run_config(run, whole=False)
 
 def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
-    try: ts,classes = cfg['spec']['targets'],cfg['spec']['classes'] or []
+    try: ts,classes = cfg['spec']['targets'],cfg['spec'].get('classes') or []
     except (KeyError,TypeError): return []
     ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
     return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']

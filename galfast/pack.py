@@ -32,7 +32,7 @@ def stack_images(
     getattr(read, 'settle', noop)(files)
     def _read(i):
         try: return read(files[i])
-        except (GalfastError,OSError) as e: errs[i] = str(e) or type(e).__name__
+        except Exception as e: errs[i] = _fault(files[i], e)
     x = _usual(_read, len(files))
     if x is None: return None,errs
     out = _like_one(x, len(files))
@@ -45,6 +45,10 @@ def stack_images(
         parts = ex.map(lambda part: [_put(i) for i in part], chunked(range(len(files)), 16))
         for _ in track((o for part in parts for o in part), desc, len(files)): pass
     return out,dict(sorted(errs.items()))
+
+def _fault(f, e):
+    "What is said of a file whose reading ended in `e`, whatever that is"
+    return str(e) or type(e).__name__ if isinstance(e, (GalfastError,OSError)) else f'{_source(f)}: cannot be read ({type(e).__name__}: {str(e)[:150]})'
 
 def _usual(read, n, most=9):
     "What `read` gives for most of up to `most` of `n` numbers, evenly among them; else for the first that it can read; None if for none"
@@ -246,7 +250,7 @@ def _stamp(f):
 def _decode(read, f):
     "Pixels as they are packed and where they are missing; or the text of an error"
     try: return read.decode(f)
-    except (GalfastError,OSError) as e: return str(e) or type(e).__name__
+    except Exception as e: return _fault(f, e)
 
 def _new_pack(dest, files, read, dtype):
     "Begin a pack with the shape that most images have"

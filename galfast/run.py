@@ -315,14 +315,8 @@ def _own(path, name):
     except GalfastError as e: raise RunError(str(e)) from e
 
 def _read_config(path):
-    if not path.is_dir(): raise RunError(f"{path}: there is no such run folder")
-    f = _own(path, 'config.json')
-    if not f.is_file(): raise RunError(f"{path}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
-    cfg = read_json(f)
-    if isinstance(cfg, dict) and cfg.get('format', 1)!=1: raise RunError(f"{f}: format {shown(cfg['format'])} of galfast {shown(cfg.get('galfast'))}; this galfast reads format 1")
-    try: run_rule.check(cfg)
-    except Misfit as e: raise RunError(f"{f}: {e}") from e
-    if wrong := _disagrees(cfg): raise RunError(f"{f}: {wrong}")
+    cfg = read_run_config(path)
+    if wrong := _disagrees(cfg): raise RunError(f"{path/'config.json'}: {wrong}")
     return cfg
 
 def _disagrees(cfg):

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save
 
 from galfast.archs import arch_config,build_model
+from galfast.cli import _columns_of,_run_config
 from galfast.columns import TableSpec,TargetSpec
 from galfast.core import GalfastError,RunError
 from galfast.gp import fit_photometry_gp
@@ -68,8 +69,8 @@ def odd_text(rng, cfg):
     return text
 
 def sentence(path):
-    "Load a run: 'loaded', or the error if it is one"
-    try: load_run(path, 'cpu'); return 'loaded'
+    "Load a run, as the library and the command do: 'loaded', or the error if it is one"
+    try: _columns_of(_run_config(path)); load_run(path, 'cpu'); return 'loaded'
     except GalfastError as e:
         assert isinstance(e, RunError), repr(e)
         assert len(str(e))<1000 and not set(str(e))&set(map(chr, range(32))), repr(str(e))[:1500]
