@@ -316,6 +316,8 @@ def open_run(
         diff = [k for k in job if old.get(k)!=job[k]]
         if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
         return not begun
+    if not (resume or overwrite) and (mine := [o for o in _run_files if (out/o).exists()]):
+        raise RunError(f"{out} holds {first_few(mine)}, which a run would replace: {option('overwrite', True)} does so, or give another folder")
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False

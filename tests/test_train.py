@@ -166,6 +166,12 @@ def test_the_run_that_is_there_stays_whole_until_another_takes_its_place(survey,
     new = train.train_galaxies(*again, resume=True, **tiny)
     assert json.loads((new.path/'config.json').read_text())['info']['job']['catalog_sha256']!=json.loads(before['config.json'])['info']['job']['catalog_sha256'] and set(before)=={o.name for o in new.path.iterdir()}
 
+def test_a_table_of_the_user_s_is_not_replaced(survey, tmp_path):
+    images,df = survey
+    (tmp_path/'predictions.csv').write_text('mine')
+    with pytest.raises(GalfastError, match='holds predictions.csv, which a run would replace'): train.train_galaxies(df, images, 'metallicity', tmp_path, **quick)
+    assert (tmp_path/'predictions.csv').read_text()=='mine' and [o.name for o in tmp_path.iterdir()]==['predictions.csv']
+
 @pytest.mark.parametrize('what', ['checkpoint', 'checkpoint/network0.safetensors'])
 def test_links_out_of_a_run_are_not_followed(survey, tmp_path, what):
     images,df = survey

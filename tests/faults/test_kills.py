@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-n = 40 if int(os.environ.get('GALFAST_SOAK', 0)) else 3
+n = 40 if int(os.environ.get('GALFAST_SOAK', 0)) else 2
 
 @pytest.mark.skipif(os.name!='posix', reason='kills children that were forked')
 def test_killed_trainings_end_as_the_others(tmp_path):
