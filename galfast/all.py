@@ -7,7 +7,9 @@ with _warnings.catch_warnings(): # what torch and fastai say of pandas and of ea
 
 from .imports import *
 from .core import *
+from .unpack import *
 from .files import *
+from .schema import *
 from .explain import *
 from .tables import *
 from .survey import *
@@ -18,9 +20,13 @@ from .simsets import *
 from .deadline import *
 from .net import *
 from .skyserver import *
+from .arrays import *
+from .pictures import *
 from .cutouts import *
 from .webimages import *
 from .galaxy10 import *
+from .decoder import *
+from .fitsfile import *
 from .wcs import *
 from .image import *
 from .columns import *

@@ -7,6 +7,7 @@ __all__ = ['main']
 
 # %% ../nbs/90_cli.ipynb #58c4dae3
 import inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
+from contextlib import contextmanager
 from dataclasses import dataclass,fields,is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -92,23 +93,28 @@ def _end(signum, frame): raise _Ended(signum)
 
 # %% ../nbs/90_cli.ipynb #90c10002
 def _fail(msg, code):
-    typer.echo(f'galfast: {msg}', err=True)
+    _say(f'galfast: {msg}')
     raise typer.Exit(code)
 
-def _say(line): typer.echo(line, err=True)
+def _say(line):
+    from galfast.core import printable
+    typer.echo(printable(line), err=True)
 
 def _print(*lines):
-    "Print text as it is: square brackets and colons of names and paths are no markup"
+    "Print text as it is: square brackets and colons of names and paths are no markup, and their other characters do not drive a terminal"
     from rich.console import Console
-    Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*lines, sep='\n')
+    from galfast.core import printable
+    text = (printable(o) if isinstance(o, str) else o for o in lines)
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*text, sep='\n')
 
 def _table(title, rows, *cols, left=(0,)):
     "Print `rows` of text under `cols`; those that are not in `left` to the right"
     from rich.table import Table
     from rich.text import Text
-    t = Table(title=Text(title, style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
-    for i,c in enumerate(cols): t.add_column(Text(c), justify='left' if i in left else 'right', no_wrap=True)
-    for r in rows: t.add_row(*(Text(str(o)) for o in r))
+    from galfast.core import printable
+    t = Table(title=Text(printable(title), style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
+    for i,c in enumerate(cols): t.add_column(Text(printable(c)), justify='left' if i in left else 'right', no_wrap=True)
+    for r in rows: t.add_row(*(Text(printable(o)) for o in r))
     _print(t, '')
 
 def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
@@ -123,6 +129,8 @@ def _scores_table(title, rows, base, value='galfast'):
 # %% ../nbs/90_cli.ipynb #37dce249
 def main():
     "The entry point of the command `galfast`; when the system asks to end it, it tidies up as after Ctrl-C"
+    for o in (sys.stdout, sys.stderr):
+        if hasattr(o, 'reconfigure'): o.reconfigure(errors='backslashreplace') # a terminal without ± or é is no fault
     for o in ('SIGTERM','SIGHUP'):
         n = getattr(signal, o, None)
         if n is not None and signal.getsignal(n)==signal.SIG_DFL: signal.signal(n, _end)
@@ -148,6 +156,14 @@ def _check_out(out, overwrite, cols=()):
     from galfast.tables import check_table_names
     check_table_names(cols, out)
     check_free(out, overwrite)
+
+@contextmanager
+def _alone(out, overwrite):
+    "Keep others from writing the table `out`; one may have written it a moment ago"
+    from galfast.core import check_free,file_lock
+    with file_lock(out):
+        check_free(out, overwrite)
+        yield
 
 def _check_images(images):
     "The images of a folder; raises where there are none"
@@ -228,10 +244,11 @@ def train(
     overwrite:Overwrite=False,
 ):
     "Train on a catalogue and its images, and write a run folder."
-    from galfast.core import check_run_folder
+    from galfast.core import check_run_folder,check_unlocked
     from galfast.labels import check_labels
     from galfast.tables import read_catalog
     _check_device(device)
+    check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     reading.check()
     df = read_catalog(catalog, id)
@@ -295,8 +312,9 @@ def predict(
     _check_out(out, overwrite, _columns_of(cfg))
     df = read_catalog(catalog, id or cfg.get('id_col', 'objID'))
     _check_kind(cfg, _check_images(images), run)
-    from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
-    n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
+    with _alone(out, overwrite):
+        from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
+        n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
     if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
@@ -325,17 +343,12 @@ def _write_chunks(out, chunks, total):
 
 def _run_config(run):
     "What `config.json` of a run says, as far as it can be read; reading the run itself takes seconds"
-    import json
-    from galfast.core import RunError,option
-    if not run.is_dir(): raise RunError(f"{run}: there is no such run folder")
-    if not (run/'config.json').is_file(): raise RunError(f"{run}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
-    try: cfg = json.loads((run/'config.json').read_text())
-    except ValueError as e: raise RunError(f"{run/'config.json'}: not JSON ({str(e)[:100]})") from e
-    return cfg if isinstance(cfg, dict) else {}
+    from galfast.schema import read_run_config
+    return read_run_config(run, whole=False)
 
 def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
-    try: ts,classes = cfg['spec']['targets'],cfg['spec']['classes'] or []
+    try: ts,classes = cfg['spec']['targets'],cfg['spec'].get('classes') or []
     except (KeyError,TypeError): return []
     ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
     return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']
@@ -460,8 +473,9 @@ def query(
 ):
     "Ask SDSS's SkyServer in SQL, and write a table."
     _check_out(out, overwrite)
-    from galfast.skyserver import query_to_file
-    df = query_to_file(what, out, release, limit, _say)
+    with _alone(out, overwrite):
+        from galfast.skyserver import query_to_file
+        df = query_to_file(what, out, release, limit, _say)
     _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
 @_command

@@ -163,8 +163,9 @@ def class_names(
         if isinstance(v, (float,np.floating)) and v.is_integer(): return str(int(v))
         s = (v.decode('utf-8', 'replace') if isinstance(v, bytes) else str(v)).strip()
         return re.sub(r'^([+-]?\d+)\.0*$', r'\1', s) or None
+    words = {v: _one(v) for v in {v for v in o if type(v) is str}} # each word once: there are few classes, and may be a million galaxies
     res = np.empty(len(o), dtype=object)
-    res[:] = [_one(v) for v in o]
+    res[:] = [words[v] if type(v) is str else _one(v) for v in o]
     return res
 
 def known_names(

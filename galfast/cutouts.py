@@ -444,7 +444,7 @@ def download_cutouts(
     limit:int=None, # Fetch no more than this in this run
     retry_failed:bool=False, # Ask again for what failed or was blank
     on_error:str='raise', # 'raise', or 'skip': leave out rows that cannot be asked for, and say why in the manifest
-    say=print, # Called with a line of text at each stage
+    say=tell, # Called with a line of text at each stage
     service:HTTPService=None, # By default `cutout_service`
     **kwargs
 )->pd.DataFrame: # The manifest
@@ -566,7 +566,7 @@ def _read_job(dest)->dict:
 def fetch_all(
     m:Manifest, folder:CutoutFolder, survey:Survey, service:HTTPService,
     asks:dict, # From `plan_cutouts`
-    retry_failed:bool=False, limit:int=None, say=print,
+    retry_failed:bool=False, limit:int=None, say=tell,
 ):
     "Fetch what is missing; each galaxy's row is in the manifest before its file has its name"
     _recover(m, folder, survey, asks)

@@ -122,7 +122,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         spec = target_spec(df, target, task, partial, err)
         reader = guess_reader(df, images, id_col, size=ifnone(size, 64)) if reader is None else _with_size(reader, size)
         data = load_images(df, images, reader, id_col, spec=spec, on_error=on_error, pack=pack)
-        if data.pack: print(f"{len(data.images):,} images are packed in {data.pack.dest}")
+        if data.pack: tell(f"{len(data.images):,} images are packed in {data.pack.dest}")
         return cls.from_packed(data, spec, pack=pack, **kwargs)
 
     @classmethod

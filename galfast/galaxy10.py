@@ -7,12 +7,12 @@ __all__ = ['galaxy10_sets', 'Galaxy10Set', 'galaxy10_set', 'download_galaxy10', 
            'galaxy10_catalog', 'convert_pickle']
 
 # %% ../nbs/16_galaxy10.ipynb #58cb6e5c
-import hashlib,pickle,warnings,zipfile
-
-import h5py
+import hashlib,pickle,warnings
 
 from .imports import *
 from .core import *
+from .files import *
+from .arrays import *
 from .simsets import galaxy10_classes
 from .net import *
 
@@ -113,19 +113,6 @@ def download_galaxy10(
         os.replace(part, dest)
     return dest
 
-# %% ../nbs/16_galaxy10.ipynb #bf044867
-@contextmanager
-def _h5(path):
-    "An open HDF5 file; what cannot be read is said in a sentence"
-    if not Path(path).is_file(): raise ImageError(f"{path}: there is no such file")
-    try:
-        with h5py.File(path, 'r') as f: yield f
-    except (OSError,RuntimeError) as e: raise ImageError(f"{path}: not a whole HDF5 file ({str(e).splitlines()[0][:120]}); fetch it again") from e
-
-def _dataset(f, key, path):
-    if not isinstance(f.get(key), h5py.Dataset): raise ImageError(f"{path}: holds no {key!r}, but {first_few(map(repr, f), 10) or 'nothing'}; a file of Galaxy10 has 'images' and 'ans'")
-    return f[key]
-
 # %% ../nbs/16_galaxy10.ipynb #3e184685
 def hdf5_blocks(
     path, # An HDF5 file
@@ -134,8 +121,8 @@ def hdf5_blocks(
     most_bytes:int=64_000_000, # Of a block where one row of chunks is smaller than that; a larger one is a block of its own
 ):
     "Yield an array of HDF5 as blocks of rows, in order, each chunk read once"
-    with _h5(path) as f:
-        d = _dataset(f, key, path)
+    with open_hdf5(path) as f:
+        d = hdf5_array(f, key)
         if d.ndim<1: raise ImageError(f"{path}: {key!r} is a single value, not an array of rows")
         rows = _row_numbers(rows, len(d))
         step = d.chunks[0] if d.chunks else 1
@@ -157,10 +144,11 @@ def _row_numbers(rows, n):
     return rows.astype(np.int64)
 
 # %% ../nbs/16_galaxy10.ipynb #103e5a33
+_most_classes = 1000 # Each number up to the largest gets a name
 _image_keys,_label_keys = ('images','image','imgs','img','x','X','data','arr_0'),('ans','labels','label','y','Y','target','targets','arr_1')
 
 def _pick(keys, known, what, path):
-    got = [k for k in known if k in keys]
+    got = [k for k in known if k in (keys := list(keys))]
     if not got: raise ImageError(f"{path}: holds no {what}: its keys are {first_few(map(repr, keys), 10) or 'none'}, one of {first_few(known, 10)} is needed")
     return got[0]
 
@@ -173,6 +161,7 @@ def _labels(y, n, path):
     if y.ndim==2 and y.size==len(y): y = y[:,0]
     if y.ndim!=1 or len(y)!=n: raise ImageError(f"{path}: has {n:,} images but labels of shape {y.shape}; there must be one for each")
     if y.dtype.kind not in 'iuf' or not np.isfinite(y).all() or (y!=np.floor(y)).any() or (y<0).any(): raise ImageError(f"{path}: labels must be numbers of classes from 0, not {first_few(y, 3)}")
+    if y.max(initial=0)>=_most_classes: raise ImageError(f"{path}: has a label {int(y.max())}, where classes are numbered from 0 and at most {_most_classes:,} are told apart: number those that there are")
     return y.astype(np.int64)
 
 def _which(which, shape, extra):
@@ -207,25 +196,21 @@ def _band_number(bands, letters, n):
 class _Hdf5:
     "The arrays of an HDF5 file"
     def __init__(self, path):
-        with _h5(path) as f:
-            keys = [k for k in f if isinstance(f.get(k), h5py.Dataset)] # a link may lead nowhere
+        with open_hdf5(path) as f:
+            keys = hdf5_keys(f)
             self.path,self.key,lab = path,_pick(keys, _image_keys, 'images', path),_pick(keys, _label_keys, 'labels', path)
-            self.shape,self.dtype,self.labels = f[self.key].shape,f[self.key].dtype,f[lab][()]
+            d = hdf5_array(f, self.key)
+            self.shape,self.dtype,self.labels = d.shape,d.dtype,hdf5_array(f, lab)[()]
             _check_shape(self.shape, self.dtype, path)
-            self.extra = {k: f[k][()] for k in ('ra','dec','redshift','pxscale') if k in keys and f[k].shape==self.shape[:1]}
+            self.extra = {k: f[k][()] for k in ('ra','dec','redshift','pxscale') if k in keys and hdf5_array(f, k).shape==self.shape[:1]}
     def blocks(self, rows): return hdf5_blocks(self.path, self.key, rows)
 
 class _Npz:
-    "The arrays of an .npz file; arrays of Python objects are refused, because reading them would unpickle"
+    "The arrays of an .npz file"
     def __init__(self, path):
-        if not Path(path).is_file(): raise ImageError(f"{path}: there is no such file")
-        try:
-            with np.load(path, allow_pickle=False) as f:
-                keys = list(f)
-                self.images,self.labels = f[_pick(keys, _image_keys, 'images', path)],f[_pick(keys, _label_keys, 'labels', path)]
-                self.extra = {k: f[k] for k in ('ra','dec','redshift','pxscale') if k in keys and f[k].shape==self.images.shape[:1]}
-        except ImageError: raise
-        except (OSError,ValueError,EOFError,KeyError,AttributeError,TypeError,zipfile.BadZipFile) as e: raise ImageError(f"{path}: not a whole .npz file of arrays ({type(e).__name__}: {str(e)[:120]})") from e
+        with NpzFile(path) as f:
+            self.images,self.labels = f[_pick(f, _image_keys, 'images', path)],f[_pick(f, _label_keys, 'labels', path)]
+            self.extra = {k: f[k] for k in ('ra','dec','redshift','pxscale') if k in f.members and f.shape(k)==self.images.shape[:1]}
         self.shape,self.dtype = self.images.shape,self.images.dtype
         _check_shape(self.shape, self.dtype, path)
     def blocks(self, rows):
@@ -293,8 +278,10 @@ class _TypeOfArray:
 class _Array:
     "Stands for `numpy.ndarray`, which is made from its bytes"
     data = None
+    def __init__(self, loader): self.loader = loader
     def __setstate__(self, state):
         _,shape,typ,fortran,raw = state
+        if isinstance(raw, str): self.loader.spent(raw)
         self.data = _from_bytes(raw, typ, shape, 'F' if fortran else 'C')
 
 def _from_bytes(raw, typ, shape, order='C'):
@@ -303,33 +290,93 @@ def _from_bytes(raw, typ, shape, order='C'):
     if isinstance(raw, list): raise pickle.UnpicklingError("an array of objects")
     return np.frombuffer(raw, typ.dtype).reshape([int(o) for o in shape], order=order)
 
-def _made(raw, typ, shape, order):
-    o = _Array()
+def _made(loader, raw, typ, shape, order):
+    if isinstance(raw, str): loader.spent(raw)
+    o = _Array(loader)
     o.data = _from_bytes(raw, typ, shape, order)
     return o
 
-def _latin1(text, codec):
-    if codec!='latin1': raise pickle.UnpicklingError(f"the codec {codec!r}")
-    return text.encode('latin1')
-
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(pickle._Unpickler):
     "Reads containers, numbers, text and arrays; each name it knows gives a new function, so that a file cannot change one for good"
+    dispatch = dict(pickle._Unpickler.dispatch)
+    def __init__(self, f, size):
+        super().__init__(_Within(f, size), encoding='latin1')
+        self.dispatch = _Steps(self.dispatch)
+        self.left = 2*size+1_000_000 # Bytes that may be made from others: each is once, in what NumPy writes
     def find_class(self, module, name):
         module = module.replace('numpy._core', 'numpy.core')
         match module,name:
             case 'numpy','dtype': return lambda *args: _TypeOfArray(*args)
-            case 'numpy','ndarray': return lambda *args: _Array()
-            case 'numpy.core.multiarray','_reconstruct': return lambda *args: _Array()
-            case 'numpy.core.numeric','_frombuffer': return lambda *args: _made(*args)
-            case 'numpy.core.multiarray','scalar': return lambda typ, raw: _from_bytes(raw, typ, (1,))[0]
-            case '_codecs','encode': return lambda *args: _latin1(*args)
-        raise pickle.UnpicklingError(f"the name {module}.{name}")
+            case 'numpy','ndarray': return lambda *args: _Array(self)
+            case 'numpy.core.multiarray','_reconstruct': return lambda *args: _Array(self)
+            case 'numpy.core.numeric','_frombuffer': return lambda *args: _made(self, *args)
+            case 'numpy.core.multiarray','scalar': return lambda typ, raw: self.spent(raw) and _from_bytes(raw, typ, (1,))[0]
+            case '_codecs','encode': return lambda *args: self.latin1(*args)
+        raise pickle.UnpicklingError(f"the name {module[:80]}.{name[:80]}")
+    def latin1(self, text, codec):
+        if codec!='latin1': raise pickle.UnpicklingError(f"the codec {str(codec)[:40]!r}")
+        return self.spent(text) and text.encode('latin1')
+    def spent(self, raw):
+        "True, as long as copies are not larger than the file"
+        self.left -= len(raw)+64
+        if self.left<0: raise pickle.UnpicklingError("the same bytes over and over")
+        return True
+    def setitem(self, k, v, o):
+        if not isinstance(k, (str,bytes,int,float,type(None))): raise pickle.UnpicklingError(f"a dict with a {type(k).__name__} for a key") # nested tuples take for ever to hash
+        if not isinstance(o, dict): raise pickle.UnpicklingError(f"items of a {type(o).__name__}")
+        o[k] = v
+    def load_setitem(self):
+        v,k = self.stack.pop(),self.stack.pop()
+        self.setitem(k, v, self.stack[-1])
+    def load_setitems(self):
+        items = self.pop_mark()
+        for k,v in zip(items[::2], items[1::2], strict=True): self.setitem(k, v, self.stack[-1])
+    def load_dict(self):
+        items,o = self.pop_mark(),{}
+        for k,v in zip(items[::2], items[1::2], strict=True): self.setitem(k, v, o)
+        self.append(o)
+    def load_bytearray8(self): self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
+    def load_long1(self): self.long(self.read(1))
+    def load_long4(self): self.long(self.read(4))
+    def long(self, size):
+        n = int.from_bytes(size, 'little')
+        if n>16: raise pickle.UnpicklingError(f"a number of {8*n:,} bits")
+        self.append(int.from_bytes(self.read(n), 'little', signed=True))
+    for _o in ('SETITEM','SETITEMS','DICT','BYTEARRAY8','LONG1','LONG4'): dispatch[getattr(pickle, _o)[0]] = locals()['load_'+_o.lower()]
+    for _o in ('EMPTY_SET','ADDITEMS','FROZENSET','NEXT_BUFFER','READONLY_BUFFER','PERSID','BINPERSID','EXT1','EXT2','EXT4'): del dispatch[getattr(pickle, _o)[0]]
+
+class _Steps(dict):
+    "What each step of a pickle does; there are only so many steps"
+    n = 0
+    def __getitem__(self, k):
+        self.n += 1
+        if self.n>_most_steps: raise pickle.UnpicklingError(f"more than {_most_steps:,} steps")
+        if k not in self: raise pickle.UnpicklingError(f"the step {bytes([k])!r}")
+        return super().__getitem__(k)
+
+class _Within:
+    "A file of which no more can be asked for than it has"
+    def __init__(self, f, size): self.f,self.size,self.readline = f,size,f.readline
+    def read(self, n):
+        if n>self.size-self.f.tell(): raise pickle.UnpicklingError(f"{n:,} bytes, in a file of {self.size:,}")
+        return self.f.read(n)
+
+_most_steps = 500_000 # Of a pickle; each makes up to 200 bytes
 
 def _plain(o):
-    "`o` with the arrays in place of what stood for them"
-    if isinstance(o, _Array): return o.data
-    if isinstance(o, dict): return {k: _plain(v) for k,v in o.items()}
-    return [_plain(v) for v in o] if isinstance(o, (list,tuple)) else o
+    "The array that `o` stands for, or `o`"
+    return o.data if isinstance(o, _Array) else o
+
+def _plain_labels(y, path):
+    "Labels in a list as an array; a list of the same list over and over would have no end"
+    if not isinstance(y, (list,tuple)): return y
+    y = [_plain(o) for o in y]
+    def _number(o): return isinstance(o, (bool,int,float)) or isinstance(o, (np.ndarray,np.generic)) and o.ndim==0 and o.dtype.kind in 'biuf'
+    def _row(o): return isinstance(o, np.ndarray) and o.ndim==1 and o.dtype.kind in 'biuf' or isinstance(o, (list,tuple)) and all(map(_number, o))
+    if all(map(_number, y)): return np.array(y)
+    sizes = [len(o) if isinstance(o, (list,tuple)) or isinstance(o, np.ndarray) and o.ndim==1 else math.inf for o in y]
+    if sum(sizes)>5_000_000 or not all(map(_row, y)): raise ImageError(f"{path}: labels must be numbers of classes, or a row of 0 and 1 for each image")
+    return np.array([np.asarray(o) for o in y])
 
 # %% ../nbs/16_galaxy10.ipynb #a929c134
 def convert_pickle(
@@ -341,13 +388,14 @@ def convert_pickle(
     if Path(dest).suffix.lower()!='.npz': raise GalfastError(f"{dest}: a pickle is converted to .npz")
     if not Path(path).is_file(): raise ImageError(f"{path}: there is no such file")
     try:
-        with open(path, 'rb') as f: o = _plain(_ArraysOnly(f, encoding='latin1').load())
+        size = Path(path).stat().st_size
+        with open(path, 'rb') as f: o = _ArraysOnly(f, size).load()
     except pickle.UnpicklingError as e: raise ImageError(f"{path}: this pickle holds {e}, but only arrays of numbers and text are taken from one") from e
     except Exception as e: raise ImageError(f"{path}: not a whole pickle of arrays ({type(e).__name__}: {str(e)[:120]})") from e
-    if isinstance(o, list) and len(o)==2: o = dict(images=o[0], ans=o[1])
+    if isinstance(o, (list,tuple)) and len(o)==2: o = dict(images=o[0], ans=o[1])
     if not isinstance(o, dict): raise ImageError(f"{path}: holds a {type(o).__name__}, but a dict or (images, labels) is needed")
-    x,y = (o[_pick(o, keys, what, path)] for keys,what in ((_image_keys,'images'),(_label_keys,'labels')))
+    x,y = (_plain(o[_pick(o, keys, what, path)]) for keys,what in ((_image_keys,'images'),(_label_keys,'labels')))
     if not isinstance(x, np.ndarray): raise ImageError(f"{path}: its images are a {type(x).__name__}, not an array")
     _check_shape(x.shape, x.dtype, path)
-    with atomic_path(dest) as tmp: np.savez(tmp, images=x, ans=_labels(y, len(x), path))
+    with atomic_path(dest) as tmp: np.savez(tmp, images=x, ans=_labels(_plain_labels(y, path), len(x), path))
     return Path(dest)

@@ -11,15 +11,16 @@ __all__ = ['band_nm', 'band_axis', 'read_fits', 'FITSImage', 'sky_stats', 'band_
 from .imports import *
 from fastai.vision.all import *
 from .core import *
+from .files import *
+from .fitsfile import *
 from .wcs import *
 
 # %% ../nbs/20_image.ipynb #28b7ba08
 import glob
 from collections import namedtuple
+from functools import lru_cache
 
 # %% ../nbs/20_image.ipynb #18a4ff21
-_max_pix = 2**29 # A larger image is a mosaic (or a hostile header), not a cutout
-
 def _kept(shape):
     "Which axes of `shape` count, those of one pixel left out as long as two remain; None if that is no image"
     keep = list(range(len(shape or ())))
@@ -45,7 +46,6 @@ def _hdu(h, key, path):
         except (LookupError,TypeError) as e: raise ImageError(f"{path}: there is no HDU {key!r}; it has {_hdu_list(h)}") from e
     if u is None or not _is_image(u):
         raise ImageError(f"{path}: no image of 2 or 3 axes{'' if key is None else f' in HDU {key!r}'}; it has {_hdu_list(h)}")
-    if math.prod(u.shape)>_max_pix: raise ImageError(f"{path}: an image of {' x '.join(map(str, u.shape))} is no cutout; cut it first")
     return u
 
 # %% ../nbs/20_image.ipynb #9f319c1b
@@ -104,29 +104,6 @@ def _torn(s):
                      f"write it as (band, y, x), or name its {s[2]} bands")
 
 # %% ../nbs/20_image.ipynb #b339d4cc
-def _check_file(path):
-    "Raise an `ImageError` if `path` cannot be a FITS file"
-    p = Path(path)
-    if not p.exists(): raise ImageError(f"{path}: there is no such file")
-    if not p.is_file(): raise ImageError(f"{path}: a folder or a device, not a file")
-    with open(p, 'rb') as f: b = f.read(512)
-    if not b: raise ImageError(f"{path}: empty (0 bytes); download it again")
-    kinds = {b'\xff\xd8\xff': 'a JPEG image', b'\x89PNG': 'a PNG image', b'<': 'a web page or XML', b'{': 'JSON', b'PK': 'a zip archive'}
-    for k,v in kinds.items():
-        if b.lstrip().startswith(k): raise ImageError(f"{path}: {v}, not FITS; download it again, or give it its true name")
-
-@contextmanager
-def _open(path):
-    "The HDUs of `path`; what astropy raises becomes an `ImageError`"
-    from astropy.io import fits
-    with quiet_header():
-        try:
-            with open(path, 'rb') as f, fits.open(f, memmap=False, uint=False) as h: yield h # closed, whatever astropy makes of it
-        except ImageError: raise
-        except Exception as e:
-            msg = (str(e).splitlines() or [''])[0][:200]
-            raise ImageError(f"{path}: not readable as FITS, cut short or damaged ({type(e).__name__}: {msg}); download it again") from e
-
 _Part = namedtuple('_Part', 'x names hdr grid placed where') # Pixels, names of bands, header, `SkyGrid`, whether there is a WCS, file
 
 class _Turning:
@@ -145,16 +122,12 @@ def _part(x, names, hdr, axes, matrix, turning, path):
     grid = SkyGrid(t, x.shape[2], x.shape[1], axes)
     return _Part(_as_float32(turn_pixels(x, t), path), names, hdr, grid, matrix is not None, path)
 
-def _planes(h, u, path, turning, n=None, wanted=None):
+def _planes(file, u, path, turning, n=None, wanted=None):
     "The image in `u` as a `_Part`; `n` bands are known to be in it, `wanted` are asked for"
-    i,shape,keep = u.fileinfo(),u.shape,_kept(u.shape)
-    short = i['datLoc'] + (u.size if i['datSpan']<u.size+2880 and type(u).__name__!='CompImageHDU' else i['datSpan']-2879)
-    with open(path, 'rb') as f: plain = f.read(6)==b'SIMPLE'
-    if plain and Path(path).stat().st_size<short: raise ImageError(f"{path}: cut short, its image ends too early; download it again")
+    h,shape,keep,whole = file.hdus,u.shape,_kept(u.shape),file.pixels(u)
     try: band = _band_of(u.header, shape, keep, n, wanted) if len(keep)==3 else None
     except ImageError as e: raise ImageError(f"{path}: {e}") from e
-    x = np.asarray(u.data) # BSCALE, BZERO and BLANK are seen to by astropy
-    x = x.transpose([i for i in range(len(shape)) if i not in keep] + ([] if band is None else [band]) + [i for i in keep if i!=band])
+    x = whole.transpose([i for i in range(len(shape)) if i not in keep] + ([] if band is None else [band]) + [i for i in keep if i!=band])
     x = _linear(x.reshape(-1, *x.shape[-2:]), _scale_cards(h, u), path)
     names,axes = _header_bands(u.header, len(x)) or _header_bands(h[0].header, len(x)),tuple(sorted(sky_axes(u.header))) or (1,2)
     hdr = u.header.copy()
@@ -274,9 +247,17 @@ def _part_name(parts, i):
     return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
 
 # %% ../nbs/20_image.ipynb #16eab42b
-_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'BANDS',
+_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'PCOUNT', 'GCOUNT', 'EXTEND', 'EXTNAME', 'EXTVER', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
+_end_card,_printable = b'END'+b' '*77,bytes(range(32, 127))
+_value = re.compile(rb"= +(?:'([^']*)'|([TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)) *(?:/.*)?") # text or a number, and a comment
+
+@lru_cache(4096)
+def _is_other(key, card):
+    "Is `key`, of none of the cards that are kept, a keyword by the standard, and `card` no other way to write one of them?"
+    if key==b'HIERARCH': return card[9:].partition(b'=')[0].strip().upper().ljust(8) not in _kept_cards
+    return re.fullmatch(rb'[A-Z0-9_-]* *', key) is not None
 
 def _cards(head):
     "Keyword -> value as text, of the cards that say how the data lie; None where they are not as the standard has them"
@@ -284,17 +265,24 @@ def _cards(head):
     for i in range(0, len(head), 80):
         k = head[i:i+8]
         if k in _kept_cards:
-            name,v = _kept_cards[k],head[i+8:i+80]
-            if v[:2]!=b'= ' or name in res: return None
-            if b"'" in v:
-                if b"''" in v or b"&'" in v: return None # text with a quote in it, or that goes on
-                res[name] = v.split(b"'")[1].decode('latin-1').rstrip()
-            else: res[name] = v[2:].partition(b'/')[0].decode('latin-1').strip()
-        elif k==b'END     ': return res
+            name,m = _kept_cards[k],_value.fullmatch(head, i+8, i+80)
+            if m is None or name in res or m[1] and m[1][-1:]==b'&': return None # '&': it goes on
+            res[name] = (m[2] if m[1] is None else m[1].rstrip()).decode()
+        elif k[:3]==b'END' and (head[i+3:i+4] in b' =' or not _is_other(k, b'')): return res if head[i:].rstrip()==b'END' else None
+        elif not _is_other(k, head[i:i+80] if k==b'HIERARCH' else b''): return None
     return None
 
+def _plain_shape(head):
+    "Cards, shape and kind of numbers of the plain image whose header is `head`; None where it is another"
+    c = _cards(head) if head[:9]==b'SIMPLE  =' and not head.translate(None, _printable) else None
+    if c is None or c.get('SIMPLE')!='T' or not _left_out.isdisjoint(c): return None
+    if (c.get('PCOUNT', '0'),c.get('GCOUNT', '1'))!=('0','1') or c.get('NAXIS') not in ('2','3'): return None
+    shape = [c.get(f'NAXIS{i}', '') for i in range(int(c['NAXIS']), 0, -1)]
+    dtype = {'8': 'u1', '16': '>i2', '32': '>i4', '-32': '>f4', '-64': '>f8'}.get(c.get('BITPIX'))
+    if dtype is None or not all(re.fullmatch('[1-9][0-9]{0,9}', o) for o in shape): return None
+    return c,[int(o) for o in shape],np.dtype(dtype)
+
 _left_out = {'BSCALE','BZERO','BLANK','GROUPS'}
-_end,_printable = b'END'+b' '*77,bytes(range(32, 127))
 
 def _read_plain(path, turning):
     "The `_Part` of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
@@ -302,21 +290,19 @@ def _read_plain(path, turning):
     if not os.path.isfile(path): return None # a pipe would be waited for
     with open(path, 'rb', buffering=0) as f:
         head = f.read(2880)
-        while head[:9]==b'SIMPLE  =' and _end not in head[-2880:] and len(head)<10**6:
+        while head[:9]==b'SIMPLE  =' and _end_card not in head[-2880:] and len(head)<10**6:
             more = f.read(2880)
             if len(more)<2880: return None
             head += more
-        c = _cards(head) if head and len(head)%2880==0 else None
-        try:
-            if c is None or c.get('SIMPLE')!='T' or not _left_out.isdisjoint(c): return None
-            dtype,n = {8: 'u1', 16: '>i2', 32: '>i4', -32: '>f4', -64: '>f8'}.get(int(c['BITPIX'])),int(c['NAXIS'])
-            shape = [int(c[f'NAXIS{i}']) for i in range(n, 0, -1)]
-        except (KeyError,ValueError): return None
-        if dtype is None or head.translate(None, _printable) or n not in (2,3) or min(shape)<1 or math.prod(shape)>_max_pix: return None
-        if 3 in sky_axes(c) or n==3 and shape[0]>1 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
-        x = np.empty(math.prod(shape), dtype)
-        if f.readinto(x)<x.nbytes: return None # astropy's way has the words for it
-    x = _linear(x.reshape([1]*(3-n)+shape), c, path)
+        if len(head)%2880 or not (res := _plain_shape(head)): return None
+        c,shape,dtype = res
+        if 3 in sky_axes(c) or len(shape)==3 and shape[0]>1 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
+        n = math.prod(shape)
+        if os.fstat(f.fileno()).st_size<len(head)+n*dtype.itemsize: return None # astropy's way has the words for it
+        check_pixels(path, shape, dtype.itemsize+4) # as it is, and as float32
+        x = np.empty(n, dtype)
+        if f.readinto(x)<x.nbytes: return None
+    x = _linear(x.reshape([1]*(3-len(shape))+shape), c, path)
     with quiet_header():
         hdr = fits.Header.fromstring(head.decode('ascii'))
         names = _header_bands(hdr if len(x)==1 else c, len(x))
@@ -325,14 +311,21 @@ def _read_plain(path, turning):
 def _read_parts(path, hdu, turning, n=None, wanted=None):
     "The `_Part`s of the file `path`, one an HDU"
     if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path, turning)): return [res]
-    _check_file(path)
-    with _open(path) as h:
-        us = [_hdu(h, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
-        parts = [_planes(h, u, path, turning, n, wanted) for u in us]
+    with open_fits(path) as file:
+        us = [_hdu(file.hdus, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
+        parts = [_planes(file, u, path, turning, n, wanted) for u in us]
     if not is_listy(hdu): return parts
     return [p._replace(names=p.names or ([u.name] if u.name and len(p.x)==1 else None)) for u,p in zip(us, parts)]
 
 # %% ../nbs/20_image.ipynb #347fc701
+def _read_files(paths, hdu, turning, src):
+    "The `_Part`s of several files, which may be as large as one image together"
+    res = []
+    for o in paths:
+        res += _read_parts(o, hdu, turning)
+        check_pixels(src, (sum(len(p.x) for p in res), *res[0].x.shape[1:]), 4)
+    return res
+
 def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False):
     "What `read_fits` gives, and the `SkyGrid` of the pixels"
     _check_nan(nan)
@@ -342,7 +335,7 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     src = path if paths is None else first_few(paths)
     turning = _Turning(aligned)
     if paths is None: parts = _read_parts(path, hdu, turning, names and len(names), bands and len(bands))
-    else: parts = [p for o in paths for p in _read_parts(o, hdu, turning)]
+    else: parts = _read_files(paths, hdu, turning, src)
     x,have,hdr,grid = _stack(parts, src, aligned)
     if keys and len(keys)!=len(x): raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
     x,bands = _pick(x, names or keys or have, bands, src)

@@ -15,6 +15,8 @@ from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .files import *
+from .schema import *
 from .image import *
 from .reader import *
 
@@ -30,7 +32,7 @@ def stack_images(
     getattr(read, 'settle', noop)(files)
     def _read(i):
         try: return read(files[i])
-        except (GalfastError,OSError) as e: errs[i] = str(e) or type(e).__name__
+        except Exception as e: errs[i] = _fault(files[i], e)
     x = _usual(_read, len(files))
     if x is None: return None,errs
     out = _like_one(x, len(files))
@@ -43,6 +45,10 @@ def stack_images(
         parts = ex.map(lambda part: [_put(i) for i in part], chunked(range(len(files)), 16))
         for _ in track((o for part in parts for o in part), desc, len(files)): pass
     return out,dict(sorted(errs.items()))
+
+def _fault(f, e):
+    "What is said of a file whose reading ended in `e`, whatever that is"
+    return str(e) or type(e).__name__ if isinstance(e, (GalfastError,OSError)) else f'{_source(f)}: cannot be read ({type(e).__name__}: {str(e)[:150]})'
 
 def _usual(read, n, most=9):
     "What `read` gives for most of up to `most` of `n` numbers, evenly among them; else for the first that it can read; None if for none"
@@ -94,36 +100,55 @@ class ImagePack:
         dest, # Folder that `pack_images` wrote
     ):
         self.dest = Path(dest)
-        try: self.meta = json.loads((self.dest/'pack.json').read_text())
-        except FileNotFoundError: raise PackError(f"{dest} is no pack: it has no pack.json") from None
-        except ValueError as e: raise PackError(f"{self.dest/'pack.json'}: not JSON ({str(e)[:80]})") from e
-        if not isinstance(self.meta, dict) or 'format' not in self.meta: raise PackError(f"{self.dest/'pack.json'} does not describe a pack")
-        if self.meta['format']!=pack_format: raise PackError(f"{dest} is a pack of format {self.meta.get('format')}; this galfast reads format {pack_format}. Remove it, and it is made anew")
+        if not (self.dest/'pack.json').exists(): raise PackError(f"{dest} is no pack: it has no pack.json")
+        self.meta = _read_meta(self.file('pack.json'))
         self.shape,self.dtype = tuple(self.meta['shape']),np.dtype(self.meta['dtype'])
-        try:
-            with self.index() as db: self.n = db.execute('select ifnull(max(row)+1, 0) from images').fetchone()[0]
-        except sqlite3.DatabaseError as e: raise PackError(f"{self.dest/'index.sqlite'}: damaged ({e}). Remove {dest}, and it is made anew") from e
+        try: check_pixels(self.dest/'pack.json', self.shape, self.dtype.itemsize)
+        except ImageError as e: raise PackError(str(e)) from e
+        self.n = 1+max((r for _,r,*_ in self.entries() if r is not None), default=-1)
         there = self._size('pixels.bin')
         if there<self.n*self.nbytes: raise PackError(f"{self.dest/'pixels.bin'} was cut off: {there:,} bytes, where {self.n:,} images need {self.n*self.nbytes:,}. Remove {dest}, and it is made anew")
+    def file(self, name)->Path:
+        "A file of the pack, which lies in its folder"
+        return _pack_file(self.dest, name)
     def _size(self, name):
-        try: return (self.dest/name).stat().st_size
+        try: return self.file(name).stat().st_size
         except FileNotFoundError: return 0
+    def entries(self)->list: # Of (source, row, size, time, error); `row` is None where there is an error instead of an image
+        "What the index says, checked: each row once, and none that cannot be"
+        if not self._size('index.sqlite'): return []
+        most = self._size('index.sqlite')//8 # no entry is smaller
+        with _index_errors(self.dest), self._connect(write='index.sqlite-journal' in os.listdir(self.dest)) as db: # what a killed process left has to be rolled back
+            res = db.execute('select source, row, size, mtime, error from images').fetchmany(most+1) if _has_images(db, self.dest) else []
+        if len(res)>most: raise PackError(f"{self.dest/'index.sqlite'}: damaged (more entries than it has room for). Remove {self.dest}, and it is made anew")
+        rows = [r for _,r,*_ in res if r is not None]
+        if not all(map(_is_entry, res)) or len(set(rows))!=len(rows): raise PackError(f"{self.dest/'index.sqlite'}: damaged (an entry is not what it may be). Remove {self.dest}, and it is made anew")
+        return res
     @property
     def nbytes(self)->int:
         "Bytes of an image"
         return math.prod(self.shape)*self.dtype.itemsize
     @contextmanager
     def index(self):
-        db = sqlite3.connect(self.dest/'index.sqlite', timeout=60)
-        try:
-            db.execute('create table if not exists images (source text primary key, row integer, size integer, mtime integer, error text)')
+        "The index, to be written to"
+        with _index_errors(self.dest), self._connect(write=True) as db:
+            if not _has_images(db, self.dest): db.execute(f'create table images ({_columns})')
             with db: yield db
+    @contextmanager
+    def _connect(self, write):
+        path = self.file('index.sqlite')
+        _check_index(self.dest)
+        db = sqlite3.connect(path if write else f'{path.absolute().as_uri()}?mode=ro', timeout=60, uri=not write)
+        try:
+            for o in ('trusted_schema=off', 'cell_size_check=on'): db.execute(f'pragma {o}')
+            if hasattr(db, 'setlimit'): db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000) # since Python 3.11
+            yield db
         finally: db.close()
     def _map(self, name, shape, dtype, n, mode='c'):
         if not n: return np.zeros((0,*shape), dtype)
         if mode!='c':
-            with open(self.dest/name, 'ab') as f: f.truncate(n*math.prod(shape)*np.dtype(dtype).itemsize)
-        return np.memmap(self.dest/name, dtype, mode, shape=(n,*shape))
+            with open(self.file(name), 'ab') as f: f.truncate(n*math.prod(shape)*np.dtype(dtype).itemsize)
+        return np.memmap(self.file(name), dtype, mode, shape=(n,*shape))
     @property
     def images(self)->Tensor:
         "All rows (N, band, y, x); mapped, so that changes stay in memory"
@@ -140,7 +165,7 @@ class ImagePack:
         files, # As in `pack_images`
     )->tuple: # Row of each (-1: none), and a dict number -> error message
         "Where the images of `files` are"
-        with self.index() as db: have = {s: (r,e) for s,r,e in db.execute('select source, row, error from images')}
+        have = {s: (r,e) for s,r,_,_,e in self.entries()}
         got = [have.get(_source(f), (-1, f'{_source(f)}: not in the pack')) for f in files]
         return np.array([-1 if r is None else r for r,_ in got], int),{i: e for i,(_,e) in enumerate(got) if e}
     def view(self, files)->tuple: # `RowView` with a row for each of `files`, and a dict number -> error message
@@ -149,6 +174,71 @@ class ImagePack:
         return RowView(self.images, np.maximum(rows, 0)),errs
 
 # %% ../nbs/24_pack.ipynb #00d2bb76
+_pack_files = ('pack.json', 'pixels.bin', 'missing.bin', 'index.sqlite', 'index.sqlite-journal', 'index.sqlite-wal', 'index.sqlite-shm')
+_columns = 'source text primary key, row integer, size integer, mtime integer, error text'
+
+def _pack_file(dest, name):
+    "A file of the pack in `dest`; a `PackError` where a link leads out of it, or where it is no file"
+    try: path = own_file(dest, name)
+    except GalfastError as e: raise PackError(str(e)) from e
+    if path.exists() and not path.is_file(): raise PackError(f"{path} is no file: remove it, and the pack is made anew")
+    return path
+
+def _read_meta(path):
+    meta = read_json(path, error=PackError)
+    if not isinstance(meta, dict) or 'format' not in meta: raise PackError(f"{path} does not describe a pack")
+    if meta['format']!=pack_format: raise PackError(f"{path.parent} is a pack of format {shown(meta['format'])}; this galfast reads format {pack_format}. Remove it, and it is made anew")
+    try: pack_rule.check(meta)
+    except Misfit as e: raise PackError(f"{path}: {e}. Remove {path.parent}, and it is made anew") from e
+    return meta
+
+def _check_index(dest):
+    "Raise where the index, or a file that SQLite would take with it, is none that galfast wrote"
+    path,journal,*_ = (_pack_file(dest, o) for o in _pack_files[3:]) # a link is followed by none of them
+    head = _bytes_of(path, 0, 20)
+    if head and (head[:16]!=b'SQLite format 3\0' or head[18:]!=b'\1\1'): raise PackError(f"{path}: damaged (no database of galfast). Remove {dest}, and it is made anew")
+    if _bytes_of(journal, -8, 8)==_super: raise PackError(f"{journal}: names another file, which SQLite would delete. Remove {dest}, and it is made anew")
+
+def _bytes_of(path, start, n):
+    "Some bytes of a file, from its end where `start` is below 0; none where it is too short, or not there"
+    if not path.exists() or path.stat().st_size<max(n, -start): return b''
+    with open(path, 'rb') as f:
+        f.seek(start, os.SEEK_END if start<0 else os.SEEK_SET)
+        return f.read(n)
+
+_super = bytes.fromhex('d9d505f920a163d7') # at the end of a journal that belongs to others: https://sqlite.org/fileformat.html#the_rollback_journal
+
+def _has_images(db, dest):
+    "Is there the table of images? A `PackError` where there is anything else"
+    have = db.execute("select type, name, sql from sqlite_master where name not like 'sqlite_autoindex_images%'").fetchmany(2)
+    if not have: return False
+    if len(have)==1 and have[0][:2]==('table','images') and str(have[0][2]).lower()==f'create table images ({_columns})': return True
+    raise PackError(f"{Path(dest)/'index.sqlite'}: holds other tables than galfast makes. Remove {dest}, and it is made anew")
+
+def _is_entry(o):
+    source,row,size,time,error = o
+    there = row is None and isinstance(error, str) or type(row) is int and 0<=row<2**40
+    return there and isinstance(source, str) and all(v is None or type(v) is int for v in (size, time)) and (error is None or isinstance(error, str))
+
+@contextmanager
+def _index_errors(dest):
+    "What SQLite says of a file that is damaged is a `PackError`"
+    try: yield
+    except (sqlite3.Error,OverflowError) as e: raise PackError(f"{Path(dest)/'index.sqlite'}: damaged, or cannot be written ({shown(str(e)[:100], 200)}). Remove {dest}, and it is made anew") from e
+
+def _remove_pack(dest):
+    "Remove the files of a pack, and those that SQLite left; of a link the link"
+    for o in _pack_files:
+        if (dest/o).is_dir() and not (dest/o).is_symlink(): raise PackError(f"{dest/o} is a folder: remove it, or take another folder for the pack")
+        (dest/o).unlink(missing_ok=True)
+
+@contextmanager
+def _pack_lock(dest):
+    "Wait until no other process is at work in the folder of a pack, which is made if need be"
+    dest.mkdir(parents=True, exist_ok=True)
+    _pack_file(dest, '.lock')
+    with folder_lock(dest, wait=True): yield
+
 def _source(f): return '|'.join(map(str, f)) if isinstance(f, (list,tuple,L)) else str(f)
 
 def _stamp(f):
@@ -160,10 +250,11 @@ def _stamp(f):
 def _decode(read, f):
     "Pixels as they are packed and where they are missing; or the text of an error"
     try: return read.decode(f)
-    except (GalfastError,OSError) as e: return str(e) or type(e).__name__
+    except Exception as e: return _fault(f, e)
 
 def _new_pack(dest, files, read, dtype):
     "Begin a pack with the shape that most images have"
+    _remove_pack(dest) # an index without pack.json is of another pack
     getattr(read, 'settle', noop)(files)
     def _pixels(i): return None if isinstance(res := _decode(read, files[i]), str) else res[0]
     x = _usual(_pixels, len(files))
@@ -175,8 +266,8 @@ def _new_pack(dest, files, read, dtype):
 
 def _changed(pack, files):
     "Numbers of the `files` that the pack lacks, or has of another day; and rows that are free"
+    have = {s: (n,t) for s,_,n,t,_ in pack.entries()}
     with pack.index() as db:
-        have = {s: (n,t) for s,n,t in db.execute('select source, size, mtime from images')}
         todo = [i for i,f in enumerate(files) if have.get(_source(f))!=(_stamp(f) or (None,None))]
         db.executemany('delete from images where source=?', [(_source(files[i]),) for i in todo]) # before their pixels are written over
         used = {r for r, in db.execute('select row from images where row is not null')}
@@ -194,8 +285,7 @@ def pack_images(
 )->ImagePack: # None if no image could be read
     "Decode what `dest` lacks of `files`; errors of single files are kept in its index"
     files,dest = list(files),Path(dest)
-    dest.mkdir(parents=True, exist_ok=True)
-    with folder_lock(dest, wait=True):
+    with _pack_lock(dest):
         pack = _open_pack(dest, read, damaged) or _new_pack(dest, files, read, dtype)
         if pack is None: return None
         todo,free = _changed(pack, files)
@@ -222,7 +312,7 @@ def _open_pack(dest, read, damaged):
         return pack
     except PackError:
         if damaged!='rebuild': raise
-        for o in ('pack.json','pixels.bin','missing.bin','index.sqlite'): (dest/o).unlink(missing_ok=True)
+        _remove_pack(dest)
 
 def _differs(pack, read):
     "Options of `read` that are not those that `pack` was made with"
@@ -232,7 +322,7 @@ def _differs(pack, read):
 def _outdated(pack):
     "Was it made by other rules? Those for JPEG have not changed; but of the images that are blank each is told"
     if pack.meta.get('pixels', 1)==pack_pixels: return False
-    with pack.index() as db: rows = db.execute('select source, row from images').fetchall()
+    rows = [(s,r) for s,r,*_ in pack.entries()]
     if not all(str(s).lower().endswith(('.jpg','.jpeg')) for s,_ in rows): return True
     blank = [bool(o) for x in pack.images.split(1024) for o in blank_images(x, 2)]
     told = [(f'{s}: blank, one colour all over; there is no data at this place', s) for s,r in rows if r is not None and blank[r]]
@@ -248,7 +338,7 @@ def _pack_some(pack, files, todo, rows, read, ex, bar):
     "Decode some files into rows of the pack: a tuple (source, row, size, time, error) for each, row -> bits of missing pixels, and how many rows there are now"
     todo,bits,done = [(files[i], next(rows)) for i in todo],{},[]
     pack.n = max(pack.n, max(r for _,r in todo)+1)
-    with open(pack.dest/'pixels.bin', 'ab') as f: f.truncate(pack.n*pack.nbytes)
+    with open(pack.file('pixels.bin'), 'ab') as f: f.truncate(pack.n*pack.nbytes)
     def _one(f, row, out):
         stamp,res = _stamp(f) or (None,None),_decode(read, f) # a file that changes meanwhile has another stamp next time
         if isinstance(res, str): return _source(f),None,*stamp,res
@@ -259,7 +349,7 @@ def _pack_some(pack, files, todo, rows, read, ex, bar):
         if missing is not None: bits[row] = np.packbits(missing.reshape(-1))
         return _source(f),row,*stamp,None
     def _few(part):
-        with open(pack.dest/'pixels.bin', 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
+        with open(pack.file('pixels.bin'), 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
     for o in ex.map(_few, chunked(todo, 16)):
         done += o
         for _ in o: next(bar, None)
@@ -267,7 +357,7 @@ def _pack_some(pack, files, todo, rows, read, ex, bar):
 
 def _enter(pack, done, bits, n):
     "Enter what was decoded in the index, once its pixels are on disk"
-    with open(pack.dest/'pixels.bin', 'r+b') as f: os.fsync(f.fileno())
+    with open(pack.file('pixels.bin'), 'r+b') as f: os.fsync(f.fileno())
     if bits or pack._size('missing.bin'):
         mask = pack._map('missing.bin', (-(-math.prod(pack.shape)//8),), np.uint8, n, 'r+')
         for _,r,*_ in done:
@@ -315,13 +405,12 @@ def pack_blocks(
 )->ImagePack:
     "The images of one large file, decoded once"
     dest,made_of = Path(dest),json.loads(json.dumps([str(Path(source).resolve()), *_stamp(source), rows]))
-    dest.mkdir(parents=True, exist_ok=True)
-    with folder_lock(dest, wait=True):
+    with _pack_lock(dest):
         try:
             pack = ImagePack(dest)
             if pack.meta.get('made_of')==made_of and not _differs(pack, read) and 'pixels' in pack.meta: return pack
         except PackError: pass
-        for o in ('pack.json','pixels.bin','missing.bin','index.sqlite'): (dest/o).unlink(missing_ok=True)
+        _remove_pack(dest)
         blank = _write_blocks(blocks, dest, read, made_of, desc)
         errors = [f'image {i} of {source}: blank, one colour all over' if o else None for i,o in enumerate(blank)]
         pack = ImagePack(dest)

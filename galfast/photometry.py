@@ -150,7 +150,7 @@ _least_side = 9 # px: the mirror of the widest blur, (15+1)/2 px, must lie withi
 
 # %% ../nbs/28_photometry.ipynb #4bad91a0
 class Photometry(Module):
-    "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image"
+    "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image, nan for one at which measuring fails"
     edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
     ranks = ((0,.05),(.05,.2),(.2,.5)) # Shares of the pixels, from the brightest
     levels,scales = (.05,.1,.2,.4),(3,5,9,15) # Of isophotes, in units of the peak; of clumps, px
@@ -165,12 +165,19 @@ class Photometry(Module):
         n_in:int=3, # Bands
     )->list: # As many as `forward` gives numbers
         "What the features are called"
-        return list(self.measure(torch.zeros(1, n_in, self.size, self.size)))
+        return list(Photometry(_least_side).measure(torch.zeros(1, n_in, _least_side, _least_side)))
     def forward(self, x):
         h,w = x.shape[-2:]
         if min(h, w)<_least_side: raise ImageError(f"images of {w} x {h} px (width x height) are too small to be measured; {_least_side} px are the least")
-        few = 64 if x.device.type=='cpu' else 1024 # what is made of so many stays in a processor's cache
-        return torch.cat([self._matrix(o) for o in x.split(few)])
+        few = min(64, max(64*256**2//self.size**2, 1)) if x.device.type=='cpu' else 1024 # what is made of so many stays in a processor's cache
+        return torch.cat([self._rows(o) for o in x.split(few)])
+    def _rows(self, x):
+        "Features of a few images; an image at which measuring fails costs none of the others"
+        try: return self._matrix(x)
+        except torch.OutOfMemoryError: raise
+        except Exception:
+            if len(x)>1: return torch.cat([self._rows(o) for o in x.split(1)])
+            return torch.full((1, len(self.names(x.shape[1]))), math.nan, device=x.device)
     def _matrix(self, x): return torch.nan_to_num(torch.stack(list(self.measure(x).values()), 1), nan=0., posinf=0., neginf=0.).clamp(-50, 50)
     def prepare(self, x):
         "Square, `size` pixels, in units of `full`, without background (the median of the border of each band)"

@@ -52,15 +52,12 @@ def predict_chunks(
     starts = range(0, max(len(df), 1), chunk)
     read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
     for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
-        pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
-        if len(rows):
-            pred[rows],e = run.predict(x, tta, bs, fast, df.iloc[i:i+chunk].iloc[rows])
-            if e is not None: err[rows] = e
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, _without(images, status), seen if seen is None else seen[i:i+chunk])
+        pred,err = _predict_rows(run, x, rows, status, tta, bs, fast, df.iloc[i:i+chunk])
+        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
 
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
-    images, # (n, y, x, band), (n, band, y, x) or (n, y, x), raw: they are stretched and resized as those of the training were
+    images, # (n, y, x, band), (n, band, y, x) or (n, y, x), raw: they are stretched and resized as those of the training were; for a run of pictures bytes, of three colours or one
     ids=None, # Names; the row number by default
     df:pd.DataFrame=None, # Rows with the columns that the networks see beside the images, if they do
     tta:bool=True, device='auto', channels:str='auto', # As in `predict_catalog` and `channels_first`
@@ -69,14 +66,11 @@ def predict_arrays(
     run = as_run(learner_or_run, device)
     x = channels_first(images, channels)
     if not len(x): raise GalfastError("there are no images to predict")
-    blank = torch.cat([blank_images(o) for o in x.split(4096)]).numpy()
-    x = torch.cat([run.reader(o).as_subclass(Tensor) for o in x.split(4096)])
-    pred,err = run.predict(x, tta, df=df)
-    pred[blank] = np.nan
-    if err is not None: err[blank] = np.nan
-    status = np.where(blank, 'blank, one colour all over', 'ok')
+    if df is not None and len(df)!=len(x): raise GalfastError(f"there are {len(x)} images and {len(df)} rows of the table beside them: there must be as many")
+    x,rows,status = _read_arrays(run.reader, x)
+    pred,err = _predict_rows(run, x, rows, status, tta, df=df)
     seen = None if ids is None or not run.knows_its_galaxies else run.saw(ids) # a row number says nothing of another array
-    return prediction_table([str(o) for o in ifnone(ids, range(len(x)))], pred, err if run.err else None, run.spec, run.id_col, status, seen)
+    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err if run.err else None, run.spec, run.id_col, status, seen)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder
@@ -98,15 +92,68 @@ def _read_chunk(read, files, pack=None)->tuple:
     ok = [i for i in range(len(rows)) if i not in errs]
     return x[ok] if errs or pack else x,rows[ok],status
 
+def _read_arrays(reader, x)->tuple:
+    "As `_read_chunk`, of images in memory (n, band, y, x)"
+    picture = reader.kind in ('rgb','grey')
+    if picture: x = _as_bytes(x)
+    used = reader._used(x, 2)
+    status = np.where(torch.cat([blank_images(o, 2*picture) for o in used.split(4096)]).numpy(), 'blank, one colour all over', 'ok').astype(object) # 2: what JPEG makes of one colour
+    rows = np.flatnonzero(status=='ok')
+    if reader.kind=='array': return torch.cat([reader(o).as_subclass(Tensor) for o in x[rows].split(4096)]) if len(rows) else x[rows],rows,status
+    res,errs = stack_images(list(x[rows]), _of_arrays(reader), desc='reading arrays')
+    for i,e in errs.items(): status[rows[i]] = e
+    if len(rows)>0 and len(errs)==len(rows): raise ImageError(errs[0])
+    ok = [i for i in range(len(rows)) if i not in errs]
+    return res[ok] if errs else res,rows[ok],status
+
+def _of_arrays(reader):
+    "A function that gives an array (band, y, x) as `reader` gives the file that holds it"
+    if reader.kind in ('rgb','grey'): return partial(_read_bytes, reader)
+    return ImageReader(**merge(reader.config, dict(kind='fits'))) # 'deep' ones are numbers, too
+
+def _as_bytes(x):
+    "Pixels of pictures (n, colour, y, x) as bytes"
+    if x.shape[1] not in (1,3): raise ImageError(f"this run learned from pictures, of three colours or one, and these images have {x.shape[1]} bands")
+    if x.dtype==torch.uint8: return x
+    lo,hi = x.min().item(),x.max().item()
+    if not (x==x.round()).all() or not 0<=lo<=hi<=255 or hi<=1: raise ImageError(f"this run learned from pictures: give their pixels as whole numbers from 0 to 255; these are {lo:.3g} to {hi:.3g}")
+    return x.to(torch.uint8)
+
+def _read_bytes(reader, x):
+    "What `reader` makes of the pixels (colour, y, x) of a picture"
+    x = x.permute(1,2,0).numpy()
+    reader.check_native(x.shape[:2], None)
+    if x.shape[2]==1 and reader.kind=='rgb': x = x.repeat(3, 2)
+    if x.shape[2]==3 and reader.kind=='grey': x = grey_pixels(x)
+    if reader.resize is not noop: x = reader.resize.pixels(np.ascontiguousarray(x if x.ndim<3 or x.shape[2]>1 else x[...,0]))
+    return TensorImage(torch.from_numpy(np.ascontiguousarray(x if x.ndim==3 else x[...,None])).permute(2,0,1))
+
+def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->tuple:
+    "Predictions and one sigma, nan but for `rows`, whose images are `x`; a row that ends in a fault has it as its status, and costs no other"
+    pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
+    def _put(at):
+        i = rows[at]
+        pred[i],e = run.predict(x[at], tta, bs, fast, None if df is None else df.iloc[i])
+        if e is not None: err[i] = e
+    try:
+        if len(rows): _put(slice(None))
+    except Exception:
+        faults = {k: e for k in range(len(rows)) if (e := _fault_of(_put, slice(k, k+1)))}
+        if len(faults)==len(rows): raise
+        for k,e in faults.items(): status[rows[k]] = f"cannot be predicted ({e})"
+    return pred,err
+
+def _fault_of(f, x):
+    "The fault that `f(x)` ends in, in words; '' for none"
+    try: f(x)
+    except Exception as e: return f"{type(e).__name__}: {str(e).strip().splitlines()[0][:100] if str(e).strip() else ''}"
+    return ''
+
 def _table_notes(run, df, id_col):
     "What there is to say of the columns that the networks see beside the images"
     if run.table is None: return []
     check_columns(df, run.table.columns)
     return run.table.notes(df, id_col)
-
-def _without(images, status):
-    "`status` with the names of files under the folder `images`, which others who read the table do not have"
-    return [str(o).replace(f'{images}{os.sep}', '') for o in status]
 
 # %% ../nbs/40_predict.ipynb #364ce106
 def evaluate_predictions(
@@ -143,7 +190,7 @@ def join_truth(
     if 'in_training' in pred: pred['in_training'] = _is_true(pred['in_training'])
     both = pred.merge(cat[[id_col, *spec.targets]], on=id_col, how='inner', suffixes=('_of_pred',''))
     if not len(both): raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; the catalogue has {first_few(cat[id_col], 3)}")
-    there,known = both[preds].notna().all(axis=1),~spec.missing(both)
+    there,known = (both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])).all(axis=1),~spec.missing(both)
     left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both), not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
     if not (there&known).any(): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
     return both[there&known].reset_index(drop=True),spec,left

@@ -6,6 +6,7 @@
 __all__ = ['read_rgb', 'rgb_pixels', 'deep_pixels', 'blank_images', 'grey_pixels', 'ImageReader', 'guess_reader']
 
 # %% ../nbs/23_reader.ipynb #5c9ccb42
+import errno
 from collections import Counter
 
 from .imports import *
@@ -13,7 +14,9 @@ from fastai.vision.all import *
 import simplejpeg
 
 from .core import *
+from .files import *
 from .find import *
+from .pictures import *
 from .image import *
 
 # %% ../nbs/23_reader.ipynb #7d162b7f
@@ -21,7 +24,7 @@ def read_rgb(
     fn, # Path of a JPEG, PNG, TIFF or WebP of 8 bits a colour
 )->PILImage:
     "The image in `fn`, decoded whole; raises `ImageError`"
-    with _picture(fn) as im:
+    with open_picture(fn) as im:
         if bits := _deep(im): raise ImageError(f"{fn}: {bits}, which 8 bits a colour cannot hold; a folder of such images is read as numbers (kind 'deep')")
         return PILImage(im.convert('RGB'))
 
@@ -29,37 +32,14 @@ def rgb_pixels(
     fn, # As in `read_rgb`
 )->np.ndarray: # uint8 (y, x, 3)
     "The pixels of `read_rgb`, in less than half of its time where `fn` is a JPEG; raises `ImageError`"
+    b = picture_bytes(fn)
     try:
-        with open(fn, 'rb') as f: b = f.read()
         h,w,space,_ = simplejpeg.decode_jpeg_header(b)
-        if space in ('Gray','YCbCr','RGB') and h*w<=Image.MAX_IMAGE_PIXELS: return simplejpeg.decode_jpeg(b, 'RGB')
-    except (OSError,ValueError): pass # PIL has the words for it
+        if space in ('Gray','YCbCr','RGB') and 3*h*w<=file_budget().most_mpix*1e6 and b.count(b'\xff\xda')<=most_scans: return simplejpeg.decode_jpeg(b, 'RGB')
+    except ValueError: pass # PIL has the words for it
     return np.array(read_rgb(fn))
 
 # %% ../nbs/23_reader.ipynb #2f7c90d3
-_formats = ('JPEG','PNG','TIFF','WEBP') # PIL would try all it has, and start programs for some
-
-@contextmanager
-def _picture(fn):
-    "The PIL image of `fn`, not decoded yet; whatever goes wrong is an `ImageError` that names the file"
-    try:
-        with Image.open(fn, formats=_formats) as im:
-            if getattr(im, 'n_frames', 1)>1 and im.format!='MPO': raise ImageError(f"{fn}: {im.n_frames} pictures in one file; save the one that is meant")
-            yield im
-    except ImageError: raise
-    except Exception as e: raise ImageError(f"{fn}: {_why_not(fn, e)}") from e
-
-def _why_not(fn, e):
-    "What is wrong with a picture that PIL gave up with `e`"
-    try:
-        with open(fn, 'rb') as f: head = f.read(64)
-    except OSError as e2: return f'cannot be opened ({e2.strerror})'
-    if not head: return 'the file is empty'
-    if head.lstrip()[:1]==b'<': return 'it is a web page, not an image'
-    if head[:6]==b'SIMPLE': return 'it is FITS, where the others are pictures (JPEG, PNG, TIFF, WebP)'
-    if head[:4] in (b'II*\0', b'MM\0*'): return f'a TIFF of a kind that is not read ({str(e)[:80]}); save it as PNG or FITS'
-    return 'it is no image' if 'identify' in str(e) else f'it is damaged ({str(e)[:100]})'
-
 def _deep(im):
     "What `im` has more than 8 bits of, in words; '' if it has not"
     raw = im.tile[0][3] if im.tile else ''
@@ -73,7 +53,7 @@ def deep_pixels(
     fn, # Path of a PNG or TIFF of 16 or 32 bits, or of numbers with a point
 )->np.ndarray: # float32 (band, y, x); without its transparency, if it has any
     "The pixels of `fn` as numbers; raises `ImageError`"
-    with _picture(fn) as im:
+    with open_picture(fn) as im:
         if not _deep(im): raise ImageError(f"{fn}: 8 bits a colour, where the others have more")
         x = _plane(im) if len(im.getbands())==1 else _colours(fn)
     return np.array(x, dtype=np.float32, order='C')
@@ -90,7 +70,7 @@ def _colours(fn):
 
 def _half(fn, low):
     "The high bytes of `fn`, as PIL has them; or the low ones: those that PIL takes for the high ones of the other byte order"
-    with _picture(fn) as im:
+    with open_picture(fn) as im:
         raw = [o.args if isinstance(o.args, str) else o.args[0] for o in im.tile][0]
         if raw=='LA;16B': return _half_of_grey(im, low)
         order = raw[-1] if raw[-1]!='N' else dict(little='L', big='B')[sys.byteorder]
@@ -117,7 +97,7 @@ def blank_images(
     room = waver + 4*torch.finfo(torch.float32).eps*torch.maximum(lo.abs(), hi.abs()) if x.is_floating_point() else waver
     return ((hi-lo<=room) | (hi<lo)).all(-1)
 
-_waver = {'.jpg': 2, '.jpeg': 2, '.webp': 4} # what a lossy file makes of one colour
+_waver = dict(jpeg=2, webp=4) # what a lossy file makes of one colour
 
 def _check_blank(x, fn, bands_last=False):
     "Raise `ImageError` if image `x` is blank"
@@ -125,7 +105,7 @@ def _check_blank(x, fn, bands_last=False):
         mid,edge = x[x.shape[0]//2,x.shape[1]//2].tolist(),x[0,0].tolist()
         if abs(mid[0]-edge[0])>4: return # a galaxy, most often: then the check costs nothing
         x = x.transpose(2,0,1)
-    waver = _waver.get(split_image_name(str(fn))[1], 0) if isinstance(fn, (str,Path)) else 0
+    waver = _waver.get(kind_of(fn), 0) if bands_last and isinstance(fn, (str,Path)) else 0
     if blank_images(x, waver): raise ImageError(f"{_name(fn)}: blank, one colour all over; there is no data at this place")
 
 def _name(fn):
@@ -238,12 +218,14 @@ class ImageReader:
         "(height, width) of `fn`; None where it cannot be read, or is of another kind"
         try:
             if self.kind=='fits': return tuple(self._open(fn).shape[-2:])
-            with _picture(fn) as im: return (im.height,im.width) if bool(_deep(im))==(self.kind=='deep') else None
+            with open_picture(fn) as im: return (im.height,im.width) if bool(_deep(im))==(self.kind=='deep') else None
         except Exception: return None # when it is read, its error is told
 
 def _stretch_config(o): return None if o is None else [s.config() for s in o] if is_listy(o) else o.config()
 
 # %% ../nbs/23_reader.ipynb #a7d3f018
+_not_of_a_file = (errno.ENOSPC,errno.EDQUOT,errno.EMFILE,errno.ENFILE,errno.ENOTCONN,errno.ETIMEDOUT) # a full disk, too many files, a lost connection
+
 @contextmanager
 def _one_file(fn):
     "Any fault of reading one file is an `ImageError` that names it"
@@ -251,7 +233,9 @@ def _one_file(fn):
     except ImageError as e:
         if not isinstance(fn, (str,Path)) or str(fn) in str(e): raise
         raise ImageError(f"{fn}: {e}") from e
-    except OSError: raise # a full disk or a lost connection is no fault of the file
+    except OSError as e:
+        if e.errno in _not_of_a_file: raise
+        raise ImageError(f"{_name(fn)}: cannot be read ({(e.strerror or str(e))[:150]})") from e
     except Exception as e: raise ImageError(f"{_name(fn)}: cannot be read ({type(e).__name__}: {str(e)[:150]})") from e
 
 def _fill_missing(im, there, nan, fn):
@@ -302,7 +286,7 @@ def guess_reader(
     **kwargs # To `ImageReader`
 )->ImageReader:
     "A reader for the kind of image that most rows have"
-    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, ifnone(say, partial(print, file=sys.stderr)), kwargs)
+    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, ifnone(say, partial(tell, file=sys.stderr)), kwargs)
     return ImageReader(**kwargs)
 
 # %% ../nbs/23_reader.ipynb #1be7c50a
@@ -319,5 +303,5 @@ def _guess_kind(df, images, id_col, say, options):
 
 def _is_deep(fn):
     try:
-        with _picture(fn) as im: return bool(_deep(im))
+        with open_picture(fn) as im: return bool(_deep(im))
     except ImageError: return None

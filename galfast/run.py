@@ -18,6 +18,8 @@ from safetensors.torch import load_file,save
 
 import galfast
 from .core import *
+from .files import *
+from .schema import *
 from .image import *
 from .reader import *
 from .columns import *
@@ -48,7 +50,7 @@ class GalaxyModel(Module):
         "(predictions, spread over the views), each (n, outputs); with `bf16` the networks, and they alone, in bfloat16"
         x = as_float(x)
         if x.shape[1]!=self.mean.shape[1]: raise ImageError(f"images of {x.shape[1]} bands, where the model takes {self.mean.shape[1]}")
-        second = None if self.gp is None else self.as_answer(self.gp(x)[0])
+        second = None if self.gp is None else self.as_answer(self.gp(upright(x) if views>1 else x)[0])
         if not self.members: return second,torch.zeros_like(second)
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.spec.activation, bf16, table) for m in self.members]).double() # member, view, n, output
@@ -202,11 +204,17 @@ class GalaxyRun:
         "What the model says to `images`"
         fast = ifnone(fast, has_fast_bf16(self.device))
         self.model.eval().to(memory_format=torch.channels_last)
-        with torch.inference_mode(): res = [self.model(x.to(self.device), 8 if tta else 1, fast, t) for x,t in zip(images.split(bs), self._tables(df, len(images), bs))]
+        with torch.inference_mode(), self._fits(images): res = [self.model(x.to(self.device), 8 if tta else 1, fast, t) for x,t in zip(images.split(bs), self._tables(df, len(images), bs))]
         res = [[o.cpu().double().numpy() for o in r] for r in res] # a GPU is waited for once
         pred,spread = (np.concatenate(o) for o in zip(*res))
         if not self.err: return pred,None
         return pred,np.stack([apply_err(spread[:,i], ifnone(ab, [np.nan,0])) for i,ab in enumerate(self.err)], 1)
+    @contextmanager
+    def _fits(self, images):
+        "Networks that cannot take `images` are a `RunError`"
+        try: yield
+        except (GalfastError,torch.OutOfMemoryError): raise
+        except (RuntimeError,TypeError,ValueError,IndexError) as e: raise RunError(f"the model of this run cannot predict {' x '.join(map(str, images.shape[1:]))} pixels ({type(e).__name__}: {str(e)[:200]})") from e
     def _tables(self, df, n, bs):
         "The columns beside `n` images, `bs` rows at a time"
         if self.table is None: return repeat(None)
@@ -256,7 +264,13 @@ def _head_columns(spec, pred, err):
     return {f'{t}_pred': best, **{f'{t}_prob_{c}': pred[:,i] for i,c in enumerate(spec.classes)}}
 
 # %% ../nbs/38_run.ipynb #3e61d4a0
-_keys = {'galfast', 'format', 'spec', 'reader', 'nets', 'id_col', 'err', 'stats', 'gp', 'gp_weight', 'window', 'net_size', 'table', 'info'}
+_weights = 'model.safetensors'
+
+def _sha256(path):
+    h = hashlib.sha256()
+    with open(path, 'rb') as f:
+        while part := f.read(1<<22): h.update(part)
+    return h.hexdigest()
 
 # %% ../nbs/38_run.ipynb #8ef25f6b
 def save_run(
@@ -268,7 +282,9 @@ def save_run(
     path,m = Path(path),run.model
     cfg = dict(galfast=galfast.__version__, format=1, spec=asdict(run.spec), reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
                stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, table=run.table.config if run.table else None, info=run.info or {})
-    with atomic_path(path/'model.safetensors') as p: p.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()}))
+    weights = save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()})
+    cfg['files'] = {_weights: hashlib.sha256(weights).hexdigest()}
+    with atomic_path(path/_weights) as p: p.write_bytes(weights)
     write_json(path/'config.json', cfg)
     return path
 
@@ -279,18 +295,11 @@ def load_run(
     "Read a run; raises `RunError` where the folder is not what it should be. No code of the folder is run"
     path = Path(path)
     cfg = _read_config(path)
-    try:
-        spec = TargetSpec(**cfg['spec'])
-        reader = ImageReader(**cfg['reader'])
-        nets = [lean_mish(rebuild_model(o)) for o in cfg['nets']]
-        table = TableSpec(**cfg['table']) if cfg['table'] else None
-        gp = PhotometryGP(**cfg['gp']) if cfg['gp'] else None
-        if not nets and gp is None: raise ValueError('neither networks nor a Gaussian process')
-        model = GalaxyModel(nets, *cfg['stats'], spec, gp, cfg['gp_weight'], cfg['window'], cfg['net_size'])
-    except (TypeError,KeyError,ValueError,AttributeError) as e: raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({type(e).__name__}: {str(e)[:200]})") from e
-    try: model.load_state_dict(load_file(path/'model.safetensors'))
-    except Exception as e: raise RunError(f"{path/'model.safetensors'}: not the weights that config.json describes ({type(e).__name__}: {str(e)[:200]})") from e
-    return GalaxyRun(model.eval(), spec, reader, cfg['nets'], cfg['id_col'], cfg['err'], cfg['info'], path, table).to(pick_device(device))
+    head = _read_header(path, cfg)
+    try: model,reader,table = _build_model(cfg, head)
+    except Exception as e: raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({type(e).__name__}: {str(e)[:200]})") from e
+    _load_weights(model, path/_weights, head)
+    return GalaxyRun(model.eval(), model.spec, reader, cfg['nets'], cfg['id_col'], cfg['err'], cfg['info'], path, table).to(pick_device(device))
 
 def pick_device(
     device='auto', # 'auto', 'cpu', 'cuda', 'cuda:1'
@@ -301,14 +310,80 @@ def pick_device(
     except (RuntimeError,AssertionError,TypeError) as e: raise GalfastError(f"device {device!r} is not at hand here: {str(e).splitlines()[0][:100]}") from e
 
 # %% ../nbs/38_run.ipynb #6064366e
+def _own(path, name):
+    try: return own_file(path, name)
+    except GalfastError as e: raise RunError(str(e)) from e
+
 def _read_config(path):
-    if not path.is_dir(): raise RunError(f"{path}: there is no such run folder")
-    f = path/'config.json'
-    if not f.is_file(): raise RunError(f"{path}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
-    try: cfg = json.loads(f.read_text())
-    except (ValueError,UnicodeDecodeError) as e: raise RunError(f"{f}: not JSON ({str(e)[:100]})") from e
-    if not isinstance(cfg, dict): raise RunError(f"{f}: not the configuration of a run")
-    miss,more = _keys-set(cfg),set(cfg)-_keys
-    if miss or more: raise RunError(f"{f}: " + ' and '.join(o for o in (f"has unknown keys: {first_few(sorted(more))}" if more else '', f"lacks {first_few(sorted(miss))}" if miss else '') if o))
-    if cfg['format']!=1: raise RunError(f"{f}: format {cfg['format']} of galfast {cfg['galfast']}; this galfast reads format 1")
+    cfg = read_run_config(path)
+    if wrong := _disagrees(cfg): raise RunError(f"{path/'config.json'}: {wrong}")
     return cfg
+
+def _disagrees(cfg):
+    "What in a configuration, each value of which is right, does not go together; '' if nothing"
+    try: spec,table = TargetSpec(**cfg['spec']),TableSpec(**cfg['table']) if cfg['table'] else None
+    except (TypeError,ValueError) as e: return f'no targets can be made of it ({e})'
+    nets,gp,bands,most = cfg['nets'],cfg['gp'],len(cfg['stats'][0]),file_budget().most_mpix*1e6
+    side = max(cfg['reader'].get('size') or 0, cfg['reader'].get('crop') or 0, (gp or {}).get('size', 0), cfg['net_size'] or 0)
+    if not nets and not gp: return 'it has neither networks nor a Gaussian process'
+    if wrong := _spec_disagrees(spec): return wrong
+    if len(cfg['stats'][1])!=bands: return f"stats are the mean of {bands} bands and the standard deviation of {len(cfg['stats'][1])}"
+    for o in [*nets, *([gp] if gp else [])]:
+        if (o.get('n_in', 3),o.get('n_out', 1))!=(bands, spec.n_out): return f"a model of {o.get('n_in', 3)} bands and {o.get('n_out', 1)} outputs, where the run has {bands} bands and {spec.n_out} outputs"
+        if any(len(np.atleast_1d(o[k]))!=spec.n_out for k in ('y_mean','y_std') if o.get(k) is not None): return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
+    if cfg['err'] is not None and len(cfg['err'])!=spec.n_out: return f"err has {len(cfg['err'])} entries for {spec.n_out} outputs"
+    if bands*side**2>most: return f"images of {bands} x {side} x {side} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
+    if any((o['arch']=='multimodal')!=bool(table) for o in nets): return 'networks that see a table and a description of the table belong together, and one of them is missing'
+    return _table_disagrees(table, nets) if table else ''
+
+def _spec_disagrees(spec):
+    mixed,words = spec.task=='mixed',spec.task=='classification'
+    if len(set(spec.targets))!=len(spec.targets): return 'a target is there twice'
+    if mixed!=bool(spec.parts) or mixed and [p.targets for p in spec.parts]!=[[t] for t in spec.targets]: return 'the parts of the task are not those of its targets'
+    if words and (len(spec.targets)>1 or not spec.classes or len(set(spec.classes))!=len(spec.classes)): return 'a classification has one target, and classes of different names'
+    if any(o is not None and len(o)!=len(spec.targets) for o in (spec.mean, spec.std)): return f'mean and std are not those of {len(spec.targets)} targets'
+    if not set(spec.err or {})<=set(spec.targets) or set(spec.err or {})!=set(spec.err_scale or spec.err or {}): return 'err is of columns that are no targets'
+    return next(filter(None, map(_spec_disagrees, spec.parts or [])), '')
+
+def _table_disagrees(table, nets):
+    lists = dict(fill=table.cont, mean=table.cont, std=table.cont, classes=table.cat)
+    if odd := [k for k,of in lists.items() if getattr(table, k) is None or len(getattr(table, k))!=len(of)]: return f"{first_few(odd)} of the table are not those of its columns"
+    if table.flags is None or not set(table.flags)<=set(table.cont) or len(set(table.columns))!=len(table.columns): return 'the columns of the table are not what its flags say, or are there twice'
+    if any((o.get('n_cont', 0),o.get('cat_sizes') or [])!=(table.n_cont, table.cat_sizes) for o in nets): return 'a network takes other columns than the table has'
+    return ''
+
+
+# %% ../nbs/38_run.ipynb #de2fc97e
+def _read_header(path, cfg):
+    "What is in the weights of the run in `path`; a `RunError` where they are not those that its `config.json` was saved with"
+    f = _own(path, _weights)
+    if not f.is_file(): raise RunError(f"{path}: holds no {_weights}, so there is nothing to predict with")
+    try: head,found = weights_header(f),_sha256(f)
+    except (GalfastError,OSError) as e: raise RunError(f"{f}: not the weights that config.json describes ({str(e)[:250]})") from e
+    files = cfg.get('files')
+    if files is not None and files.get(_weights)!=found: raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors belong to others: copy both files of a run, or train it again")
+    return head
+
+def _build_model(cfg, head):
+    "The model that `cfg` describes, not larger than the weights that are there; reader and table"
+    reader,spec,gp = ImageReader(**cfg['reader']),TargetSpec(**cfg['spec']),None
+    with build_limit(sum(math.prod(o) for _,o in head.values()), len(head)):
+        nets = [lean_mish(rebuild_model(o)) for o in cfg['nets']]
+        if cfg['gp']:
+            if head.get('gp.x', (0,(0,)))[1][:1]!=(cfg['gp']['n'],): raise RunError(f"a Gaussian process of {cfg['gp']['n']:,} galaxies, which are not among the weights")
+            gp = PhotometryGP(**cfg['gp'])
+        model = GalaxyModel(nets, *cfg['stats'], spec, gp, cfg['gp_weight'], cfg['window'], cfg['net_size'])
+    return model,reader,TableSpec(**cfg['table']) if cfg['table'] else None
+
+def _load_weights(model, file, head):
+    "Give `model` the weights in `file`, whose names and shapes have to be its own, and whose numbers finite"
+    ours = {k: tuple(v.shape) for k,v in model.state_dict().items()}
+    theirs = {k: s for k,(_,s) in head.items()}
+    other = [k for k in {**ours, **theirs} if ours.get(k)!=theirs.get(k)]
+    if other: raise RunError(f"{file}: not the weights that config.json describes ({len(other):,} differ, such as {shown(other[0])}: {theirs.get(other[0], 'not there')}, where {ours.get(other[0], 'nothing')} is expected)")
+    try: weights = load_file(file)
+    except Exception as e: raise RunError(f"{file}: not the weights that config.json describes ({type(e).__name__}: {str(e)[:200]})") from e
+    bad = [k for k,v in weights.items() if v.is_complex() or v.is_floating_point() and not v.isfinite().all()]
+    if bad: raise RunError(f"{file}: {len(bad):,} of its weights hold NaN or infinity, such as {shown(bad[0])}: nothing can be predicted with them. Get the file again, or train the run again")
+    try: model.load_state_dict(weights)
+    except Exception as e: raise RunError(f"{file}: not the weights that config.json describes ({type(e).__name__}: {str(e)[:200]})") from e

@@ -11,12 +11,14 @@ __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_fiel
 
 # %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
+from contextlib import suppress
 
 from .imports import *
 from fastai.vision.all import *
 
 import galfast
 from .core import *
+from .files import *
 from .tables import *
 from .labels import *
 from .image import *
@@ -198,6 +200,7 @@ def train_galaxies(
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
         run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
         write_run(run, out, data, held, say)
+        (out/'checkpoint'/'job.json').unlink(missing_ok=True) # from here on there is nothing to go on with
         shutil.rmtree(out/'checkpoint', ignore_errors=True)
     return run
 
@@ -283,10 +286,19 @@ def check_reader(reader:ImageReader, asked:dict):
 def run_lock(out, resume=False, overwrite=False):
     "Keep other trainings out of the run folder `out`, which is made if need be; raises `RunError` where it cannot be used"
     out = Path(out)
+    check_unlocked(out)
     check_run_folder(out, resume, overwrite)
-    if resume and (out/'config.json').exists() and not _begun(out): yield; return # it is finished: nothing will be written
+    if (out/'checkpoint').is_dir(): _check_own(out)
+    if resume and (out/'config.json').exists() and not _begun(out): # it is finished: nothing will be written
+        _sweep_finished(out)
+        yield; return
+    new = not out.exists()
     (out/'checkpoint').mkdir(parents=True, exist_ok=True)
-    with folder_lock(out/'checkpoint'): yield
+    try:
+        with folder_lock(out): yield
+    finally: # what is empty says nothing
+        for o in [out/'checkpoint', *([out] if new else [])]:
+            with suppress(OSError): o.rmdir()
 
 def open_run(
     out, # Run folder
@@ -307,6 +319,15 @@ def open_run(
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
+
+def _sweep_finished(out):
+    "Remove what a training that was killed at its very end has left"
+    if not (out/'checkpoint').is_dir(): return
+    with suppress(OSError,GalfastError), folder_lock(out): shutil.rmtree(out/'checkpoint')
+
+def _check_own(out):
+    "Raise where what an interrupted run left in `out` is a link to what lies elsewhere: it would be read, and removed"
+    for o in (own_file(out, 'checkpoint')).iterdir(): own_file(out/'checkpoint', o.name)
 
 def _begun(out): return any((out/'checkpoint').glob('*.safetensors')) and (out/'checkpoint'/'job.json').exists()
 
@@ -415,7 +436,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     learn = member_learner(data, spec, recipe, split, stats, 1000*seed+i, device)
     file = checkpoints and Path(checkpoints)/f'network{i}.safetensors'
     done,past = load_checkpoint(learn, file) if file and file.exists() else (0, [])
-    save = Checkpoint(file, past) if file else None
+    save = Checkpoint(file, past, smooth_state(learn)) if file else None
     if done<recipe.epochs:
         moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
         with learn.no_bar(), learn.no_logging():
@@ -543,28 +564,42 @@ _run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', '
 def write_run(
     run:GalaxyRun, out,
     data:GalaxyStack, held:HeldBack,
-    say=noop, # Called with a line of text for each figure that could not be drawn
+    say=noop, # Called with a line of text for what could not be scored or drawn
 ):
-    "Write `model.safetensors` and `config.json` into `out`, then `predictions.csv`, `metrics.json`, `history.csv`, `skipped.csv` and figures"
+    "Write `model.safetensors`, `config.json`, `predictions.csv`, `metrics.json`, `history.csv` and `skipped.csv`, and when they are in `out`, whole, figures"
     out,spec,df = Path(out),run.spec,data.df.iloc[held.rows]
     table = prediction_table(df[run.id_col], held.pred, held.err, spec, run.id_col)
     for t in spec.targets: table.insert(1, t, df[t].to_numpy())
     try: run.info['metrics'] = _metrics(score_table(table, spec, held.guess))
-    finally: save_run(run, out) # whatever happens to what follows
+    except Exception as e:
+        run.info['metrics'] = {}
+        say(f"the predictions could not be scored ({_in_short(e)}); all else is there, and `galfast evaluate` scores predictions.csv")
+    new = out/'checkpoint'/'new'
+    shutil.rmtree(new, ignore_errors=True)
+    save_run(run, new)
+    write_table(table, new/'predictions.csv')
+    write_json(new/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
+    if len(held.history): write_table(held.history, new/'history.csv')
+    if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
+    _take_place(new, out)
     run.path = out
-    for o in _run_files: (out/o).unlink(missing_ok=True) # of the run that this one replaces
-    write_table(table, out/'predictions.csv')
-    write_json(out/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
-    if len(held.history): write_table(held.history, out/'history.csv')
-    if len(data.skipped): write_table(data.skipped.assign(reason=_without(data.folder, data.skipped.reason)), out/'skipped.csv')
     for o in run_figures(run, out, data, held): say(o)
+
+def _take_place(new, out):
+    "Move the files of a whole run from `new` to `out`, in the place of those of an older one; without config.json there is no run, so it comes last"
+    for o in ('config.json', *_run_files): (out/o).unlink(missing_ok=True)
+    for o in sorted(new.iterdir(), key=lambda o: o.name=='config.json'): os.replace(o, out/o.name)
+    for o in (new, new.parent):
+        with suppress(OSError): o.rmdir() # other files in it are those of the training
+
+def _in_short(e):
+    "An exception in a line"
+    return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:150]}"
 
 def _metrics(scores):
     "Scores as JSON has them: target -> metric -> value, err and baseline"
     num = lambda v: None if v!=v else v
     return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline)) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
-
-def _without(folder, reasons): return [str(o).replace(f'{folder}{os.sep}', '') for o in reasons]
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
     "losses.png, predictions.png or confusion.png, examples.png, worst.png; one that fails keeps none of the others from being drawn"
@@ -576,7 +611,7 @@ def run_figures(run, out, data, held)->list: # A sentence for each that could no
             axs = draw()
             if axs is not None: save_plot(axs, out/name)
         except Exception as e:
-            wrong.append(f"{name} could not be drawn ({type(e).__name__}: {str(e).strip().splitlines()[0][:150] if str(e).strip() else ''}); all else is there")
+            wrong.append(f"{name} could not be drawn ({_in_short(e)}); all else is there")
             for i in set(plt.get_fignums())-set(open_): plt.close(i)
     return wrong
 

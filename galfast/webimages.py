@@ -6,38 +6,38 @@
 __all__ = ['image_kind', 'fetch_images']
 
 # %% ../nbs/15_webimages.ipynb #dd1b8255
-from io import BytesIO
 from urllib.parse import urlsplit
 
 from .imports import *
 from .core import *
+from .unpack import *
+from .files import *
 from .tables import *
 from .find import *
 from .net import *
+from .pictures import *
 from .cutouts import *
 
 # %% ../nbs/15_webimages.ipynb #34d024d2
-_ends = dict(JPEG=b'\xff\xd9', PNG=b'IEND\xaeB`\x82')
-_known = (*_ends, 'GIF', 'WEBP', 'TIFF', 'BMP') # told by name; a format that starts a program is never tried
+_ends = dict(jpeg=b'\xff\xd9', png=b'IEND\xaeB`\x82')
 
 def image_kind(
     body:bytes, # What a server sent
 )->str: # '.jpg', '.png' or '.fits'
     "The type of a whole image, by its content; raises `NetError`"
-    from PIL import Image
-    if body[:9]==b'SIMPLE  =':
-        from astropy.io import fits
-        try:
-            with fits.open(BytesIO(body), ignore_missing_end=False) as h: [o.data for o in h]
-        except Exception as e: raise NetError(f"a FITS file that is not whole ({str(e)[:80]})", retry=True) from e
+    kind = file_kind(body[:512])
+    if kind=='fits':
+        try: check_fits(body)
+        except ValueError as e: raise NetError(f"a FITS file that is not whole ({str(e)[:150]})", retry=True) from e
         return '.fits'
-    if body.lstrip()[:1]==b'<': raise NetError("a web page, not an image")
+    if kind=='web page': raise NetError("a web page, not an image")
+    if kind in ('','empty'): raise NetError(f"no whole image ({kind_words.get(kind, 'of no kind that is known')})", retry=True)
+    if kind not in _ends: raise NetError(f"{kind_words[kind]}; JPEG, PNG or FITS is needed")
     try:
-        with Image.open(BytesIO(body), formats=_known) as im: im.load(); kind = im.format
-    except Exception as e: raise NetError(f"no whole image ({str(e)[:80]})", retry=True) from e
-    if kind not in _ends: raise NetError(f"an image of type {kind}; JPEG, PNG or FITS is needed")
+        with open_picture(body, 'what was sent') as im: im.load()
+    except ImageError as e: raise NetError(f"no whole image ({str(e)[:150]})", retry=True) from e
     if _ends[kind] not in body[-1024:]: raise NetError("no whole image (its end is missing)", retry=True) # PIL forgives that
-    return '.jpg' if kind=='JPEG' else '.png'
+    return '.jpg' if kind=='jpeg' else '.png'
 
 def fetch_images(
     df, # What `read_catalog` takes

@@ -108,7 +108,7 @@ def test_a_prediction_that_is_ended_leaves_nothing(survey, trained, tmp_path, si
     (tmp_path/'o').mkdir()
     p = subprocess.Popen([exe, 'predict', trained, tmp_path/'c.csv', '--images', d/'images', '--out', tmp_path/'o/p.csv'], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a process in the background may have been told to ignore it
-    while not list((tmp_path/'o').iterdir()) and p.poll() is None: time.sleep(.01)
+    while not list((tmp_path/'o').glob('*partial-p.csv')) and p.poll() is None: time.sleep(.01)
     p.send_signal(sig)
     err = p.communicate()[1]
     assert p.returncode==code and f'--out {tmp_path}/o/p.csv' in err and 'Traceback' not in err, err

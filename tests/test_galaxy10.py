@@ -45,7 +45,7 @@ def host():
     yield s
     s.shutdown(); s.server_close()
 
-def files(d): return sorted(o.name for o in d.iterdir() if o.name!='.lock')
+def files(d): return sorted(o.name for o in d.iterdir())
 
 @pytest.mark.parametrize('dest,name', [('', 'Galaxy10.h5'),('new/deep', 'new/deep/Galaxy10.h5'),('mine.hdf5', 'mine.hdf5')])
 def test_download_and_again(host, tmp_path, dest, name):
@@ -325,5 +325,18 @@ def test_where_pickles_go(tmp_path):
 
 def test_npz_of_objects_is_not_unpickled(tmp_path):
     np.savez(tmp_path/'a.npz', images=np.array([Runs(os.system, f'touch {tmp_path/marker}')], object), ans=y)
-    with pytest.raises(ImageError, match='not a whole .npz'): read_galaxy10(tmp_path/'a.npz')
+    with pytest.raises(ImageError, match="'images' holds objects"): read_galaxy10(tmp_path/'a.npz')
     assert not (tmp_path/marker).exists()
+
+@pytest.mark.parametrize('label', [1000,2**40,2.**40,1e300,2**63])
+@pytest.mark.parametrize('suf', ['.h5','.npz'])
+def test_one_large_label_makes_no_names(tmp_path, label, suf):
+    ans = np.array([0,1,label])
+    if ans.dtype==object: ans = np.array([0,1,label], np.uint64)
+    write(tmp_path/'a.h5', x[:3], ans) if suf=='.h5' else np.savez(tmp_path/'a.npz', images=x[:3], ans=ans)
+    for f in read_galaxy10,galaxy10_catalog:
+        with pytest.raises(ImageError, match=f'has a label {int(label)}, where classes are numbered from 0 and at most 1,000'): f(tmp_path/f'a{suf}')
+
+def test_as_many_classes_as_there_are(tmp_path):
+    np.savez(tmp_path/'a.npz', images=x[:3], ans=[0,1,999])
+    assert len(read_galaxy10(tmp_path/'a.npz')[2])==1000

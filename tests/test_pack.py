@@ -176,3 +176,23 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     assert ImagePack(tmp_path/'pack').n==3
     x,errs = pack_images(files, tmp_path/'pack', read).view(files)
     assert not errs and all((x[i]==read(f)).all() for i,f in enumerate(files))
+
+class Odd(ImageReader):
+    "Fails in its own way at one file"
+    def decode(self, f):
+        if Path(f).stem=='3': raise ZeroDivisionError('by zero')
+        return super().decode(f)
+    def __call__(self, f): return torch.from_numpy(self.decode(f)[0]).permute(2,0,1)
+
+def test_any_fault_of_a_reader_costs_one_row(tmp_path):
+    files = photos(tmp_path/'i', 6)
+    for x,errs in (stack_images(files, Odd()), pack_images(files, tmp_path/'pack', Odd()).view(files)):
+        assert list(errs)==[3] and '3.jpg: cannot be read (ZeroDivisionError: by zero)' in errs[3] and len(x)==6
+
+@pytest.mark.parametrize('odd', [0,1,5,15,31])
+@pytest.mark.parametrize('how', [stack_images, lambda files, read: pack_images(files, files[0].parent/'pack', read).view(files)], ids=['stack','pack'])
+def test_the_odd_one_is_left_out_wherever_it_stands(odd, how, tmp_path):
+    files = photos(tmp_path/'i', 32)
+    Image.effect_noise((30,30), 50).convert('RGB').save(files[odd])
+    x,errs = how(files, ImageReader())
+    assert list(errs)==[odd] and tuple(x.shape)==(32,3,24,24) and '30 x 30 px, where 24 x 24 is expected' in errs[odd]

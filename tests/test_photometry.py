@@ -42,3 +42,35 @@ def test_too_small():
     with pytest.raises(ImageError, match='images of 8 px are too small to be measured'): Photometry(size=8)
     x = torch.rand(4,3,9,9)
     for size in (9,10,15,64): assert torch.isfinite(Photometry(size=size)(x)).all()
+
+class Failing(Photometry):
+    "Cannot measure images whose first pixel is 7"
+    def measure(self, x):
+        if (x[:,0,0,0]==7).any(): raise RuntimeError('no ellipse')
+        return super().measure(x)
+
+def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
+    from galfast.columns import TargetSpec
+    from galfast.gp import fit_photometry_gp
+    from galfast.run import GalaxyModel,prediction_table
+    x = torch.cat([imgs]*10)
+    y = np.arange(80.)
+    bad = [3,4,70]
+    x[bad,0,0,0] = 7
+    f,want = Failing()(x),torch.cat([Photometry()(o[None]) for o in x])
+    ok = np.setdiff1d(range(80), bad)
+    assert f[bad].isnan().all() and torch.isfinite(f[ok]).all()
+    torch.testing.assert_close(f[ok], want[ok], rtol=1e-4, atol=1e-4)
+    gp,loo = fit_photometry_gp(f, y) # of 77
+    assert gp.config['n']==77 and np.isfinite(loo).all() and np.allclose(loo[bad], y[ok].mean())
+    gp.measure = Failing()
+    spec = TargetSpec('regression', ['z'])
+    p = GalaxyModel([], [0.]*3, [1.]*3, spec, gp, 1.)(x)[0].numpy()
+    t = prediction_table(range(80), p, None, spec)
+    assert np.flatnonzero(t.status!='ok').tolist()==bad and np.isnan(p[bad]).all()
+
+def test_none_can_be_measured(imgs):
+    from galfast.core import GalfastError
+    from galfast.gp import fit_photometry_gp
+    x = imgs.clone(); x[:,0,0,0] = 7
+    with pytest.raises(GalfastError, match='could be measured'): fit_photometry_gp(Failing()(x), np.arange(8.))

@@ -92,3 +92,42 @@ def test_names_with_commas(survey, tmp_path):
     p = pd.read_csv(r.path/'predictions.csv', dtype={'objID': str})
     assert predict.evaluate_predictions(p, df, name).target.eq(name).all()
     with pytest.raises(GalfastError, match='12\\+log'): predict.evaluate_predictions(p, df.drop(columns=name), name)
+
+@pytest.mark.parametrize('order', ['yxc', 'cyx', 'float'])
+def test_pixels_of_a_jpeg_run_give_what_the_files_give(survey, run, order):
+    from PIL import Image
+    images,df = survey
+    x = np.stack([np.asarray(Image.open(images/f'{o}.jpg').convert('RGB')) for o in df.objID[:6]])
+    if order!='yxc': x = x.transpose(0,3,1,2)
+    got = predict.predict_arrays(run, x.astype('f4') if order=='float' else x)
+    files = predict.predict_catalog(run, df[:6], images, device='cpu')
+    np.testing.assert_allclose(got.metallicity_pred, files.metallicity_pred, atol=1e-6)
+    np.testing.assert_allclose(got.metallicity_err, files.metallicity_err, atol=1e-6)
+
+@pytest.mark.parametrize('x,words', [(np.random.rand(2,40,40,3), 'from 0 to 255'), (np.zeros((2,40,40,5), 'u1'), '5 bands'), (np.random.randint(0, 255, (2,33,33,3), 'u1'), '40 x 40 is expected')], ids=['shares', 'bands', 'size']) # noqa: NPY002
+def test_pixels_that_are_none_of_a_jpeg_are_refused(run, x, words):
+    with pytest.raises(GalfastError, match=words): predict.predict_arrays(run, x)
+
+def test_pixels_of_one_colour_are_grey_or_blank(survey, run):
+    from PIL import Image
+    images,df = survey
+    x = np.stack([np.asarray(Image.open(images/f'{o}.jpg').convert('L')) for o in df.objID[:4]])
+    x[2] = 9; x[2,3,3] = 10
+    got,rgb = predict.predict_arrays(run, x),predict.predict_arrays(run, np.stack([x]*3, -1))
+    assert got.equals(rgb) and list(got.status)==['ok', 'ok', 'blank, one colour all over', 'ok'] and got.metallicity_pred.isna()[2]
+
+def test_a_fault_of_one_row_costs_one_row(survey, run, monkeypatch):
+    "A measured feature that fails, whatever way, is told of its galaxy"
+    images,df = survey
+    whole = predict.predict_catalog(run, df, images, device='cpu')
+    was = predict.GalaxyRun.predict
+    def fails(self, x, *args, **kwargs):
+        if (x.float().mean((1,2,3)).round(decimals=3)==sick).any(): raise ZeroDivisionError('no [light]')
+        return was(self, x, *args, **kwargs)
+    read = run.reader(images/f'{df.objID[5]}.jpg')
+    sick = read.float().mean().round(decimals=3)
+    monkeypatch.setattr(predict.GalaxyRun, 'predict', fails)
+    p = predict.predict_catalog(run, df, images, device='cpu')
+    assert p.status[5]=='cannot be predicted (ZeroDivisionError: no [light])' and np.isnan(p.metallicity_pred[5]) and p.status.drop(5).eq('ok').all()
+    np.testing.assert_allclose(p.metallicity_pred.drop(5), whole.metallicity_pred.drop(5), atol=1e-3)
+    with pytest.raises(ZeroDivisionError): predict.predict_catalog(run, df[5:6], images, device='cpu')

@@ -1,5 +1,5 @@
 "Runs: what they remember, what they state, what they say of what they cannot do"
-import hashlib,json
+import hashlib,json,shutil
 
 import numpy as np, pandas as pd
 import pytest
@@ -9,7 +9,7 @@ from safetensors.torch import load_file,save_file
 
 from galfast.archs import build_model
 from galfast.columns import TargetSpec
-from galfast.core import GalfastError
+from galfast.core import GalfastError,RunError
 from galfast.data import GalaxyDataLoaders
 from galfast.gp import fit_photometry_gp
 from galfast.learner import galaxy_learner
@@ -122,10 +122,59 @@ def test_runs_of_float32_are_read(learn, sky, tmp_path):
     w = load_file(tmp_path/'run/model.safetensors')
     save_file({k: v.float() if v.dtype==torch.float64 else v for k,v in w.items()}, tmp_path/'run/model.safetensors')
     cfg = json.loads((tmp_path/'run/config.json').read_text())
+    del cfg['files'] # they had no hashes either
     (tmp_path/'run/config.json').write_text(json.dumps(cfg|dict(info={})))
     old = load_run(tmp_path/'run', 'cpu')
     a,b = (predict_catalog(o, df, d, device='cpu', fast=False) for o in (run, old))
     assert np.allclose(a.size_pred, b.size_pred, rtol=1e-6) and np.allclose(a.size_err, b.size_err, rtol=1e-5) and repr(old)==repr(run)
+
+def test_weights_of_another_run_are_refused(tmp_path):
+    a,b = (save_run(a_run(k=2), tmp_path/o) for o in 'ab')
+    shutil.copy(b/'model.safetensors', a/'model.safetensors')
+    with pytest.raises(RunError, match='not the weights that were saved with this config.json'): load_run(a, 'cpu')
+    cfg = json.loads((b/'config.json').read_text())
+    assert cfg['files']=={'model.safetensors': hashlib.sha256((b/'model.safetensors').read_bytes()).hexdigest()}
+    (a/'config.json').write_text(json.dumps({k: v for k,v in cfg.items() if k!='files'})) # of an older version
+    load_run(a, 'cpu')
+    (a/'config.json').write_text(json.dumps(cfg|dict(files={})))
+    with pytest.raises(RunError, match='not the weights'): load_run(a, 'cpu')
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('name', ['members.0.0.0.0.weight', 'gp.alpha', 'std'])
+def test_weights_that_are_no_numbers_are_refused(name, value, tmp_path):
+    path = save_run(a_run(k=1, gp=True), tmp_path/'run')
+    w = load_file(path/'model.safetensors')
+    w[name] = w[name].clone(); w[name].view(-1)[-1] = value
+    save_file(w, path/'model.safetensors')
+    cfg = json.loads((path/'config.json').read_text())
+    (path/'config.json').write_text(json.dumps({k: v for k,v in cfg.items() if k!='files'}))
+    with pytest.raises(RunError, match=f"NaN or infinity, such as '{name}'"): load_run(path, 'cpu')
+
+def test_files_that_are_links_out_of_the_run_are_refused(tmp_path):
+    path = save_run(a_run(), tmp_path/'run')
+    (path/'model.safetensors').rename(tmp_path/'w'); (path/'model.safetensors').symlink_to(tmp_path/'w')
+    with pytest.raises(RunError, match='leads out of'): load_run(path, 'cpu')
+    (tmp_path/'other').symlink_to(path) # a run may be a link itself
+    (path/'model.safetensors').unlink(); (tmp_path/'w').rename(path/'model.safetensors')
+    load_run(tmp_path/'other', 'cpu')
+
+def test_images_that_a_model_cannot_take(tmp_path):
+    run = a_run('mlp')
+    with pytest.raises(GalfastError, match='21'): run.predict(torch.rand(2,3,24,24))
+    with pytest.raises(RunError, match='cannot predict 3 x 24 pixels'): a_run().predict(torch.rand(2,3,24), tta=False)
+
+@pytest.mark.parametrize('k,gp', [(0,True), (1,True), (2,False)])
+def test_a_galaxy_that_is_turned_gets_the_same_answer(k, gp, sky):
+    "In each of its eight orientations, bytes with their many equal pixels, too; with one view the answer is that of the image as it is"
+    read,(d,df) = ImageReader(),sky
+    x = torch.stack([read(d/f'{i}.png').as_subclass(torch.Tensor) for i in df.objID])
+    run = a_run(k=k, gp=gp)
+    if gp: run.model.gp,run.model.gp_weight = fit_photometry_gp(Photometry(24)(x/255), df['size'].to_numpy(), size=24)[0],.5
+    for o in (x[:12], torch.rand(12,3,24,24)):
+        views = [v for a in (o, o.transpose(-1, -2)) for v in (a, a.flip(-1), a.flip(-2), a.flip(-1, -2))]
+        p,q = (np.stack([run.predict(v, tta=t, fast=False)[0] for v in views]) for t in (True,False))
+        assert np.abs(p-p[0]).max()<2e-6*np.abs(p).max() and (k or (p==p[0]).all())
+        assert np.abs(q-q[0]).max()>1e-5 # with one view they differ
 
 def test_names_and_units():
     run = a_run(info=dict(names=dict(z='redshift'), units=None))

@@ -146,8 +146,36 @@ def test_a_figure_or_a_score_that_fails_costs_nothing(survey, tmp_path, monkeypa
     run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', say=lines.append, **quick)
     assert any('no ink [/red]' in o for o in lines) and (run.path/'examples.png').exists() and (run.path/'metrics.json').exists() and not (run.path/'predictions.png').exists()
     monkeypatch.setattr(train, 'score_table', boom)
-    with pytest.raises(RuntimeError): train.train_galaxies(df, images, 'metallicity', tmp_path/'s', **quick)
-    assert load_run(tmp_path/'s', 'cpu').spec.targets==['metallicity']
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'s', say=lines.append, **quick)
+    assert any('could not be scored (RuntimeError: no ink [/red])' in o for o in lines) and load_run(tmp_path/'s', 'cpu').info['metrics']=={}
+    assert len(pd.read_csv(run.path/'predictions.csv'))==30
+
+@pytest.mark.parametrize('fails', ['write_json', 'write_table', 'save_run'])
+def test_the_run_that_is_there_stays_whole_until_another_takes_its_place(survey, tmp_path, monkeypatch, fails):
+    "A disk that is full while the new one is written costs neither"
+    images,df = survey
+    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **tiny)
+    before = {o.name: o.read_bytes() for o in run.path.iterdir()}
+    def full(path, *args): raise OSError(28, 'No space left on device')
+    was = getattr(train, fails)
+    monkeypatch.setattr(train, fails, lambda a, b: was(a, b) if 'job.json' in str(a) else full(a))
+    again = (df.assign(metallicity=df.metallicity+.1), images, 'metallicity', tmp_path/'r')
+    with pytest.raises(OSError, match='No space left'): train.train_galaxies(*again, overwrite=True, **tiny)
+    assert {o.name: o.read_bytes() for o in run.path.iterdir() if o.name!='checkpoint'}==before
+    monkeypatch.undo()
+    new = train.train_galaxies(*again, resume=True, **tiny)
+    assert json.loads((new.path/'config.json').read_text())['info']['job']['catalog_sha256']!=json.loads(before['config.json'])['info']['job']['catalog_sha256'] and set(before)=={o.name for o in new.path.iterdir()}
+
+@pytest.mark.parametrize('what', ['checkpoint', 'checkpoint/network0.safetensors'])
+def test_links_out_of_a_run_are_not_followed(survey, tmp_path, what):
+    images,df = survey
+    mine = tmp_path/'mine'
+    (mine/'checkpoint').mkdir(parents=True); (mine/'checkpoint/network0.safetensors').write_text('precious')
+    (tmp_path/'r'/what).parent.mkdir(parents=True)
+    (tmp_path/'r'/what).symlink_to(mine/what)
+    for kw in (dict(resume=True), dict(overwrite=True)):
+        with pytest.raises(GalfastError, match='leads out of'): train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **kw, **quick)
+    assert (mine/'checkpoint/network0.safetensors').read_text()=='precious'
 
 def test_options_of_fits_are_refused_for_pictures(survey, tmp_path):
     images,df = survey
