@@ -61,7 +61,7 @@ def tenth(o, tmp):
 
 def outage(o, tmp):
     "Every request fails for five minutes: seconds until the pace is back, by the clock on the wall at 4 a second, and simulated"
-    t0,out,n = time.monotonic(),(20, 320),1200
+    t0,out,n = time.monotonic(),(20, 320),360
     with SkyDouble(n=n, seed=1, latency=.05, faults=lambda *_: 'haproxy_503' if out[0]<=time.monotonic()-t0<out[1] else None) as sky:
         m = download_cutouts(sky.catalog(), tmp/'out', size=64, service=HTTPService(sky.url, 4, 4), say=lambda o: None)
         times = [t-t0 for t in sky.stats.times['all']]

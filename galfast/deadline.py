@@ -16,6 +16,21 @@ from .imports import *
 
 # %% ../nbs/09_deadline.ipynb #2502b338
 _here = threading.local() # `watch`: what watches over the requests of this thread
+_active,_wake,_clock = set(),threading.Event(),[] # Watches whose block is entered; that there are some; the thread that looks at them
+
+def _look():
+    while True:
+        _wake.clear()
+        if not _active: _wake.wait()
+        for o in tuple(_active):
+            if time.monotonic()>=o.end and not o.late: o.cut()
+        time.sleep(.02)
+
+def _start_clock():
+    "One thread for all requests; a forked process needs its own"
+    if not (_clock and _clock[0].is_alive()):
+        _clock[:] = [threading.Thread(target=_look, daemon=True)]
+        _clock[0].start()
 
 class Watch:
     "`with watch:` around parts of a request cuts its connection when the time is up, and raises `TimeoutError`"
@@ -23,12 +38,13 @@ class Watch:
         seconds:float, # From now on
     ): self.end,self.late,self.conn,self.sock = time.monotonic()+seconds,False,None,None
     def __enter__(self):
-        self.timer = threading.Timer(max(self.end-time.monotonic(), 0), self.cut)
-        self.timer.daemon,_here.watch = True,self
-        self.timer.start()
+        _here.watch = self
+        _active.add(self)
+        _wake.set()
+        _start_clock()
         return self
     def __exit__(self, kind, e, tb):
-        self.timer.cancel()
+        _active.discard(self)
         _here.watch = None
         if self.late and not isinstance(e, (KeyboardInterrupt,SystemExit)): raise TimeoutError('the time is up') from e # what came by then may look whole
     def cut(self):

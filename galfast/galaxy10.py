@@ -66,11 +66,14 @@ class _FileService(HTTPService):
         self.session.headers['Range'] = f'bytes={self.have}-' if self.have else None
         return super().ask(url, hops)
     def read(self, r):
-        if r.status_code not in (200,206) or 'text/html' in r.headers.get('Content-Type', ''): return next(r.iter_content(2000), b'')
+        watch = self.local.watch
+        if r.status_code not in (200,206) or 'text/html' in r.headers.get('Content-Type', ''):
+            with watch: return next(r.iter_content(2000), b'')
         if r.status_code==206 and not r.headers.get('Content-Range', '').startswith(f'bytes {self.have}-'):
             raise NetError(f"{r.url} sent another part of the file than was asked for", r.status_code)
         n = self.have if r.status_code==206 else 0
-        with open(self.part, 'ab' if n else 'wb') as f:
+        watch.end += self.size/50_000 # s: a large file takes its time, but not for ever
+        with watch, open(self.part, 'ab' if n else 'wb') as f:
             for o in track(r.iter_content(2**20), f'{self.part.name.strip(".")} (MB)', max(self.size-n, 0)>>20):
                 n += f.write(o)
                 if n>self.most_bytes: raise NetError(f"{r.url} sent more than {in_bytes(self.most_bytes)}, the file has {in_bytes(self.size)}", r.status_code)

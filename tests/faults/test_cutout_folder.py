@@ -46,7 +46,7 @@ def works(sky, df, dest):
     return said
 
 def link_file(df, dest, out): p = dest/f'{df.objID[0]}.jpg'; p.unlink(); p.symlink_to(out/'dear.jpg')
-def link_lock(df, dest, out): (dest/'.lock').unlink(); (dest/'.lock').symlink_to(out/'dear.txt')
+def link_lock(df, dest, out): (dest/'.lock').unlink(missing_ok=True); (dest/'.lock').symlink_to(out/'dear.txt')
 def link_job(df, dest, out): (out/'cutouts.json').write_bytes((dest/'cutouts.json').read_bytes()); (dest/'cutouts.json').unlink(); (dest/'cutouts.json').symlink_to(out/'cutouts.json')
 def link_sqlite(df, dest, out): os.replace(dest/'.manifest.sqlite', out/'m'); (dest/'.manifest.sqlite').symlink_to(out/'m')
 def link_new_sqlite(df, dest, out): (dest/'.manifest.sqlite').unlink(); (dest/'.manifest.sqlite').symlink_to(out/'new')
@@ -148,16 +148,17 @@ def test_a_job_by_somebody_else(text, sky, made):
 def test_pipes_are_not_waited_for(sky, made):
     df,dest,_ = made
     for name in ('cutouts.json','.manifest.sqlite','.lock',f'{df.objID[0]}.jpg'):
-        p,old = dest/name,(dest/name).read_bytes()
-        p.unlink(); os.mkfifo(p)
+        p = dest/name
+        old = p.read_bytes() if p.exists() else None
+        p.unlink(missing_ok=True); os.mkfifo(p)
         t0 = time.monotonic()
         try: said = str(list(verify_cutouts(dest).problem))
         except GalfastError as e: said = str(e)
         assert 'no plain file' in said, name
         works(sky, df, dest)
         assert time.monotonic()-t0<20
-        if p.exists(): p.unlink()
-        p.write_bytes(old)
+        p.unlink(missing_ok=True)
+        if old is not None: p.write_bytes(old)
 
 def test_the_manifest_does_not_tell_where_it_lies(made):
     df,dest,_ = made

@@ -1,5 +1,5 @@
 "A server that means harm, or has bad luck: every request ends, in time, with a sentence or with what was asked for"
-import gzip,os,random,socket,struct,threading,time
+import gzip,os,random,shutil,socket,ssl,struct,subprocess,threading,time
 
 import pytest
 
@@ -63,6 +63,42 @@ def test_the_handshake_of_tls():
         w.handle,t0 = handle,time.monotonic()
         with pytest.raises(NetError): client(w.url.replace('http', 'https')).get('/x')
         assert time.monotonic()-t0<5*.15+2
+
+@pytest.fixture(scope='module')
+def tls(tmp_path_factory):
+    "A certificate for localhost, and the context of a server that has it"
+    if not shutil.which('openssl'): pytest.skip('needs openssl to make a certificate')
+    d = tmp_path_factory.mktemp('tls')
+    subprocess.run(['openssl','req','-x509','-newkey','rsa:2048','-nodes','-keyout',d/'k.pem','-out',d/'c.pem','-days','2','-subj','/CN=localhost','-addext','subjectAltName=DNS:localhost'], check=True, capture_output=True)
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(d/'c.pem', d/'k.pem')
+    return d/'c.pem',c
+
+def over_tls(w, tls):
+    "A client of `w`, which speaks TLS from now on"
+    plain,(cert,context) = w.handle,tls
+    def handle(c):
+        try: plain(context.wrap_socket(c, server_side=True))
+        except OSError: pass
+    w.handle = handle
+    s = client(w.url.replace('http://127.0.0.1', 'https://localhost'), timeout=(.5,.5))
+    s.session.verify = str(cert)
+    return s
+
+@pytest.mark.parametrize('what', ['headers','go_on','body','chunks_at_once'])
+def test_nothing_waits_for_ever_over_tls(what, tls):
+    start,again,every = endless[what]
+    def play(c, req): c.sendall(start); w.forever(c, again, every)
+    with Wire(play) as w:
+        s,t0 = over_tls(w, tls),time.monotonic()
+        with pytest.raises(NetError): s.get('/x')
+        assert time.monotonic()-t0<3*.5+3
+
+def test_a_redirect_to_plain_http_is_not_followed(tls):
+    with Wire(lambda c, req: c.sendall(reply(b'plain'))) as plain, Wire(lambda c, req: c.sendall(reply(b'', b'301 Moved', b'Location: '+plain.url.encode().replace(b'127.0.0.1', b'localhost')+b'/x'))) as w:
+        s = over_tls(w, tls)
+        with pytest.raises(NetError, match='from https to http'): s.get('/x')
+        assert not plain.asked and len(w.asked)==1
+    with Wire(lambda c, req: c.sendall(reply())) as w: assert over_tls(w, tls).get('/x')[1].body==b'fine'
 
 def reply(body=b'fine', status=b'200 OK', *heads): return b'\r\n'.join([b'HTTP/1.1 '+status, b'Content-Length: %d'%len(body), *heads, b'', body])
 odd = dict(empty=b'', garbage=bytes(range(256))*4, http_09=b'fine', no_number=b'HTTP/1.1 abc OK\r\n\r\n', a_large_number=b'HTTP/1.1 99999 OK\r\n\r\n', other_protocol=b'ICY 200 OK\r\n\r\n', half_a_line=b'HTTP/1.1 20', half_the_headers=b'HTTP/1.1 200 OK\r\nContent-Le',
