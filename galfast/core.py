@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['lock_beat', 'printable', 'tell', 'option', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few',
            'galfast_cfg', 'galfast_path', 'atomic_path', 'check_free', 'check_writable', 'check_run_folder',
-           'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track', 'in_words', 'in_bytes']
+           'without_folder', 'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track', 'in_words',
+           'in_bytes']
 
 # %% ../nbs/00_core.ipynb #d7e1dac4
 import ast,platform,shlex,threading
@@ -100,7 +101,7 @@ def atomic_path(
     "A temporary name to write to; it becomes `path` if the block ends well, and is removed if not, as are those that a killed process left"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for o in _left_behind(path): o.unlink(missing_ok=True)
+    for o in _left_behind(path.parent, path.name): o.unlink(missing_ok=True)
     tmp = path.with_name(f'.{os.getpid()}-{_node()}-{path.name}') # keeps the suffixes: writers choose a format by them
     tmp.unlink(missing_ok=True) # nothing that bears this name is written through
     try:
@@ -115,6 +116,7 @@ def check_free(
     "`path`, where it can be written: a `GalfastError` tells before the work what would fail after it"
     path = Path(path)
     if path.is_dir(): raise GalfastError(f"{path} is a folder, and a file is to be written: give the name of a file")
+    if path.exists() and not path.is_file(): raise GalfastError(f"{path} is a device, and a file is to be written: give another name")
     if path.exists() and not overwrite: raise GalfastError(f"{path} is there already: {option('overwrite', True)} replaces it, or give another name")
     check_writable(path.parent)
     return path
@@ -142,6 +144,15 @@ def check_run_folder(
             raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
     check_writable(out)
 
+def without_folder(
+    folder, # Where files lie on this machine
+    texts, # What says so
+)->list: # Of str
+    "`texts` with files under `folder` called as they are in it: a table that is shared does not tell where they lie"
+    names = {str(folder), str(Path(folder)), os.path.abspath(folder), os.path.realpath(folder)}-{'.'}
+    where = re.compile('|'.join(re.escape(o.rstrip(os.sep)+os.sep)+'+' for o in sorted(names, key=len, reverse=True)))
+    return [where.sub('', str(o)) for o in texts]
+
 def write_json(
     path, # Final name
     o, # What JSON can hold; numpy scalars and paths are converted
@@ -161,10 +172,11 @@ def _alive(pid):
     except (OSError,OverflowError): pass # it is somebody else's
     return True
 
-def _left_behind(path):
-    "Temporary names for `path` whose process has ended on this machine"
-    name = re.compile(rf'\.(\d+)-(?:{re.escape(_node())}-)?{re.escape(path.name)}')
-    found = [(o, name.fullmatch(o.name)) for o in path.parent.iterdir()] if os.name=='posix' else []
+def _left_behind(folder, name=None):
+    "Temporary files for `name` in `folder`, by default for all, whose process has ended on this machine"
+    node = re.escape(_node())
+    temp = re.compile(rf'\.(\d+)-{node}-.+' if name is None else rf'\.(\d+)-(?:{node}-)?{re.escape(name)}', re.DOTALL)
+    found = [(Path(folder)/o, temp.fullmatch(o)) for o in os.listdir(folder) if o.startswith('.')] if os.name=='posix' else []
     return [o for o,m in found if m and not _alive(int(m[1]))]
 
 # %% ../nbs/00_core.ipynb #5c341007
@@ -175,8 +187,10 @@ def folder_lock(
     dest, # Folder; it must be there
     wait:bool=False, # Until another process lets go; else that is an error
 ):
-    "Keep other processes out of a folder by a file `.lock` in it, which goes when the block ends"
-    with _locked(Path(dest)/'.lock', dest, wait): yield
+    "Keep other processes out of a folder by a file `.lock` in it, which goes when the block ends; what killed processes left half written goes when it begins"
+    with _locked(Path(dest)/'.lock', dest, wait):
+        for o in _left_behind(Path(dest)): o.unlink(missing_ok=True)
+        yield
 
 @contextmanager
 def file_lock(

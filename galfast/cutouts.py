@@ -611,7 +611,7 @@ def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the
         if isinstance(r, BaseException): raise r
         rows.append(r)
         if r['status']!='failed': return rows,time.monotonic()-t0
-        if r.get('http_status') is None: break # no reply at all
+        if len(rows)==2 and not any(o.get('http_status') for o in rows): break # no reply at all
     raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts, from all over the catalogue,'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
 
 # %% ../nbs/14_cutouts.ipynb #33b75a4a

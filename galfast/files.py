@@ -84,12 +84,13 @@ def unpacked(
     fn, # Path of a file that is packed with gzip, bzip2 or xz; all others come as they are
     budget:Budget=None, # `file_budget()` by default
     look=None, # A function that is shown the first bytes, unpacked, and may raise
+    body:bytes=None, # What is in the file, where that is in memory already; `fn` is then but its name
 )->bytes:
     "What is packed in `fn`, within its budget; raises `ImageError`"
-    b,kind = budget or file_budget(),kind_of(fn)
+    b,kind = budget or file_budget(),kind_of(fn) if body is None else file_kind(body[:512])
     end,res = time.monotonic()+b.most_seconds,BytesIO()
     try:
-        with open(fn, 'rb') as f:
+        with open(fn, 'rb') if body is None else BytesIO(body) as f:
             for o in _pieces(f, kind, b):
                 if look and o: look = look(o)
                 res.write(o)

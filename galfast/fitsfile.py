@@ -95,14 +95,16 @@ def quiet_header():
 def open_fits(
     fn, # Path of a FITS file, which may be packed with gzip, bzip2 or xz
     budget:Budget=None, # `file_budget()` by default
+    body:bytes=None, # What is in the file, where that is in memory already; `fn` is then but its name
 ):
     "A `FITSFile`; what goes wrong is an `ImageError` that names the file"
     from astropy.io import fits
-    budget,kind = budget or file_budget(),kind_of(fn)
+    budget,kind = budget or file_budget(),kind_of(fn) if body is None else file_kind(body[:512])
     _check_kind(fn, kind)
     try:
         with ExitStack() as stack, quiet_header():
-            f = stack.enter_context(open(fn, 'rb') if kind in ('fits','') else BytesIO(unpacked(fn, budget, partial(_look, budget=budget))))
+            if kind in ('fits',''): f = stack.enter_context(open(fn, 'rb') if body is None else BytesIO(body))
+            else: f = BytesIO(unpacked(fn, budget, partial(_look, budget=budget), body))
             size = f.seek(0, 2)
             hdus,end = _walk(f, size)
             if not hdus: raise ImageError(_no_header(f, size))

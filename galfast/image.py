@@ -247,7 +247,7 @@ def _part_name(parts, i):
     return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
 
 # %% ../nbs/20_image.ipynb #16eab42b
-_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'PCOUNT', 'GCOUNT', 'BANDS',
+_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'PCOUNT', 'GCOUNT', 'EXTEND', 'EXTNAME', 'EXTVER', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
 _end_card,_printable = b'END'+b' '*77,bytes(range(32, 127))

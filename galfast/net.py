@@ -74,7 +74,7 @@ def check_status(r:Reply):
 class Pacer:
     "Turns for requests: at most `rate` a second and `in_flight` at one time"
     window,replies = 1.,20 # A window lasts at least so long (s) and has so many replies
-    several,share,told = 7,1/3,3 # Overload: different failures in a window, their share of it; or requests in a row that were told to wait
+    several,share,told = 8,.4,3 # Overload: different failures in a window, their share of it; or requests in a row that were told to wait
     def __init__(self,
         rate:float, # Requests a second; 0: as fast as replies come
         in_flight:int=1,
@@ -98,10 +98,14 @@ class Pacer:
                 self.sleep(0)
                 self.begin(came)
             yield
+    @property
+    def gap(self)->float: return 1.02/self.rate # 2% of slack, so that jitter does not add up to more than was promised
     def due(self, came:float)->float:
-        "When one that came at `came` may ask" # 2% of slack, so that jitter does not add up to more than was promised
-        return max(self.last+1.02/self.rate, self.hold, came)
-    def begin(self, came:float): self.last = self.due(came)
+        "When one that came at `came` may ask"
+        return max(self.last+self.gap, self.hold, came)
+    def begin(self, came:float):
+        "It asks; if it came a little late, the next may make up for it"
+        self.last = self.due(came-min(self.gap, .05))
     def sleep(self, s:float):
         "Wait `s` seconds, or until the run is stopped: then raises `Interrupted`"
         if self.stop.is_set() or (s>0 and self.stop.wait(s)): raise Interrupted("stopped")
@@ -115,12 +119,14 @@ class Pacer:
     def bad(self,
         what, # That was asked for: the same thing counts once in a window
         wait:float=None, # Seconds that the service asked to wait
+        again:bool=False, # Has it failed before? Then it says little of the service
     )->bool: # Is it overloaded?
         "A failure: slower, if there are too many"
         with self.lock:
-            now = self.noted = self._note()
-            self.n_bad += 1
-            self.failed.add(what)
+            now = self.noted = self.clock() if again else self._note()
+            if not again:
+                self.n_bad += 1
+                self.failed.add(what)
             self.waits = self.waits|{what} if wait is not None else set()
             told = len(self.waits)>=self.told
             if told: self.hold = max(self.hold, now+wait)
@@ -138,7 +144,7 @@ class Pacer:
         self.n += 1
         return self.clock()
     def _cut(self, now):
-        if self.most==math.inf: self.top = max(self.n/max(now-self.since, .1), 1) # what it does, where nothing was asked for
+        if self.most==math.inf: self.top = max(self.n/max(now-self.since, .1), 20) # what it does, where nothing was asked for
         self.rate,self.cut_at = max(min(self.rate, self.top)/2, self.top/16),now
         self._new_window()
 
@@ -218,7 +224,7 @@ class HTTPService:
         except Interrupted: raise
         except NetError as e:
             e.tries,e.reply = tries.n if tries else 1,reply
-            self.failed(e, url)
+            self.failed(e, url, bool(tries) and tries.n>1)
             raise
         self.succeeded(url, judge)
         return res,reply
@@ -226,13 +232,13 @@ class HTTPService:
         "Take note of what came well"
         with self.lock: self.row,self.known = 0,(url,judge)
         self.pacer.good()
-    def failed(self, e, url):
+    def failed(self, e, url, again=False):
         "Take note of a failure; raises `HostStopped` where the host has been down for too long"
         if isinstance(e, HostStopped): self.pacer.stop.set()
         if not e.retry: # it answers
             self.row = 0
             return
-        over,now = self.pacer.bad(url, e.wait),time.monotonic()
+        over,now = self.pacer.bad(url, e.wait, again and not self.down),time.monotonic()
         with self.lock:
             if now-self.row_last>120: self.row = 0 # that was another time
             self.row,self.row_since,self.row_last = self.row+1,self.row_since if self.row else now,now

@@ -53,7 +53,7 @@ def predict_chunks(
     read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
     for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
         pred,err = _predict_rows(run, x, rows, status, tta, bs, fast, df.iloc[i:i+chunk])
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, _without(images, status), seen if seen is None else seen[i:i+chunk])
+        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
 
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
@@ -155,10 +155,6 @@ def _table_notes(run, df, id_col):
     check_columns(df, run.table.columns)
     return run.table.notes(df, id_col)
 
-def _without(images, status):
-    "`status` with the names of files under the folder `images`, which others who read the table do not have"
-    return [str(o).replace(f'{images}{os.sep}', '') for o in status]
-
 # %% ../nbs/40_predict.ipynb #364ce106
 def evaluate_predictions(
     pred, # Table of predictions, or its file
@@ -194,7 +190,7 @@ def join_truth(
     if 'in_training' in pred: pred['in_training'] = _is_true(pred['in_training'])
     both = pred.merge(cat[[id_col, *spec.targets]], on=id_col, how='inner', suffixes=('_of_pred',''))
     if not len(both): raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; the catalogue has {first_few(cat[id_col], 3)}")
-    there,known = both[preds].notna().all(axis=1),~spec.missing(both)
+    there,known = (both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])).all(axis=1),~spec.missing(both)
     left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both), not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
     if not (there&known).any(): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
     return both[there&known].reset_index(drop=True),spec,left

@@ -13,6 +13,7 @@ from urllib.parse import quote,unquote
 
 from .imports import *
 from .core import *
+from .unpack import *
 
 # %% ../nbs/01_tables.ipynb #0600b7e3
 table_types = ('.csv', '.tsv', '.txt', '.dat', '.parquet', '.fits', '.fit', '.ecsv', '.xlsx')
@@ -197,6 +198,7 @@ def _layout(raw, id_col, path):
     "The `_Layout` of a text table, by its first lines"
     comments,rest = [],[]
     for end,o in _lines(raw):
+        if len(o)>2_000_000: raise CatalogError(f"{path} is no table: a line of it has {len(o):,} letters")
         if not o.lstrip().startswith('#'): rest.append((end, o))
         elif not rest: comments.append((end, o.strip().lstrip('#').strip()))
         if len(rest)>30: break
@@ -222,19 +224,17 @@ def _try_head(line, rows, end, plain, sep, id_col):
 # %% ../nbs/01_tables.ipynb #7f3a9b04
 def _read_text(path, id_col):
     "A text table; raises `CatalogError` where it has no `id_col`"
-    disk = raw = path.read_bytes()
-    if raw[:2]==b'\x1f\x8b':
-        import gzip
-        raw = gzip.decompress(raw)
-    raw = _utf8(raw)
-    if raw.startswith(b'# %ECSV'): return _read_ecsv(io.BytesIO(raw))
+    disk = unpacked(path)
+    raw = _utf8(disk)
+    if raw.startswith(b'# %ECSV'): return _read_ecsv(raw, path)
     if _is_ipac(raw): return _read_ipac(raw)
     if raw.isspace() or not raw: raise CatalogError(f"{path} is empty")
     lay = _layout(raw, id_col, path)
     if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
-    plain = raw is disk and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
+    _check_cells(body, names, path)
+    plain = raw is disk and path.stat().st_size==len(raw) and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
     read = partial(_parse, None if plain else body, len(re.findall(rb'\r\n|\n|\r', raw[:lay.start])) if plain else 0, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
     df = read(_nans, dtype={id_col: str})
     if lay.sep==' ' and df.iloc[:,-1].isna().any(): _check_blanks(body, lay, path)
@@ -245,6 +245,11 @@ def _read_text(path, id_col):
     for c in df.columns:
         if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
     return df
+
+def _check_cells(body, names, path):
+    "Raise where there would be far more cells than text"
+    n = (max(body.count(b'\n'), body.count(b'\r'))+1)*len(names)
+    if n>4*len(body)+10_000_000: raise CatalogError(f"{path}: its header has {len(names):,} names, and most of its rows have fewer values: {n:,} cells, in {in_bytes(len(body))} of text")
 
 def _check_blanks(body, lay, path):
     "Raise where white space parts fewer values than there are names: which of them is missing cannot be told"
@@ -295,7 +300,7 @@ def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
     "Rows of `body`, or of the file after `skip` lines, by pandas; an empty cell is missing, and one of `nans`"
     opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=['',*nans], decimal=decimal,
                 skipinitialspace=True, skiprows=skip, encoding='utf-8', compression=None, **kwargs)
-    def _src(): return path if body is None else io.BytesIO(body)
+    def _src(): return path.absolute() if body is None else io.BytesIO(body) # a relative path may look like an address
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', pd.errors.DtypeWarning) # such columns are read again
@@ -398,26 +403,79 @@ def _pick(tables, which, id_col, path):
 def _read_fits(path, id_col, hdu=None):
     from astropy.io import fits
     from astropy.table import Table
-    with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+    raw = unpacked(path)
+    check_fits(raw)
+    with warnings.catch_warnings(), fits.open(io.BytesIO(raw), memmap=False) as hdus:
         warnings.simplefilter('ignore') # units and keywords that are not standard do not matter here
         tables = {f'{i} {o.name}'.strip(): o for i,o in enumerate(hdus) if isinstance(o, (fits.BinTableHDU,fits.TableHDU)) and not isinstance(o, fits.CompImageHDU)}
         if not tables: raise CatalogError(f"{path}: a FITS file without a table: {first_few(type(o).__name__ for o in hdus)}")
         names = {k: [_true_names(o.header).get(c, c) for c in o.columns.names] for k,o in tables.items()}
-        return _from_astropy(Table.read(tables[_pick(names, hdu, id_col, path)], format='fits'))
+        one = tables[_pick(names, hdu, id_col, path)]
+        _check_heap(one, path)
+        return _from_astropy(Table.read(one, format='fits'))
 
-def _read_ecsv(src):
+def _check_heap(hdu, path):
+    "Raise where the rows of a table share its heap: each has what it points at for its own"
+    n = 0
+    for c in hdu.columns:
+        if re.match(r'\d*[PQ]', str(c.format)): n += int(np.abs(hdu.data.view(np.ndarray)[c.name].astype(float))[:,0].sum())
+    if n>max(hdu.header.get('PCOUNT', 0), 0)*8: raise CatalogError(f"{path}: its rows have {n:,} values in arrays, in {in_bytes(hdu.header.get('PCOUNT', 0))}")
+
+def _read_ecsv(raw, path):
     from astropy.table import Table
-    return _from_astropy(Table.read(src, format='ascii.ecsv'))
+    n = sum(map(len, re.findall(rb'(?m)^#.*', raw)))
+    if n>300_000: raise CatalogError(f"{path}: its header has {in_bytes(n)}, where a table has a line for each column")
+    return _from_astropy(Table.read(io.BytesIO(raw), format='ascii.ecsv'))
 
-def _read_parquet(path):
+def _read_parquet(path, id_col=None):
     import pyarrow as pa,pyarrow.parquet as pq
-    t = pq.read_table(path)
+    schema = pq.read_schema(path.absolute())
+    words = [o.name for o in schema if pa.types.is_string(o.type) or pa.types.is_large_string(o.type) or o.name==id_col and pa.types.is_binary(o.type)]
+    with pq.ParquetFile(path.absolute(), read_dictionary=words) as f:
+        m = f.metadata
+        n = sum(m.row_group(i).total_byte_size for i in range(m.num_row_groups))
+        _check_size(path, m.num_columns, max(n, 8*m.num_rows*m.num_columns), m.num_rows, path.stat().st_size)
+        t = _words_of_parquet(f.read(), schema, path)
     df = t.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get)
     for f in t.schema:
         if f.name not in df: continue
         if f.type in (pa.int64(), pa.uint64()): df[f.name] = _without_gaps(df[f.name])
         if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type): df = _spread(df, f.name)
     return df
+
+def _check_size(path, cols, n, rows, size):
+    "Raise `CatalogError` where a Parquet file becomes far larger than it is"
+    if n>max(4*most_loose, 64*size): raise CatalogError(f"{path}: {rows:,} rows of {cols:,} columns take {in_bytes(n)}, in a file of {in_bytes(size)}: no table is packed like that")
+
+def _words_of_parquet(t, schema, path):
+    "`t` with its words, which came as a dictionary and numbers, in each row; raises where that is too much, or what is no text"
+    import pyarrow as pa,pyarrow.compute as pc
+    for i,o in enumerate(schema):
+        c = t.column(i)
+        if pa.types.is_dictionary(c.type) and not pa.types.is_dictionary(o.type):
+            lens = [pc.sum(pc.binary_length(k.dictionary).take(k.indices)).as_py() or 0 for k in c.chunks]
+            _check_size(path, t.num_columns, sum(lens)+t.nbytes, t.num_rows, path.stat().st_size)
+            _check_text(c, o.name, path)
+            t = t.set_column(i, o.name, c.cast(o.type))
+    t.validate(full=True)
+    return t
+
+def _check_text(c, name, path):
+    "Raise `CatalogError` where words are no UTF-8: it names the column and the row"
+    import pyarrow as pa
+    at = 0
+    for k in c.chunks:
+        try: k.dictionary.cast(pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            bad = [j for j,v in enumerate(k.dictionary.cast(pa.binary()).to_pylist()) if not _is_text(v)]
+            row = next((r for r,j in enumerate(k.indices.to_pylist()) if j in bad), None)
+            if row is None: continue
+            raise CatalogError(f"{path}: column {name!r}, row {at+row+1}: {k.dictionary.cast(pa.binary())[k.indices[row].as_py()].as_py()[:40]!r} is no text") from None
+        at += len(k)
+
+def _is_text(v):
+    try: return v is None or v.decode() is not None
+    except UnicodeDecodeError: return False
 
 def _without_gaps(o):
     "Int64 as a NumPy type, where that is exact"
@@ -437,10 +495,12 @@ def _need_openpyxl(path):
 
 def _read_excel(path, id_col, sheet=None):
     "A sheet; lines above the names are passed over"
-    book,sheets = _need_openpyxl(path).load_workbook(path, read_only=True, data_only=True),{}
+    openpyxl = _need_openpyxl(path)
+    check_xlsx(path)
+    book,sheets,left = openpyxl.load_workbook(path, read_only=True, data_only=True),{},[_most_cells]
     for o in book.worksheets:
         o.reset_dimensions()
-        sheets[o.title] = [r for r in o.iter_rows(values_only=True) if any(v not in (None, '') for v in r)]
+        sheets[o.title] = [r for r in _counted(o.iter_rows(values_only=True), left, path) if any(v not in (None, '') for v in r)]
     book.close()
     heads = {k: _head_row(v, id_col) for k,v in sheets.items() if v}
     if not heads: raise CatalogError(f"{path} is empty")
@@ -449,6 +509,15 @@ def _read_excel(path, id_col, sheet=None):
     rows = [[*r, *[None]*(len(names)-len(r))] for r in sheets[k][at+1:]]
     names = {i: o for i,o in enumerate(_unique(names)) if not (o.startswith('Unnamed: ') and all(r[i] is None for r in rows))}
     return pd.DataFrame({o: pd.Series([r[i] for r in rows], dtype=object) if o==id_col else _column([r[i] for r in rows]) for i,o in names.items()})
+
+_most_cells = 20_000_000 # Of Excel, empty ones and rows too: a sheet has a million rows
+
+def _counted(rows, left, path):
+    "Rows, as long as there are not too many"
+    for r in rows:
+        left[0] -= len(r)+8
+        if left[0]<0: raise CatalogError(f"{path}: more than {_most_cells:,} cells and rows, most of them empty perhaps; save the table as CSV")
+        yield r
 
 def _head_row(rows, id_col):
     "(its number, names) of the row that has the id column, else of the first"
@@ -466,8 +535,8 @@ def _read_table(path, id_col, hdu=None):
     try:
         if suf in ('.fits','.fit'): return _read_fits(path, id_col, hdu)
         if suf=='.xlsx': return _read_excel(path, id_col, hdu)
-        if suf=='.parquet': return _read_parquet(path)
-        return _read_ecsv(str(path)) if suf=='.ecsv' and head.startswith(b'# %ECSV') else _read_text(path, id_col)
+        if suf=='.parquet': return _read_parquet(path, id_col)
+        return _read_text(path, id_col)
     except CatalogError: raise
     except Exception as e: raise CatalogError(f"{path}: not a readable {suf[1:]} table ({type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ''})") from e
 

@@ -289,7 +289,9 @@ def run_lock(out, resume=False, overwrite=False):
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     if (out/'checkpoint').is_dir(): _check_own(out)
-    if resume and (out/'config.json').exists() and not _begun(out): yield; return # it is finished: nothing will be written
+    if resume and (out/'config.json').exists() and not _begun(out): # it is finished: nothing will be written
+        _sweep_finished(out)
+        yield; return
     new = not out.exists()
     (out/'checkpoint').mkdir(parents=True, exist_ok=True)
     try:
@@ -317,6 +319,11 @@ def open_run(
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
+
+def _sweep_finished(out):
+    "Remove what a training that was killed at its very end has left"
+    if not (out/'checkpoint').is_dir(): return
+    with suppress(OSError,GalfastError), folder_lock(out): shutil.rmtree(out/'checkpoint')
 
 def _check_own(out):
     "Raise where what an interrupted run left in `out` is a link to what lies elsewhere: it would be read, and removed"
@@ -429,7 +436,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     learn = member_learner(data, spec, recipe, split, stats, 1000*seed+i, device)
     file = checkpoints and Path(checkpoints)/f'network{i}.safetensors'
     done,past = load_checkpoint(learn, file) if file and file.exists() else (0, [])
-    save = Checkpoint(file, past) if file else None
+    save = Checkpoint(file, past, smooth_state(learn)) if file else None
     if done<recipe.epochs:
         moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
         with learn.no_bar(), learn.no_logging():
@@ -573,7 +580,7 @@ def write_run(
     write_table(table, new/'predictions.csv')
     write_json(new/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
     if len(held.history): write_table(held.history, new/'history.csv')
-    if len(data.skipped): write_table(data.skipped.assign(reason=_without(data.folder, data.skipped.reason)), new/'skipped.csv')
+    if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
     _take_place(new, out)
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
@@ -593,8 +600,6 @@ def _metrics(scores):
     "Scores as JSON has them: target -> metric -> value, err and baseline"
     num = lambda v: None if v!=v else v
     return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline)) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
-
-def _without(folder, reasons): return [str(o).replace(f'{folder}{os.sep}', '') for o in reasons]
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
     "losses.png, predictions.png or confusion.png, examples.png, worst.png; one that fails keeps none of the others from being drawn"

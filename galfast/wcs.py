@@ -66,6 +66,8 @@ def _drift(c, m, lon, lat, nx, ny):
     return r*math.tan(math.radians(edge)) if edge<89 and r<5 else 90.
 
 # %% ../nbs/19_wcs.ipynb #1e936166
+_most_sip = 9 # The highest order of a distortion that the SIP convention has (Shupe et al. 2005)
+
 def sky_wcs(
     hdr, # astropy header
     axes=(1,2), # The axes of the sky in FITS's order
@@ -73,6 +75,7 @@ def sky_wcs(
     "The celestial coordinates that `hdr` describes"
     from astropy.wcs import WCS
     try:
+        if any(hdr.get(f'{k}_ORDER', 0)>_most_sip for k in ('A','B','AP','BP')): return None # it would take gigabytes
         with quiet_header():
             w = WCS(hdr, naxis=2) if tuple(axes)==(1,2) else WCS(hdr).sub(list(axes))
             return w if w.has_celestial else None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from .imports import *
 from .core import *
+from .unpack import *
 from .files import *
 from .tables import *
 from .find import *
@@ -25,7 +26,10 @@ def image_kind(
 )->str: # '.jpg', '.png' or '.fits'
     "The type of a whole image, by its content; raises `NetError`"
     kind = file_kind(body[:512])
-    if kind=='fits': _check_whole_fits(body); return '.fits'
+    if kind=='fits':
+        try: check_fits(body)
+        except ValueError as e: raise NetError(f"a FITS file that is not whole ({str(e)[:150]})", retry=True) from e
+        return '.fits'
     if kind=='web page': raise NetError("a web page, not an image")
     if kind in ('','empty'): raise NetError(f"no whole image ({kind_words.get(kind, 'of no kind that is known')})", retry=True)
     if kind not in _ends: raise NetError(f"{kind_words[kind]}; JPEG, PNG or FITS is needed")
@@ -62,28 +66,6 @@ def fetch_images(
     return rows
 
 # %% ../nbs/15_webimages.ipynb #07f2e0c9
-def _check_whole_fits(body):
-    "Raise `NetError` where FITS has fewer bytes than its headers promise; nothing is unpacked"
-    i = 0
-    while i<len(body) and (i==0 or body[i:i+8]==b'XTENSION'):
-        cards,i = _fits_cards(body, i)
-        sides = [cards.get(f'NAXIS{k}', 0) for k in range(1, min(cards.get('NAXIS', 0), 999)+1)]
-        if 'GROUPS' in cards: sides = sides[1:]
-        n = abs(cards.get('BITPIX', 8))//8*cards.get('GCOUNT', 1)*(cards.get('PCOUNT', 0)+math.prod(sides)) if sides else 0
-        if n<0 or i+n>len(body): raise NetError(f"a FITS file that is not whole ({in_bytes(len(body))}, where its headers promise {in_bytes(i+n)})", retry=True)
-        i += -(-n//2880)*2880
-
-def _fits_cards(body, i):
-    "What a header that begins at byte `i` says of its size, and where its data begin"
-    cards = {}
-    for at in range(i, len(body)-79, 80):
-        key = body[at:at+8].rstrip()
-        if key==b'END': return cards,i-(-(at+80-i)//2880)*2880
-        m = re.match(rb'= *([-+]?\d{1,18})\b', body[at+8:at+80]) if re.fullmatch(rb'BITPIX|NAXIS\d{0,3}|[GP]COUNT', key) else None
-        if m: cards[key.decode()] = int(m[1])
-        if key==b'GROUPS' and body[at+8:at+80].split(b'/')[0].split()==[b'=',b'T']: cards['GROUPS'] = 1
-    raise NetError("a FITS file that is not whole (a header without END)", retry=True)
-
 def _host(url): u = urlsplit(str(url).strip()); return f'{u.scheme}://{u.netloc}'
 
 def _bad_rows(df, id_col, url_col):

@@ -117,6 +117,10 @@ class Handler(StreamRequestHandler):
                 put(r.body[n*i//10:n*(i+1)//10])
             return True
         if r.wire=='hang': sky.stop.wait(sky.hang_s)
+        end = time.monotonic()+sky.hang_s
+        for i in range(len(head)+n-1 if r.wire=='drip' else 10**9 if r.wire=='go_on' else 0): # never the last byte
+            put((head+r.body)[i:i+1] if r.wire=='drip' else b'HTTP/1.1 100 Continue\r\n\r\n')
+            if sky.stop.wait(.02) or time.monotonic()>end: break
         leave()
         if r.wire=='truncated': put(head+b'%x\r\n%s'%(n,r.body[:n*6//10]))
         if r.wire=='short_body': put(head+r.body[:n*6//10])

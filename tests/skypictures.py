@@ -40,6 +40,9 @@ FAULTS = dict(
     short_body=Fault(True, 'connection closed after 60 % of the bytes that Content-Length promises'),
     slow=Fault(True, 'the right body, a piece at a time over `slow_s` seconds'),
     hang=Fault(True, 'no answer, and the connection closed after `hang_s` seconds'),
+    drip=Fault(True, 'the right answer a byte at a time, and the connection closed after `hang_s` seconds'),
+    go_on=Fault(True, '`100 Continue` again and again, and the connection closed after `hang_s` seconds'),
+    postscript=Fault(False, 'a program of PostScript, called an image'),
     garbage=Fault(True, 'right length, first and last bytes, noise between'),
     clamped=Fault(False, 'half the size that was asked for, or twice'),
     forbidden_403=Fault(False, 'status 403, HTML'),
@@ -49,7 +52,7 @@ FAULTS = dict(
     zeros_part=Fault(False, 'about 20 % of the pixels exactly 0', 'fits'),
     no_overlap_500=Fault(False, 'status 500, HTML', 'fits'),
     nan_fits=Fault(False, 'all pixels NaN', 'fits'))
-DRAWN = [o for o in FAULTS if o not in ('hang','forbidden_403','moved_301')]  # what `rate` draws from: nothing that should stop a run
+DRAWN = [o for o in FAULTS if o not in ('hang','drip','go_on','postscript','forbidden_403','moved_301')]  # what `rate` draws from: nothing that should stop a run
 
 # ---- where things are
 
@@ -245,7 +248,7 @@ class Pictures:
             partial_black=lambda: body(fmt(ask, black=.2)), mostly_black=lambda: body(fmt(ask, black=.7)), black=lambda: tile('black'),
             grey_tile=lambda: tile((32,32,32)), truncated_jpeg=lambda: body(b[:len(b)//2]), truncated_fits=lambda: body(b[:len(b)//2//2880*2880+1000]),
             error_500_jpeg=lambda: tile('black', 'Tile could not be read.', status=500, reason='INTERNAL SERVER ERROR. Tile could not be read.'),
-            empty_body=lambda: body(b''), wrong_type=lambda: r._replace(type='text/html'),
+            postscript=lambda: body(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\nshowpage\n'), empty_body=lambda: body(b''), wrong_type=lambda: r._replace(type='text/html'),
             garbage=lambda: body(b[:80]+_noise(max(len(b)-82, 0), ask.key)+b[-2:]), clamped=lambda: body(fmt(ask._replace(w=half(ask.w), h=half(ask.h)))),
             wrong_bands=lambda: body(fmt(ask._replace(bands=ask.bands[1:] or ('r' if ask.bands!='r' else 'g')))),
             zeros_part=lambda: body(fmt(ask, zero=.2)), nan_fits=lambda: body(fmt(ask, nan=True)),

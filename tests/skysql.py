@@ -9,7 +9,7 @@ import numpy as np,pandas as pd
 class Reply(NamedTuple):
     status:int=200; type:str='text/html'; body:bytes=b''; reason:str=None; headers:tuple=(); chunked:bool=False
     sent: str = 'good'  # For the counters: good, outside, error, or the name of a fault
-    wire: str = None  # reset, short_body, slow, hang, truncated
+    wire: str = None  # reset, short_body, slow, hang, drip, go_on, truncated
 
 def html_reply(status, body, sent='error', **kw): return Reply(status, body=body.encode(), sent=sent, **kw)
 def json_reply(status, **kw): return Reply(status, 'application/json', json.dumps(kw).encode(), sent='error')

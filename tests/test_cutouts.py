@@ -22,10 +22,10 @@ def galaxies():
     with SkyDouble(n=40, seed=3) as sky: return sky.catalog(outside=2)
 
 # what should become of an object with each fault; a fault that passes is overcome
-ends = dict(outside_404='out_of_footprint', outside_200='out_of_footprint', black='out_of_footprint', grey_tile='out_of_footprint', partial_black='partial', mostly_black='blank', clamped='failed', moved_301='failed',
+ends = dict(outside_404='out_of_footprint', outside_200='out_of_footprint', black='out_of_footprint', grey_tile='out_of_footprint', partial_black='partial', mostly_black='blank', clamped='failed', postscript='failed', moved_301='failed',
             zeros_part='partial', nan_fits='out_of_footprint', no_overlap_500='failed', wrong_bands='failed')
 
-@pytest.mark.parametrize('fault', [o for o in FAULTS if o not in ('forbidden_403','hang')])
+@pytest.mark.parametrize('fault', [o for o in FAULTS if o not in ('forbidden_403','hang','drip','go_on')])
 def test_each_fault_ends_as_it_should(fault, galaxies, tmp_path):
     fits,a,b = FAULTS[fault].of=='fits',galaxies.iloc[0],galaxies.iloc[1]
     kw = dict(survey='ls-dr9', format='fits', size=48) if fits else dict(size=80)

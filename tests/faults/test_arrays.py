@@ -6,7 +6,7 @@ import h5py,numpy as np
 
 from damage import limited
 
-n_soak = int(os.environ.get('GALFAST_SOAK', 0)) or 100
+n_soak = int(os.environ.get('GALFAST_SOAK', 0)) or 40
 damage = Path(__file__).parent/'damage.py'
 
 def npz(path, how=zipfile.ZIP_DEFLATED, **members):

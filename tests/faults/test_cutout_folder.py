@@ -1,5 +1,5 @@
 "A folder of cutouts by somebody else: links, names and tables that mean harm; nothing outside is read, emptied, written or removed"
-import io,json,os,sqlite3,time
+import io,json,os,shutil,sqlite3,time
 from pathlib import Path
 
 import numpy as np,pandas as pd,pytest
@@ -18,11 +18,17 @@ quiet = dict(say=lambda o: None)
 def sky():
     with SkyDouble(n=12, seed=3) as o: yield o
 
+@pytest.fixture(scope='module')
+def whole(sky, tmp_path_factory):
+    dest = tmp_path_factory.mktemp('whole')/'cutouts'
+    fetch(sky, sky.catalog(), dest)
+    return dest
+
 @pytest.fixture
-def made(sky, tmp_path):
-    "A good folder with files of 12 galaxies, a catalogue, and a folder outside with what is dear to somebody"
+def made(sky, whole, tmp_path):
+    "A catalogue, a good folder with files of its 12 galaxies, and a folder outside with what is dear to somebody"
     df,dest,out = sky.catalog(),tmp_path/'cutouts',tmp_path/'outside'
-    fetch(sky, df, dest)
+    shutil.copytree(whole, dest)
     out.mkdir()
     (out/'dear.jpg').write_bytes(b'dear'*100)
     (out/'dear.txt').write_text('dear')

@@ -68,6 +68,8 @@ def read(fn):
         assert fn.name in str(e) and '\n' not in str(e) and len(str(e))<600
         return None
 
+def same_pixels(x, y): return np.array_equal(x, y, equal_nan=True)
+
 def check(fn, b):
     "Was it read? Twice the same, within ten seconds"
     fn.write_bytes(b)
@@ -128,6 +130,10 @@ def header_file(seed):
     head = (''.join(cards)+end).encode('latin-1')
     return head.ljust(-(-len(head)//2880)*2880)+x.tobytes().ljust(2880, b'\0')
 
+def text(hdr):
+    try: return hdr.tostring()
+    except Exception as e: return str(e) # a card that cannot be written
+
 def test_the_short_way(tmp_path, monkeypatch):
     "Headers of a generator: what the short way reads, astropy reads; otherwise it is left to astropy"
     fn,short = tmp_path/'a.fits',0
@@ -142,11 +148,11 @@ def test_the_short_way(tmp_path, monkeypatch):
             with monkeypatch.context() as m:
                 m.setattr(image, '_read_plain', lambda *args: None)
                 there = read_fits(fn, nan='keep') # astropy's way
-        assert np.array_equal(np.sort(got.ravel()), np.sort(want.astype('f4').ravel())), seed
-        assert np.array_equal(got, there[0]), seed
+        if 'BSOFTEN' not in there[2]: assert same_pixels(np.sort(got.ravel()), np.sort(want.astype('f4').ravel())), seed # others are made linear
+        assert same_pixels(got, there[0]), seed
         if plain:
             short += 1
-            assert np.array_equal(plain.x, got) and plain.hdr.tostring()==there[2].tostring() and plain.names==there[1], seed
+            assert same_pixels(plain.x, got) and text(plain.hdr)==text(there[2]) and plain.names==there[1], seed
     assert short>50
 
 # What asks for more than there is
@@ -215,3 +221,12 @@ def test_a_file_of_several_kinds_is_read_as_astropy_reads_it(tmp_path):
         with fits.open(BytesIO(b), uint=False) as h: want = next(u.data for u in h if u.is_image and u.shape).astype('f4')
         got = read_fits(tmp_path/f'{i}.fits')[0]
         np.testing.assert_array_equal(got.squeeze()[...,::-1,:], want)
+
+def test_a_distortion_of_any_order(tmp_path):
+    "SIP has orders up to 9; 3000 would take half a gigabyte and a quarter of a minute"
+    h = sky()
+    h.update(CTYPE1='RA---TAN-SIP', CTYPE2='DEC--TAN-SIP', A_ORDER=3000, B_ORDER=3000)
+    fits.PrimaryHDU(floats, h).writeto(tmp_path/'a.fits')
+    t = time.process_time()
+    x = image.FITSImage.create(tmp_path/'a.fits')
+    assert x.wcs is None and time.process_time()-t<3

@@ -1,5 +1,6 @@
 "Two where one was meant, and what a killed process leaves: one is told at once, and nothing stays"
 import os,signal,subprocess,sys,time
+from contextlib import contextmanager
 
 import pytest
 
@@ -93,3 +94,89 @@ def test_the_bootstrap_of_a_million_draws_a_part_of_them():
         assert abs(bootstrap_err(f, x, np.ones(n, int) if f is class_accuracy else np.zeros(n), n=100)/want-1)<.25 # of 100 draws 0.07
     t = (np.arange(n)<200).astype(int) # a class of 200, four fifths of which are found
     assert abs(bootstrap_err(balanced_accuracy, np.where(right, t, 1-t), t, n=100)/((.16/200)**.5/2)-1)<.35
+
+@pytest.mark.parametrize('given', ['{}', '{}/', '{}//', '{}/../images', 'link', 'relative'])
+def test_no_table_tells_where_files_lie(tmp_path, monkeypatch, given):
+    (tmp_path/'images').mkdir(); (tmp_path/'ln').symlink_to(tmp_path/'images')
+    monkeypatch.chdir(tmp_path)
+    folder = dict(link=str(tmp_path/'ln'), relative='images').get(given) or given.format(tmp_path/'images')
+    told = core.without_folder(folder, [f'{tmp_path}/images/a/1.jpg: empty', f'{folder}/2.jpg: [Errno 5] {folder}/2.jpg', 'ok'])
+    assert told==['a/1.jpg: empty', '2.jpg: [Errno 5] 2.jpg', 'ok']
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    "A folder with simulated galaxies and a quick run"
+    from galfast.sim import sim_survey
+    from galfast.train import train_galaxies
+    d = tmp_path_factory.mktemp('life')
+    train_galaxies(sim_survey(d, 20, size=32, seed=1), d/'images', 'metallicity', d/'run', quick=True, device='cpu')
+    return d
+
+def galfast(*args):
+    from typer.testing import CliRunner
+    from galfast.cli import app
+    return CliRunner().invoke(app, [str(o) for o in args])
+
+def predict(d, out, *args, catalog=None): return 'predict', d/'run', catalog or d/'catalog.csv', '--images', d/'images', '--out', out, '--device', 'cpu', *args
+
+@contextmanager
+def small_disk(n):
+    "No file grows beyond `n` bytes"
+    import resource
+    soft,hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n, hard))
+    try: yield
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+@pytest.mark.parametrize('name', ['p.csv', 'p.parquet', 'p.fits', 'p.ecsv', 'p.xlsx'])
+def test_a_full_disk_costs_no_earlier_predictions(run, tmp_path, name):
+    if name=='p.xlsx': pytest.importorskip('openpyxl')
+    assert galfast(*predict(run, tmp_path/name)).exit_code==0
+    before = (tmp_path/name).read_bytes()
+    with small_disk(300): r = galfast(*predict(run, tmp_path/name, '--overwrite'))
+    assert r.exit_code==2 and 'Traceback' not in r.output and 'File too large' in r.output
+    assert os.listdir(tmp_path)==[name] and (tmp_path/name).read_bytes()==before
+
+def test_a_full_disk_costs_no_earlier_run(run, tmp_path):
+    import shutil
+    args = ('train', run/'catalog.csv', '--images', run/'images', '--target', 'redshift', '--quick', '--device', 'cpu', '--out', tmp_path/'run')
+    shutil.copytree(run/'run', tmp_path/'run')
+    before = {o.name: o.read_bytes() for o in (tmp_path/'run').iterdir()}
+    with small_disk(3000): r = galfast(*args, '--overwrite')
+    assert r.exit_code==2 and 'Traceback' not in r.output and 'File too large' in r.output
+    assert before=={o.name: o.read_bytes() for o in (tmp_path/'run').iterdir() if o.name!='checkpoint'}
+    assert galfast(*args, '--overwrite').exit_code==0 and {o.name for o in (tmp_path/'run').iterdir()}==set(before)
+
+def test_places_that_hold_no_table(run, tmp_path):
+    (tmp_path/'d.csv').mkdir(); os.mkfifo(tmp_path/'pipe.csv'); (tmp_path/'null.csv').symlink_to('/dev/null')
+    for out,why in (('d.csv', 'is a folder'), ('pipe.csv', 'is a device'), ('null.csv', 'is a device'), ('pipe.csv/p.csv', 'is a file'), ('/proc/nope/p.csv', '')):
+        r = galfast(*predict(run, tmp_path/out, '--overwrite'))
+        assert r.exit_code==2 and why in r.output and 'Traceback' not in r.output, (out, r.output)
+    assert sorted(os.listdir(tmp_path))==['d.csv', 'null.csv', 'pipe.csv'] and os.path.exists('/dev/null')
+
+def test_two_predictions_into_one_file_and_one_that_is_killed(run, tmp_path):
+    import pandas as pd
+    out,many = tmp_path/'o/p.csv',tmp_path/'many.csv'
+    pd.concat([pd.read_csv(run/'catalog.csv', dtype=str)]*150).to_csv(many, index=False)
+    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', 'from galfast.cli import main; main()', *map(str, predict(run, out, catalog=many))], stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob('o/*partial-p.csv')) and p.poll() is None: time.sleep(.01)
+    p.send_signal(signal.SIGSTOP) # a machine with much to do
+    r = galfast(*predict(run, out))
+    assert r.exit_code==2 and f'another process is at work in {out} (process {p.pid}' in r.output
+    assert galfast(*predict(run, tmp_path/'o/other.csv')).exit_code==0 # another file is no concern of it
+    p.send_signal(signal.SIGKILL); p.wait()
+    assert not out.exists() and galfast(*predict(run, out)).exit_code==0
+    assert sorted(os.listdir(tmp_path/'o'))==['other.csv', 'p.csv'] and len(pd.read_csv(out))==20
+
+def test_a_lock_sweeps_what_killed_processes_left(tmp_path):
+    node = core._node()
+    gone,kept = [f'.99999999-{node}-confusion.png'],[f'.{os.getppid()}-{node}-a.csv', '.99999999-elsewhere-a.csv', '.hidden', '.1-2', f'99999999-{node}-a.csv']
+    for o in gone+kept: (tmp_path/o).write_text('half')
+    with folder_lock(tmp_path): assert sorted(os.listdir(tmp_path))==sorted([*kept, '.lock'])
+
+def test_infinite_predictions_are_none():
+    import numpy as np, pandas as pd
+    from galfast.predict import evaluate_predictions
+    t = pd.DataFrame(dict(objID=list('abcd'), z=[.1,.2,.3,.4]))
+    e = evaluate_predictions(t.assign(z_pred=[.1,np.inf,-np.inf,.5]).drop(columns='z'), t, 'z')
+    assert e.n.eq(2).all() and e.attrs['not_predicted']==2 and e.set_index('metric').value['rmse']==pytest.approx(.1/2**.5)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from damage import limited,pictures,scene
 
-n_soak = int(os.environ.get('GALFAST_SOAK', 0)) or 25
+n_soak = int(os.environ.get('GALFAST_SOAK', 0)) or 15
 damage = Path(__file__).parent/'damage.py'
 
 def chunk(what, data): return struct.pack('>I', len(data))+what+data+struct.pack('>I', zlib.crc32(what+data))

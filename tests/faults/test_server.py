@@ -37,7 +37,7 @@ class Wire:
             c.sendall(o)
             if every: time.sleep(every)
 
-def client(url, **kw): return HTTPService(url, **{**dict(rate=0, in_flight=8, first_wait=.01, timeout=(.2,.2), most_bytes=1_000_000), **kw})
+def client(url, **kw): return HTTPService(url, **{**dict(rate=0, in_flight=8, first_wait=.01, timeout=(.15,.15), most_bytes=1_000_000), **kw})
 
 ok,chunked = b'HTTP/1.1 200 OK\r\n',b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
 # what is sent at first, what for ever after it, and how many seconds lie between
@@ -53,7 +53,7 @@ def test_nothing_waits_for_ever(what):
     with Wire(play) as w:
         s,t0 = client(w.url),time.monotonic()
         with pytest.raises(NetError) as e: s.get('/x')
-        assert time.monotonic()-t0<3*.2+2 and len(str(e.value))<400 # all tries together; 2 s for a machine at work
+        assert time.monotonic()-t0<3*.15+2 and len(str(e.value))<400 # all tries together; 2 s for a machine at work
 
 def test_the_handshake_of_tls():
     with Wire(None) as w:
@@ -62,7 +62,7 @@ def test_the_handshake_of_tls():
             except OSError: pass
         w.handle,t0 = handle,time.monotonic()
         with pytest.raises(NetError): client(w.url.replace('http', 'https')).get('/x')
-        assert time.monotonic()-t0<5*.2+2
+        assert time.monotonic()-t0<5*.15+2
 
 def reply(body=b'fine', status=b'200 OK', *heads): return b'\r\n'.join([b'HTTP/1.1 '+status, b'Content-Length: %d'%len(body), *heads, b'', body])
 odd = dict(empty=b'', garbage=bytes(range(256))*4, http_09=b'fine', no_number=b'HTTP/1.1 abc OK\r\n\r\n', a_large_number=b'HTTP/1.1 99999 OK\r\n\r\n', other_protocol=b'ICY 200 OK\r\n\r\n', half_a_line=b'HTTP/1.1 20', half_the_headers=b'HTTP/1.1 200 OK\r\nContent-Le',
@@ -79,7 +79,7 @@ def test_odd_replies(what):
         try: _,r,_ = s.get('/x')
         except NetError as e: assert str(e) and '\n' not in str(e)
         else: assert len(r.body)<=1_000_000
-        assert time.monotonic()-t0<3*.2+5 and all(o=='/x' for o in w.asked)
+        assert time.monotonic()-t0<3*.15+5 and all(o=='/x' for o in w.asked)
         if what in ('petabyte','waits_a_year'): assert len(w.asked)==1 # asking again would bring the same
         assert len(w.asked)<=5
 
