@@ -224,7 +224,7 @@ def _is_entry(o):
 def _index_errors(dest):
     "What SQLite says of a file that is damaged is a `PackError`"
     try: yield
-    except (sqlite3.Error,OverflowError) as e: raise PackError(f"{Path(dest)/'index.sqlite'}: damaged, or cannot be written ({shown(str(e)[:100], 200)}). Remove {dest}, and it is made anew") from e
+    except (sqlite3.Error,OverflowError,UnicodeError) as e: raise PackError(f"{Path(dest)/'index.sqlite'}: damaged, or cannot be written ({shown(str(e)[:100], 200)}). Remove {dest}, and it is made anew") from e
 
 def _remove_pack(dest):
     "Remove the files of a pack, and those that SQLite left; of a link the link"
