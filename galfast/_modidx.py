@@ -1138,6 +1138,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'galfast.pictures._n_folders': ('pictures.html#_n_folders', 'galfast/pictures.py'),
                                   'galfast.pictures._no_picture': ('pictures.html#_no_picture', 'galfast/pictures.py'),
                                   'galfast.pictures.checked_picture': ('pictures.html#checked_picture', 'galfast/pictures.py'),
+                                  'galfast.pictures.count_scans': ('pictures.html#count_scans', 'galfast/pictures.py'),
+                                  'galfast.pictures.few_scans': ('pictures.html#few_scans', 'galfast/pictures.py'),
                                   'galfast.pictures.open_picture': ('pictures.html#open_picture', 'galfast/pictures.py'),
                                   'galfast.pictures.picture_bytes': ('pictures.html#picture_bytes', 'galfast/pictures.py')},
             'galfast.plot': { 'galfast.plot._above_zero': ('plot.html#_above_zero', 'galfast/plot.py'),

@@ -65,13 +65,13 @@ def hdf5_array(
     if d.is_virtual or d.external: raise ImageError(f"{path}: the bytes of {key!r} lie in other files, which is not followed: copy the array into this one")
     plist = d.id.get_create_plist()
     odd = [o[3].decode(errors='replace') or o[0] for i in range(plist.get_nfilters()) if (o := plist.get_filter(i))[0] not in _filters]
-    if odd: raise ImageError(f"{path}: {key!r} needs the filter {first_few(odd)}, which is no part of HDF5: save it with gzip, or none")
+    if odd: raise ImageError(f"{path}: {key!r} needs the filter {first_few(odd)}, which is not read: save it with gzip, or none")
     check_array(path, key, d.shape, d.dtype, min(d.id.get_storage_size(), os.path.getsize(path)), 'an HDF5 file')
     if d.chunks: _check_chunks(path, key, d)
     return d
 
 # %% ../nbs/13_arrays.ipynb #arra0008
-_filters = (1,2,3,4,5,6,32000) # gzip, shuffle, checksum, szip, nbit, scale-offset; lzf, which comes with h5py
+_filters = (1,2,3,32000) # gzip, shuffle, checksum; lzf, which comes with h5py
 
 def _inside(f, key, say=False, deep=8):
     "What `key` names in the file `f`; None, or an `ImageError`, where it is in another"
@@ -89,6 +89,9 @@ def _check_chunks(path, key, d):
     size,n = math.prod(d.chunks)*d.dtype.itemsize,math.prod(-(-a//b) for a,b in zip(d.shape, d.chunks))
     if size>file_budget().most_mb*1e6: raise ImageError(f"{path}: {key!r} is packed in chunks of {in_bytes(size)}: save it with smaller ones")
     if n>2_000_000: raise ImageError(f"{path}: {key!r} is packed in {n:,} chunks: save it with larger ones")
+    whole,bad = os.path.getsize(path),[]
+    d.id.chunk_iter(lambda o: None if 4<o.size<=2*size+1000 and o.byte_offset+o.size<=whole and not o.filter_mask else bad.append(o.size) or 1) # HDF5 itself reads beyond them
+    if bad: raise ImageError(f"{path}: not a whole HDF5 file (a chunk of {key!r} with {bad[0]:,} bytes); fetch it again")
 
 # %% ../nbs/13_arrays.ipynb #arra000b
 class NpzFile:

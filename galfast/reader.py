@@ -35,7 +35,7 @@ def rgb_pixels(
     b = picture_bytes(fn)
     try:
         h,w,space,_ = simplejpeg.decode_jpeg_header(b)
-        if space in ('Gray','YCbCr','RGB') and 3*h*w<=file_budget().most_mpix*1e6 and b.count(b'\xff\xda')<=most_scans: return simplejpeg.decode_jpeg(b, 'RGB')
+        if space in ('Gray','YCbCr','RGB') and 3*h*w<=file_budget().most_mpix*1e6 and few_scans(b, h, w): return simplejpeg.decode_jpeg(b, 'RGB')
     except ValueError: pass # PIL has the words for it
     return np.array(read_rgb(fn))
 

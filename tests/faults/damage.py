@@ -116,7 +116,7 @@ def same(a, b):
     if isinstance(a, np.ndarray): return a.shape==b.shape and a.dtype==b.dtype and a.tobytes()==b.tobytes()
     return len(a)==len(b) and all(same(x, y) for x,y in zip(a, b)) if isinstance(a, (list,tuple)) else a==b
 
-def limited(args, gb=4, seconds=120, **kw):
+def limited(args, gb=10, seconds=120, **kw):
     "Run Python with `args` in `gb` of address space; what it printed, and its exit status"
     def _limit(): resource.setrlimit(resource.RLIMIT_AS, (int(gb*2**30),)*2)
     env = {**os.environ, 'PYTHONPATH': f'{root}:{Path(__file__).parent}', 'OMP_NUM_THREADS': '1'}
