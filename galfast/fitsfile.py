@@ -170,10 +170,15 @@ class FITSFile:
         if w is None: raise ImageError("its headers can be read in two ways; save it anew")
         shape = _shape(w.cards, 'Z' if tiled else '')
         if shape!=u.shape: raise ImageError("its headers can be read in two ways; save it anew")
-        check_pixels(self.fn, shape, abs(w.cards['ZBITPIX' if tiled else 'BITPIX'])//8+4, self.budget) # as it is, and as float32
+        check_pixels(self.fn, shape, self._held(w, tiled), self.budget)
         if w.at+w.size>self.size: raise ImageError("cut short, its image ends too early; download it again")
         if not tiled: return np.asarray(u.data)
-        return _tiles(self, u, w, shape)
+        return _tiles(self, w, shape)
+    def _held(self, w, tiled):
+        "Bytes that a pixel takes while it is read: in the file where that is in memory, as it is, scaled, and as float32"
+        bits = w.cards['ZBITPIX' if tiled else 'BITPIX']
+        scaled = bits>0 and re.search('BSCALE|BZERO|BLANK', w.head)
+        return abs(bits)//8*(1 if tiled or not isinstance(self.f, BytesIO) else 2) + (0 if not scaled else 4 if bits<=16 else 8) + 4
 
 def _shape(c, z):
     axes = [c.get(f'{z}NAXIS{i}') for i in range(c.get(f'{z}NAXIS', 0), 0, -1)]
@@ -184,8 +189,8 @@ def _shape(c, z):
 _codecs = {'RICE_1', 'RICE_ONE', 'GZIP_1', 'GZIP_2', 'PLIO_1', 'HCOMPRESS_1', 'NOCOMPRESS'}
 _wide = dict(L=1, B=1, A=1, I=2, J=4, E=4, K=8, D=8, C=8, M=16, P=8, Q=16) # Bytes of a number in a table
 
-def _tiles(file, u, w, shape):
-    "The pixels of the image in tiles `u`"
+def _tiles(file, w, shape):
+    "The pixels of the image in tiles that is at `w`"
     from astropy.io import fits
     c = fits.Header.fromstring(w.head)
     file.f.seek(w.at)

@@ -154,16 +154,18 @@ def _from_asinh(x, c, path):
     except (TypeError,ValueError): soft = off = math.nan
     if not (soft>0 and math.isfinite(off)): raise ImageError(f"{path}: BSOFTEN and BOFFSET of its asinh scale are not numbers; download it again")
     x = np.asarray(x, np.float64)
-    top = np.abs(x[np.isfinite(x)]).max(initial=0)
+    top = _largest(x)
     if top>100: # 1e40 times BSOFTEN
         raise ImageError(f"{path}: its header says an asinh scale (BSOFTEN, BOFFSET), its pixels reach {top:.4g}, as fluxes do; "
                          "take the two cards out if they are fluxes")
     return off + 2*soft*np.sinh(x/_pogson)
 
+def _largest(x): return np.abs(x[np.isfinite(x)]).max(initial=0)
+
 def _as_float32(x, path):
     "`x` as contiguous float32"
     if x.dtype.kind=='f' and x.dtype.itemsize==8:
-        top = np.abs(x[np.isfinite(x)]).max(initial=0)
+        top = max(_largest(o[i:i+512]) for o in x for i in range(0, len(o), 512)) # of a few rows at a time: it takes copies
         if top>3.4e38 or 0<top<1e-34:
             raise ImageError(f"{path}: its brightest pixel is {top:.3g}, beyond what 32 bits hold; multiply the pixels by a constant")
     return x.astype(np.float32, order='C')
