@@ -310,9 +310,14 @@ def _read_plain(path, turning):
         names = _header_bands(hdr if len(x)==1 else c, len(x))
     return _part(x, names, hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), turning, path)
 
+def _short_way(path, turning):
+    try: return _read_plain(path, turning)
+    except GalfastError: raise
+    except Exception: return None # a card that cannot be read: astropy's way has the words for it
+
 def _read_parts(path, hdu, turning, n=None, wanted=None):
     "The `_Part`s of the file `path`, one an HDU"
-    if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path, turning)): return [res]
+    if not is_listy(hdu) and hdu in (None,0) and (res := _short_way(path, turning)): return [res]
     with open_fits(path) as file:
         us = [_hdu(file.hdus, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
         parts = [_planes(file, u, path, turning, n, wanted) for u in us]
@@ -338,7 +343,7 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     turning = _Turning(aligned)
     if paths is None: parts = _read_parts(path, hdu, turning, names and len(names), bands and len(bands))
     else: parts = _read_files(paths, hdu, turning, src)
-    x,have,hdr,grid = _stack(parts, src, aligned)
+    with fits_errors(src): x,have,hdr,grid = _stack(parts, src, aligned)
     if keys and len(keys)!=len(x): raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
     x,bands = _pick(x, names or keys or have, bands, src)
     return _fill(np.ascontiguousarray(x), nan, src, bands),bands,hdr,grid

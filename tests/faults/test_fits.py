@@ -157,7 +157,10 @@ def test_the_short_way(tmp_path, monkeypatch):
 
 # What asks for more than there is
 
-def head(*cards): return (''.join(card(*o) for o in cards)+'END'.ljust(80)).encode().ljust(2880)
+def head(*cards):
+    b = (''.join(card(*o) for o in cards)+'END'.ljust(80)).encode()
+    return b.ljust(-(-len(b)//2880)*2880)
+
 first = (('SIMPLE','T'), ('BITPIX',-32), ('NAXIS',2), ('NAXIS1',8), ('NAXIS2',8))
 def other(**kw): return head(*((k, kw.get(k, v)) for k,v in first), *((k, v) for k,v in kw.items() if k not in dict(first)))+bytes(2880)
 broken = cube.replace(b'                   T ', b'             !     T ', 1)
@@ -176,6 +179,14 @@ bombs |= dict(bitpix=other(BITPIX=0), pcount=other(PCOUNT=2**50), gcount=other(G
     endless_gz=endless(gzip.compress), endless_bz2=endless(bz2.compress), endless_xz=endless(lzma.compress), many=head(*first[:2], ('NAXIS',0))+head(('XTENSION',"'IMAGE   '"), ('BITPIX',8), ('NAXIS',0))*3000,
     rows=table(NAXIS2=2**40), heap=table(PCOUNT=2**40), theap=table(NAXIS1=2**40), tiles=table(ZTILE1=0), thin=table(ZTILE1=1), axes=table(ZNAXIS=2**40), wide=table(ZNAXIS1=2**40), large=table(ZNAXIS1=16000, ZTILE1=16000),
     block=table(ZVAL1=2**30), bytes_a_pixel=table(ZVAL2=8), codec=table(ZCMPTYPE="'LZW'"), bits=table(ZBITPIX=2**20), columns=table(TFIELDS=10**6), form=table(TFORM1="'9999999PB'"))
+
+def overlapping():
+    "4,000 tiles that all are the whole heap"
+    b = bytearray(tiled(np.zeros((4000,16), 'i4'), 'HCOMPRESS_1', tile_shape=(4,16)))
+    at,n = b.rindex(b'END'.ljust(80))//2880*2880+2880,1000
+    for i in range(n): b[at+8*i:at+8*i+8] = (4000).to_bytes(4, 'big')+(8*i).to_bytes(4, 'big')
+    return bytes(b)
+bombs |= dict(overlap=overlapping(), headers=b''.join([head(*first[:2], ('NAXIS',0)), *(head(('XTENSION',"'IMAGE   '"), ('BITPIX',8), ('NAXIS',0), *[('A',1)]*35000) for _ in range(12))]))
 
 reader = """
 import resource,sys
