@@ -154,16 +154,18 @@ def _from_asinh(x, c, path):
     except (TypeError,ValueError): soft = off = math.nan
     if not (soft>0 and math.isfinite(off)): raise ImageError(f"{path}: BSOFTEN and BOFFSET of its asinh scale are not numbers; download it again")
     x = np.asarray(x, np.float64)
-    top = np.abs(x[np.isfinite(x)]).max(initial=0)
+    top = _largest(x)
     if top>100: # 1e40 times BSOFTEN
         raise ImageError(f"{path}: its header says an asinh scale (BSOFTEN, BOFFSET), its pixels reach {top:.4g}, as fluxes do; "
                          "take the two cards out if they are fluxes")
     return off + 2*soft*np.sinh(x/_pogson)
 
+def _largest(x): return np.abs(x[np.isfinite(x)]).max(initial=0)
+
 def _as_float32(x, path):
     "`x` as contiguous float32"
     if x.dtype.kind=='f' and x.dtype.itemsize==8:
-        top = np.abs(x[np.isfinite(x)]).max(initial=0)
+        top = max(_largest(o[i:i+512]) for o in x for i in range(0, len(o), 512)) # of a few rows at a time: it takes copies
         if top>3.4e38 or 0<top<1e-34:
             raise ImageError(f"{path}: its brightest pixel is {top:.3g}, beyond what 32 bits hold; multiply the pixels by a constant")
     return x.astype(np.float32, order='C')
@@ -308,9 +310,14 @@ def _read_plain(path, turning):
         names = _header_bands(hdr if len(x)==1 else c, len(x))
     return _part(x, names, hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), turning, path)
 
+def _short_way(path, turning):
+    try: return _read_plain(path, turning)
+    except GalfastError: raise
+    except Exception: return None # a card that cannot be read: astropy's way has the words for it
+
 def _read_parts(path, hdu, turning, n=None, wanted=None):
     "The `_Part`s of the file `path`, one an HDU"
-    if not is_listy(hdu) and hdu in (None,0) and (res := _read_plain(path, turning)): return [res]
+    if not is_listy(hdu) and hdu in (None,0) and (res := _short_way(path, turning)): return [res]
     with open_fits(path) as file:
         us = [_hdu(file.hdus, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
         parts = [_planes(file, u, path, turning, n, wanted) for u in us]
@@ -336,7 +343,7 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     turning = _Turning(aligned)
     if paths is None: parts = _read_parts(path, hdu, turning, names and len(names), bands and len(bands))
     else: parts = _read_files(paths, hdu, turning, src)
-    x,have,hdr,grid = _stack(parts, src, aligned)
+    with fits_errors(src): x,have,hdr,grid = _stack(parts, src, aligned)
     if keys and len(keys)!=len(x): raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
     x,bands = _pick(x, names or keys or have, bands, src)
     return _fill(np.ascontiguousarray(x), nan, src, bands),bands,hdr,grid

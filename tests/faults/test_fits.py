@@ -1,5 +1,5 @@
 "FITS files of somebody who means harm, and damaged ones: the same pixels twice or a refusal, in little memory and time"
-import bz2,gzip,lzma,os,resource,subprocess,sys,time,warnings
+import bz2,gzip,lzma,os,resource,signal,subprocess,sys,time,warnings
 from io import BytesIO
 
 import numpy as np
@@ -157,7 +157,10 @@ def test_the_short_way(tmp_path, monkeypatch):
 
 # What asks for more than there is
 
-def head(*cards): return (''.join(card(*o) for o in cards)+'END'.ljust(80)).encode().ljust(2880)
+def head(*cards):
+    b = (''.join(card(*o) for o in cards)+'END'.ljust(80)).encode()
+    return b.ljust(-(-len(b)//2880)*2880)
+
 first = (('SIMPLE','T'), ('BITPIX',-32), ('NAXIS',2), ('NAXIS1',8), ('NAXIS2',8))
 def other(**kw): return head(*((k, kw.get(k, v)) for k,v in first), *((k, v) for k,v in kw.items() if k not in dict(first)))+bytes(2880)
 broken = cube.replace(b'                   T ', b'             !     T ', 1)
@@ -176,6 +179,14 @@ bombs |= dict(bitpix=other(BITPIX=0), pcount=other(PCOUNT=2**50), gcount=other(G
     endless_gz=endless(gzip.compress), endless_bz2=endless(bz2.compress), endless_xz=endless(lzma.compress), many=head(*first[:2], ('NAXIS',0))+head(('XTENSION',"'IMAGE   '"), ('BITPIX',8), ('NAXIS',0))*3000,
     rows=table(NAXIS2=2**40), heap=table(PCOUNT=2**40), theap=table(NAXIS1=2**40), tiles=table(ZTILE1=0), thin=table(ZTILE1=1), axes=table(ZNAXIS=2**40), wide=table(ZNAXIS1=2**40), large=table(ZNAXIS1=16000, ZTILE1=16000),
     block=table(ZVAL1=2**30), bytes_a_pixel=table(ZVAL2=8), codec=table(ZCMPTYPE="'LZW'"), bits=table(ZBITPIX=2**20), columns=table(TFIELDS=10**6), form=table(TFORM1="'9999999PB'"))
+
+def overlapping():
+    "4,000 tiles that all are the whole heap"
+    b = bytearray(tiled(np.zeros((4000,16), 'i4'), 'HCOMPRESS_1', tile_shape=(4,16)))
+    at,n = b.rindex(b'END'.ljust(80))//2880*2880+2880,1000
+    for i in range(n): b[at+8*i:at+8*i+8] = (4000).to_bytes(4, 'big')+(8*i).to_bytes(4, 'big')
+    return bytes(b)
+bombs |= dict(overlap=overlapping(), headers=b''.join([head(*first[:2], ('NAXIS',0)), *(head(('XTENSION',"'IMAGE   '"), ('BITPIX',8), ('NAXIS',0), *[('A',1)]*35000) for _ in range(12))]))
 
 reader = """
 import resource,sys
@@ -230,3 +241,45 @@ def test_a_distortion_of_any_order(tmp_path):
     t = time.process_time()
     x = image.FITSImage.create(tmp_path/'a.fits')
     assert x.wcs is None and time.process_time()-t<3
+
+# The process that decodes
+
+def test_decoders_in_workers_and_after_a_fork(tmp_path):
+    "Tiles are read in this process, in workers that were forked from it, and here again"
+    from torch.utils.data import DataLoader
+    for i in range(8): (tmp_path/f'{i}.fz').write_bytes(tiled(ints+i, 'RICE_1'))
+    files = [tmp_path/f'{i}.fz' for i in range(8)]
+    want = [ints[::-1]+i for i in range(8)]
+    for workers in (0, 2, 0):
+        got = DataLoader(files, batch_size=None, num_workers=workers, collate_fn=lambda f: read_fits(f)[0][0], multiprocessing_context='fork' if workers else None)
+        for a,b in zip(got, want): np.testing.assert_array_equal(np.asarray(a), b)
+
+alone = """
+import os,signal,sys
+from galfast.decoder import _idle
+from galfast.fitsfile import open_fits
+with open_fits(sys.argv[1]) as f: f.pixels(f.hdus[1])
+if os.fork()==0: # a child holds the pipes as well
+    import time
+    time.sleep(30)
+    os._exit(0)
+print(_idle[0].p.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+@pytest.mark.skipif(not os.path.isdir('/proc'), reason='no /proc to see processes in')
+def test_a_decoder_ends_with_whoever_started_it(tmp_path):
+    (tmp_path/'a.fz').write_bytes(tiled(ints, 'RICE_1'))
+    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', alone, str(tmp_path/'a.fz')], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        pid = int(p.stdout.readline())
+        p.wait(30)
+        end = time.monotonic()+20
+        while time.monotonic()<end and running(pid): time.sleep(.1)
+        assert not running(pid)
+    finally: os.killpg(p.pid, signal.SIGKILL)
+
+def running(pid):
+    "Is there such a process, and does it do anything?"
+    try: return open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError: return False
