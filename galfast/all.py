@@ -7,8 +7,8 @@ with _warnings.catch_warnings(): # what torch and fastai say of pandas and of ea
 
 from .imports import *
 from .core import *
-from .unpack import *
 from .files import *
+from .unpack import *
 from .schema import *
 from .explain import *
 from .tables import *
