@@ -8,6 +8,7 @@ with _warnings.catch_warnings(): # what torch and fastai say of pandas and of ea
 from .imports import *
 from .core import *
 from .files import *
+from .hdus import *
 from .unpack import *
 from .schema import *
 from .explain import *

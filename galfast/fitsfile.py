@@ -7,82 +7,13 @@ __all__ = ['quiet_header', 'fits_errors', 'open_fits', 'FITSFile']
 
 # %% ../nbs/18_fitsfile.ipynb #148cd7d3
 import warnings
-from collections import namedtuple
 from io import BytesIO
 
 from .imports import *
 from .core import *
 from .files import *
+from .hdus import *
 from .decoder import *
-
-# %% ../nbs/18_fitsfile.ipynb #fd6d6ba4
-_block,_most_blocks,_most_hdus,_most_axes,_most_tiles,_most_len = 2880,1000,1000,16,10**6,1<<48
-_end = re.compile(rb'END$|END {0,76}[^A-Z0-9_-]|END {77}') # as astropy has it
-_whole = re.compile(r'= *([+-]?\d{1,20}) *(/.*)?', re.S)
-_lengths = {'BITPIX', 'NAXIS', 'PCOUNT', 'GCOUNT', 'TFIELDS', 'THEAP', 'ZBITPIX', 'ZNAXIS', *(f'{z}NAXIS{i}' for z in ('','Z') for i in range(1, _most_axes+1))}
-_limits = dict(NAXIS=(0,_most_axes), ZNAXIS=(1,_most_axes), TFIELDS=(0,999)) # of the others: 0 to `_most_len`
-_bits = {8, 16, 32, 64, -32, -64}
-
-def _header(f, end):
-    "The header that begins where `f` is, its END included; None where there is no END before byte `end`"
-    res = bytearray()
-    for _ in range(_most_blocks):
-        b = f.read(min(_block, end-f.tell()))
-        if len(b)<_block: return None
-        i = next((i for i in range(0, _block, 80) if b[i:i+3]==b'END' and _end.match(b, i)), None)
-        res += b[:i]
-        if i is not None: return bytes(res)
-    raise ImageError(f"a header of more than {_most_blocks*_block//80:,} cards")
-
-def _keyword(card):
-    "The keyword of `card`, as forgiving as astropy"
-    k = card[:8].partition('=')[0].strip().upper()
-    return card[9:].partition('=')[0].strip().upper() if k=='HIERARCH' else k
-
-def _length_cards(head):
-    "Keyword -> number, of the cards in `head` that say how long things are"
-    res = {}
-    for i in range(0, len(head), 80):
-        k = _keyword(head[i:i+80])
-        if k not in _lengths and not ('NAXIS' in k and re.fullmatch(r'Z?NAXIS\d+', k)): continue
-        m = _whole.fullmatch(head[i+8:i+80])
-        v = int(m[1]) if m else None
-        lo,hi = _limits.get(k, (0, _most_len))
-        bad = v not in _bits if k.endswith('BITPIX') else v is None or not lo<=v<=hi or k not in _lengths
-        if bad or res.get(k, v)!=v: raise ImageError(f"its header says {head[i:i+80].strip()[:60]!r}, which {'it says twice' if not bad else 'cannot be'}")
-        res[k] = v
-    return res
-
-# %% ../nbs/18_fitsfile.ipynb #56f068fa
-_Where = namedtuple('_Where', 'head cards at size') # Header; its lengths; where the data begin, and how many bytes they are
-
-def _walk(f, end):
-    "Where each HDU of `f` begins -> `_Where`; and the byte behind the last"
-    res,here,blocks = {},0,0
-    while end-here>=_block:
-        f.seek(here)
-        start = f.read(8)
-        f.seek(here)
-        if not start.startswith(b'XTENSION' if res else b'SIMPLE'): break
-        head = _header(f, end)
-        if head is None: break
-        blocks += len(head)//_block+1
-        if blocks>10*_most_blocks: raise ImageError(f"headers of more than {10*_most_blocks*_block//80:,} cards; save the image that is meant")
-        if len(res)==_most_hdus: raise ImageError(f"more than {_most_hdus:,} HDUs; save the one that is meant")
-        head = head.decode('latin-1')
-        if not res and not re.fullmatch(r'SIMPLE  = +T *(/.*)?', head[:80], re.S): raise ImageError(f"it begins with {head[:40].strip()!r}, not with SIMPLE = T")
-        c = _length_cards(head)
-        res[here] = w = _Where(head, c, f.tell(), _size(c, head))
-        here = w.at+-(-w.size//_block)*_block
-    return res,min(here, end)
-
-def _size(c, head):
-    "Bytes of the data that the cards `c` describe"
-    axes = [c.get(f'NAXIS{i}') for i in range(1, c.get('NAXIS', 0)+1)]
-    if 'BITPIX' not in c or 'NAXIS' not in c or None in axes: raise ImageError("its header lacks BITPIX, NAXIS or one of NAXISn")
-    if axes and axes[0]==0 and re.search(r'GROUPS  = +T', head): axes = axes[1:] # random groups
-    n = math.prod(axes) if axes else 0
-    return abs(c['BITPIX'])//8*c.get('GCOUNT', 1)*(c.get('PCOUNT', 0)+n)
 
 # %% ../nbs/18_fitsfile.ipynb #03de7d64
 @contextmanager
@@ -120,7 +51,7 @@ def open_fits(
             if kind in ('fits',''): f = stack.enter_context(open(fn, 'rb') if body is None else BytesIO(body))
             else: f = BytesIO(unpacked(fn, budget, partial(_look, budget=budget), body))
             size = f.seek(0, 2)
-            hdus,end = _walk(f, size)
+            hdus,end = walk_fits(f, size)
             if not hdus: raise ImageError(_no_header(f, size))
             _check_last(fn, list(hdus.values())[-1], size, budget)
             if end<size: f = _part_of(f, end, budget)
@@ -139,7 +70,7 @@ def _check_kind(fn, kind):
 
 def _look(b, budget):
     "Raise an `ImageError` where the first bytes of a file say that the rest is more than the budget"
-    hdus,_ = _walk(BytesIO(b), len(b))
+    hdus,_ = walk_fits(BytesIO(b), len(b))
     most = max((w.at+w.size for w in hdus.values()), default=0)
     if most>budget.most_mb*1e6: raise ImageError(f"unpacked it is {in_bytes(most)}, where at most {budget.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
 
@@ -197,6 +128,7 @@ def _shape(c, z):
     return tuple(axes)
 
 # %% ../nbs/18_fitsfile.ipynb #5b77fe0b
+_most_tiles = 10**6
 _codecs = {'RICE_1', 'RICE_ONE', 'GZIP_1', 'GZIP_2', 'PLIO_1', 'HCOMPRESS_1', 'NOCOMPRESS'}
 _wide = dict(L=1, B=1, A=1, I=2, J=4, E=4, K=8, D=8, C=8, M=16, P=8, Q=16) # Bytes of a number in a table
 
@@ -208,8 +140,8 @@ def _tiles(file, w, shape):
     file.f.seek(w.at)
     data = file.f.read(w.size)
     _check_tiles(c, w, data, shape)
-    head = (w.head.encode('latin-1')+b'END').ljust(len(w.head)//_block*_block+_block)
-    hdu = b''.join([head, data, bytes(-len(data)%_block)])
+    head = (w.head.encode('latin-1')+b'END').ljust(len(w.head)//fits_block*fits_block+fits_block)
+    hdu = b''.join([head, data, bytes(-len(data)%fits_block)])
     try: x = decode_tiles(hdu, file.budget.most_seconds, 2*file.budget.most_mb)
     except Undecoded as e: raise ImageError(f"compressed by {c['ZCMPTYPE']}, damaged: {e}; download it again") from e
     if x.shape!=shape: raise ImageError(f"its tiles give {x.shape} pixels, its header says {shape}; download it again")
