@@ -19,6 +19,7 @@ from PIL import Image
 from .imports import *
 from .core import *
 from .files import *
+from .hdus import *
 from .tables import *
 from .find import *
 from .survey import *
@@ -113,7 +114,7 @@ def judge_fits(
     from astropy.io import fits
     if body[:9]!=b'SIMPLE  =': raise ImageError(f"not FITS{_but(body)}")
     if len(body)%2880: raise ImageError(f"a FITS file that was cut off: {len(body):,} bytes are not a multiple of 2880")
-    _fits_parts(body)
+    _check_parts(body)
     try:
         with fits.open(io.BytesIO(body), memmap=False, disable_image_compression=True) as hdus:
             hdu = first(h for h in hdus if h.is_image and h.header.get('NAXIS', 0)>=2)
@@ -129,28 +130,16 @@ def judge_fits(
     return dict(**sky_status(empty, bool((x==x[:,:1,:1]).all())), width=x.shape[2], height=x.shape[1])
 
 # %% ../nbs/14_cutouts.ipynb #d1347461
-def _card(head, i, key):
-    "The whole number of the card `key`, which has to be the one at `i`"
-    card = head[80*i:80*i+80]
-    if card[:8].rstrip()!=key or card[8:10]!=b'= ' or not (m := re.match(rb' *(-?\d{1,9}) *(/|$)', card[10:])): raise ImageError(f"a damaged FITS file: {key.decode()} is not where it has to be, or no number")
-    return int(m[1])
-
-def _fits_parts(body):
-    "Raise `ImageError` where a part of a FITS file is larger than what is there, or than what may be read: before anything is made of it"
-    at = 0
-    while body[at:].strip(b'\0 '):
-        head = body[at:at+80*1000]
-        end = next((i for i in range(0, len(head), 80) if head[i:i+80].rstrip()==b'END'), None)
-        if end is None: raise ImageError("a damaged FITS file: a header without an end")
-        bits,naxis = abs(_card(head, 1, b'BITPIX')),_card(head, 2, b'NAXIS')
-        if not 0<=naxis<=9 or bits not in (8,16,32,64): raise ImageError(f"a damaged FITS file: BITPIX {bits}, NAXIS {naxis}")
-        shape = [_card(head, 3+i, b'NAXIS%d'%(i+1)) for i in range(naxis)]
-        more,groups = (_card(head, 3+naxis, b'PCOUNT'),_card(head, 4+naxis, b'GCOUNT')) if at else (0,1)
-        n = bits//8*groups*(more+math.prod(shape)) if shape else 0
-        if any(head[i:i+9]==b'ZIMAGE  =' for i in range(0, end, 80)): raise ImageError("a compressed FITS file, where a plain one was asked for")
-        check_pixels('the reply', shape or [0], bits//8)
-        at += (end+80+2879)//2880*2880+(n+2879)//2880*2880
-        if min(shape, default=0)<0 or n<0 or at>len(body): raise ImageError("a damaged FITS file: it promises more than came")
+def _check_parts(body):
+    "Raise `ImageError` where a FITS file is none of plain images, or larger than may be read: before anything is made of it"
+    try: parts,end = whole_fits(body)
+    except ImageError as e: raise ImageError(f"a damaged FITS file: {e}") from e
+    if body[end:].strip(b'\0 '): raise ImageError("a damaged FITS file: something else is behind its last part")
+    for o in parts.values():
+        if not re.match(r'.{80}BITPIX  = .{70}NAXIS   = ', o.head, re.S): raise ImageError("a damaged FITS file: BITPIX and NAXIS are not where they have to be")
+        if any(o.head.startswith('ZIMAGE  =', i) for i in range(0, len(o.head), 80)): raise ImageError("a compressed FITS file, where a plain one was asked for")
+        shape = [o.cards[f'NAXIS{i}'] for i in range(1, o.cards['NAXIS']+1)]
+        check_pixels('the reply', shape or [0], abs(o.cards['BITPIX'])//8)
 
 # %% ../nbs/14_cutouts.ipynb #c170eac5
 def judge_body(body:bytes, ask:CutoutAsk, survey:Survey)->dict: # `status`, `zero_fraction`, `width`, `height`

@@ -13,6 +13,7 @@ from urllib.parse import quote,unquote
 
 from .imports import *
 from .core import *
+from .hdus import *
 from .unpack import *
 
 # %% ../nbs/01_tables.ipynb #0600b7e3
@@ -404,7 +405,7 @@ def _read_fits(path, id_col, hdu=None):
     from astropy.io import fits
     from astropy.table import Table
     raw = unpacked(path)
-    check_fits(raw)
+    raw = raw[:_fits_end(raw, path)]
     with warnings.catch_warnings(), fits.open(io.BytesIO(raw), memmap=False) as hdus:
         warnings.simplefilter('ignore') # units and keywords that are not standard do not matter here
         tables = {f'{i} {o.name}'.strip(): o for i,o in enumerate(hdus) if isinstance(o, (fits.BinTableHDU,fits.TableHDU)) and not isinstance(o, fits.CompImageHDU)}
@@ -413,6 +414,15 @@ def _read_fits(path, id_col, hdu=None):
         one = tables[_pick(names, hdu, id_col, path)]
         _check_heap(one, path)
         return _from_astropy(Table.read(one, format='fits'))
+
+def _fits_end(raw, path):
+    "The byte behind the last part of a FITS file; raises `CatalogError` where its headers promise more than there is"
+    try: parts,end = whole_fits(raw)
+    except ImageError as e: raise CatalogError(f"{path}: not a readable FITS table ({e})") from e
+    for o in parts.values():
+        rows = o.cards['NAXIS2'] if o.cards['NAXIS']>1 else 0
+        if rows>o.size: raise CatalogError(f"{path}: not a readable FITS table (it promises {rows:,} rows in {in_bytes(o.size)})")
+    return end
 
 def _check_heap(hdu, path):
     "Raise where the rows of a table share its heap: each has what it points at for its own"

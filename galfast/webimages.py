@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from .imports import *
 from .core import *
-from .unpack import *
 from .files import *
+from .hdus import *
 from .tables import *
 from .find import *
 from .net import *
@@ -27,8 +27,8 @@ def image_kind(
     "The type of a whole image, by its content; raises `NetError`"
     kind = file_kind(body[:512])
     if kind=='fits':
-        try: check_fits(body)
-        except ValueError as e: raise NetError(f"a FITS file that is not whole ({str(e)[:150]})", retry=True) from e
+        try: whole_fits(body)
+        except ImageError as e: raise NetError(f"a FITS file that is not whole ({str(e)[:150]})", retry=True) from e
         return '.fits'
     if kind=='web page': raise NetError("a web page, not an image")
     if kind in ('','empty'): raise NetError(f"no whole image ({kind_words.get(kind, 'of no kind that is known')})", retry=True)

@@ -82,7 +82,7 @@ def fits_tables(d):
     (d/'end.fits').write_bytes(b.replace(b'END ', b'ENX '))
     (d/'simple.fits').write_bytes(b'SIMPLE  = T/'+b[12:])
     (d/'simple.fits.gz').write_bytes(gzip.compress(b'SIMPLE  ='+bytes(5000)))
-    return {'whole.fits': None, 'rows.fits': 'headers promise', 'row.fits': 'headers promise', 'heap.fits': 'headers promise', 'groups.fits': 'headers promise', 'shared.fits': None, 'empty.fits': 'rows in', 'bomb.fits.gz': 'unpack to', 'end.fits': 'no END', 'simple.fits': None, 'simple.fits.gz': 'no END'}
+    return {'whole.fits': None, 'rows.fits': 'headers promise', 'row.fits': 'headers promise', 'heap.fits': 'which cannot be', 'groups.fits': 'headers promise', 'shared.fits': None, 'empty.fits': 'rows in', 'bomb.fits.gz': 'unpack to', 'end.fits': 'no END', 'simple.fits': None, 'simple.fits.gz': 'no END'}
 
 reading = """
 import json,os,resource,time,warnings
