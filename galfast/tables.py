@@ -225,7 +225,7 @@ def _try_head(line, rows, end, plain, sep, id_col):
 # %% ../nbs/01_tables.ipynb #7f3a9b04
 def _read_text(path, id_col):
     "A text table; raises `CatalogError` where it has no `id_col`"
-    disk = unpacked(path)
+    disk = table_bytes(path)
     raw = _utf8(disk)
     if raw.startswith(b'# %ECSV'): return _read_ecsv(raw, path)
     if _is_ipac(raw): return _read_ipac(raw)
@@ -404,7 +404,7 @@ def _pick(tables, which, id_col, path):
 def _read_fits(path, id_col, hdu=None):
     from astropy.io import fits
     from astropy.table import Table
-    raw = unpacked(path)
+    raw = table_bytes(path)
     raw = raw[:_fits_end(raw, path)]
     with warnings.catch_warnings(), fits.open(io.BytesIO(raw), memmap=False) as hdus:
         warnings.simplefilter('ignore') # units and keywords that are not standard do not matter here
@@ -547,7 +547,7 @@ def _read_table(path, id_col, hdu=None):
         if suf=='.xlsx': return _read_excel(path, id_col, hdu)
         if suf=='.parquet': return _read_parquet(path, id_col)
         return _read_text(path, id_col)
-    except CatalogError: raise
+    except GalfastError: raise
     except Exception as e: raise CatalogError(f"{path}: not a readable {suf[1:]} table ({type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ''})") from e
 
 def _first_bytes(path):
