@@ -14,8 +14,6 @@ import hashlib,io,itertools,sqlite3,stat
 from datetime import UTC,datetime
 from urllib.parse import urlsplit
 
-from PIL import Image
-
 from .imports import *
 from .core import *
 from .files import *
@@ -24,6 +22,7 @@ from .tables import *
 from .find import *
 from .survey import *
 from .net import *
+from .pictures import *
 
 # %% ../nbs/14_cutouts.ipynb #72f6cb22
 def cutout_scale(
@@ -67,17 +66,14 @@ def judge_jpeg(
     if file_kind(body[:512])!='jpeg': raise ImageError(f"not a JPEG{_but(body)}")
     if body[-2:]!=b'\xff\xd9': raise ImageError("a JPEG that was cut off")
     if not _jpeg_markers(body): raise ImageError("a damaged JPEG")
-    try:
-        im = Image.open(io.BytesIO(body), formats=('JPEG',))
-        if im.size==(size,size): im.load() # nothing larger than was asked for is unpacked
-    except Exception as e: raise ImageError(f"a damaged JPEG ({str(e)[:80]})") from e
-    if im.size!=(size,size): raise OtherImage(f"it came as {im.width} x {im.height} px, {size} x {size} were asked for")
-    if im.mode not in ('RGB', 'L'): raise ImageError(f"a JPEG of mode {im.mode}")
-    r,g,b = (np.asarray(o) for o in im.convert('RGB').split())
+    with open_picture(body, 'the JPEG', ('jpeg',)) as im:
+        if im.size!=(size,size): raise OtherImage(f"it came as {im.width} x {im.height} px, {size} x {size} were asked for") # nothing larger is decoded
+        if im.mode not in ('RGB', 'L'): raise ImageError(f"a JPEG of mode {im.mode}")
+        r,g,b = (np.asarray(o) for o in im.convert('RGB').split())
     grey = (r==g)&(g==b)
     empty = grey&np.logical_or.reduce([r==v for v in blank])
     no_sky = all(o.min()==o.max() for o in (r,g,b)) or (text and grey.all() and empty.mean()>.3)
-    return dict(**sky_status(empty, no_sky), width=im.width, height=im.height)
+    return dict(**sky_status(empty, no_sky), width=size, height=size)
 
 # %% ../nbs/14_cutouts.ipynb #a97b965f
 def _but(body):
@@ -85,19 +81,17 @@ def _but(body):
     kind = file_kind(body[:512])
     return f' but {kind_words[kind]}' if kind else f': it begins with {body[:40]!r}'
 
-most_scans = 100 # Of a JPEG: a progressive one has about ten, and each costs as much as the whole image
-
 def _jpeg_markers(body):
     "Do the segments of a JPEG follow one another as they should? Decoders pass over damage in the middle"
-    i,scans = 2,0
+    i = 2
     while i+4<=len(body) and body[i]==0xff:
         kind,n = body[i+1],int.from_bytes(body[i+2:i+4], 'big')
         if kind==0xff: i += 1; continue # a fill byte
         if kind in (0,1) or 0xd0<=kind<=0xd9 or n<2: return False
         i += 2+n
         if kind==0xda: # entropy-coded data, up to the next marker
-            m,scans = _marker.search(body, i),scans+1
-            if m is None or scans>most_scans: return False
+            m = _marker.search(body, i)
+            if m is None: return False
             i = m.start()
             if body[i+1]==0xd9: return i+2==len(body)
     return False
