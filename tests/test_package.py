@@ -45,6 +45,11 @@ def test_no_name_of_fastai_is_shadowed():
     import fastai.vision.all as fv
     for m in order: assert not set(importlib.import_module(f'galfast.{m}').__all__) & set(vars(fv)), m
 
+def test_no_name_is_exported_twice():
+    "`from galfast.all import *` would give one of them, and a module that imports both the other perhaps"
+    names = [o for m in order for o in importlib.import_module(f'galfast.{m}').__all__]
+    assert not {o for o in names if names.count(o)>1}
+
 def test_plain_import_is_light():
     t = run("import time; t=time.perf_counter(); import galfast,sys; d=time.perf_counter()-t; assert 'torch' not in sys.modules and 'pandas' not in sys.modules; print(d)")
     assert float(t)<.1
