@@ -99,7 +99,7 @@ class ImagePack:
     def __init__(self,
         dest, # Folder that `pack_images` wrote
     ):
-        self.dest = Path(dest)
+        self.dest,self._have = Path(dest),None
         if not (self.dest/'pack.json').exists(): raise PackError(f"{dest} is no pack: it has no pack.json")
         self.meta = _read_meta(self.file('pack.json'))
         self.shape,self.dtype = tuple(self.meta['shape']),np.dtype(self.meta['dtype'])
@@ -165,7 +165,7 @@ class ImagePack:
         files, # As in `pack_images`
     )->tuple: # Row of each (-1: none), and a dict number -> error message
         "Where the images of `files` are"
-        have = {s: (r,e) for s,r,_,_,e in self.entries()}
+        have = self._have = self._have or {s: (r,e) for s,r,_,_,e in self.entries()} # read once: a catalogue is looked up in parts
         got = [have.get(_source(f), (-1, f'{_source(f)}: not in the pack')) for f in files]
         return np.array([-1 if r is None else r for r,_ in got], int),{i: e for i,(_,e) in enumerate(got) if e}
     def view(self, files)->tuple: # `RowView` with a row for each of `files`, and a dict number -> error message

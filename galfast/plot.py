@@ -9,6 +9,7 @@ __all__ = ['save_plot', 'residual_stats', 'plot_predictions', 'plot_history', 'p
 # %% ../nbs/44_plot.ipynb #2fb7d7a0
 from .imports import *
 from .core import *
+from .schema import *
 
 import textwrap
 from functools import cache,wraps
@@ -110,9 +111,8 @@ def _facts(run):
     "Task, label columns and classes of `run`, and the names and units that are kept with it"
     spec,info = {},{}
     if isinstance(run, (str,os.PathLike)):
-        try: config = json.loads((Path(run)/'config.json').read_text())
-        except (OSError,ValueError) as e: raise RunError(f"{run}: not a finished run ({e})") from e
-        spec,info = config['spec'],config.get('info')
+        config = read_run_config(run, whole=False)
+        spec,info = config.get('spec', {}),config.get('info')
     elif run is not None: spec,info = vars(run.spec),run.info
     info = info or {}
     return SimpleNamespace(task=spec.get('task'), targets=spec.get('targets') or [], classes=spec.get('classes'),

@@ -19,6 +19,7 @@ from fastai.vision.all import *
 import galfast
 from .core import *
 from .files import *
+from .schema import *
 from .tables import *
 from .labels import *
 from .image import *
@@ -217,8 +218,8 @@ def number_format(
 def _format_of(out):
     "What the run in `out` was begun or made with; None where it does not say"
     begun,done = out/'checkpoint'/'job.json',out/'config.json'
-    try: return json.loads(begun.read_text())['recipe']['fast'] if begun.is_file() else json.loads(done.read_text())['info']['asked']['fast']
-    except (OSError,ValueError,LookupError,TypeError): return None
+    try: return read_json(begun)['recipe']['fast'] if begun.is_file() else read_json(done)['info']['asked']['fast']
+    except (GalfastError,LookupError,TypeError): return None
 
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
@@ -300,6 +301,8 @@ def run_lock(out, resume=False, overwrite=False):
         for o in [out/'checkpoint', *([out] if new else [])]:
             with suppress(OSError): o.rmdir()
 
+_an_object = Rule('an object', lambda v: isinstance(v, dict))
+
 def open_run(
     out, # Run folder
     job:dict, # `TrainJob.state`
@@ -311,7 +314,7 @@ def open_run(
     check_run_folder(out, resume, overwrite)
     done,begun = (out/'config.json').exists(),_begun(out)
     if resume and (begun or done):
-        old = json.loads(f.read_text()) if begun else _asked(load_run(out, 'cpu').info)
+        old = read_json(f, _an_object) if begun else _asked(load_run(out, 'cpu').info)
         if old is None: raise RunError(f"{out} holds a run that `galfast train` did not make: give another folder")
         diff = [k for k in job if old.get(k)!=job[k]]
         if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
