@@ -325,13 +325,15 @@ def _text(desc): return printable(desc() if callable(desc) else desc)
 
 def _lines(desc, total, file, first=2., every=30.):
     t0,last = time.monotonic(),-math.inf
-    i = yield
+    i = begun_at = yield
+    begun = time.monotonic() # the first took what had to be started, too
     while True:
-        t = time.monotonic()-t0
-        if t>first and t-last>every:
-            last = t
-            left = f' of {total:,}, {in_words(t/i*(total-i))} left' if total else ''
-            tell(f'{_text(desc)}: {i:,}{left}', file=file)
+        now = time.monotonic()
+        if now-t0>first and now-last>every:
+            last = now
+            of = f' of {total:,}' if total else ''
+            left = f', {in_words((now-begun)/(i-begun_at)*(total-i))} left' if total and i>begun_at else ''
+            tell(f'{_text(desc)}: {i:,}{of}{left}', file=file)
         i = yield
 
 def _bar(desc, total, file, first=2.):
