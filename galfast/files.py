@@ -65,9 +65,10 @@ def check_pixels(
 ):
     "Raise `ImageError` where an image is larger than the budget allows; to be asked before it is allocated"
     b,n = budget or file_budget(),math.prod(map(int, shape))
+    if n<=b.most_mpix*1e6 and n*itemsize<=b.most_mb*1e6: return
     size = ' x '.join(map(str, shape))
     if n>b.most_mpix*1e6: raise ImageError(f"{fn}: an image of {size} pixels, where at most {b.most_mpix:g} million are read; cut it first, or raise most_mpix in settings.ini")
-    if n*itemsize>b.most_mb*1e6: raise ImageError(f"{fn}: an image of {size} pixels takes {in_bytes(n*itemsize)}, where at most {b.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
+    raise ImageError(f"{fn}: an image of {size} pixels takes {in_bytes(n*itemsize)}, where at most {b.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
 
 # %% ../nbs/00_files.ipynb #c0043eb0
 @lru_cache
