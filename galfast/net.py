@@ -295,7 +295,7 @@ def _moved(url, to, hops, status):
     try: a,b = urlsplit(url),urlsplit(urljoin(url, to))
     except ValueError: a,b = urlsplit(url),urlsplit('')
     if a.scheme=='https' and b.scheme=='http': raise NetError(f"{a.netloc} has moved {a.path} to {b.geturl()[:200]!r}, where anybody on the way could change what it sends: a redirect from https to http is not followed", status)
-    if hops and b.geturl()!=url and b.scheme in ('http','https') and (a.hostname,a.path,a.query)==(b.hostname,b.path,b.query): return b.geturl()
+    if hops and b.scheme in ('http','https') and (a.hostname,a.path,a.query)==(b.hostname,b.path,b.query): return b.geturl()
     raise NetError(f"{a.netloc} has moved {a.path} to {to[:200]!r}: this galfast does not know the new place", status)
 
 def _why(e):

@@ -117,7 +117,7 @@ def test_odd_replies(what):
         else: assert len(r.body)<=1_000_000
         assert time.monotonic()-t0<3*.15+5 and all(o=='/x' for o in w.asked)
         if what in ('petabyte','waits_a_year'): assert len(w.asked)==1 # asking again would bring the same
-        assert len(w.asked)<=5
+        assert len(w.asked)<=(20 if what[:3]=='to ' else 5) # a redirect is followed three times in each try, and a loaded machine may be late
 
 def test_resets():
     def play(c, req):
