@@ -100,7 +100,7 @@ def test_a_redirect_to_plain_http_is_not_followed(tls):
         assert not plain.asked and len(w.asked)==1
     with Wire(lambda c, req: c.sendall(reply())) as w: assert over_tls(w, tls).get('/x')[1].body==b'fine'
 
-def reply(body=b'fine', status=b'200 OK', *heads): return b'\r\n'.join([b'HTTP/1.1 '+status, b'Content-Length: %d'%len(body), *heads, b'', body])
+def reply(body=b'fine', status=b'200 OK', *heads): return b'\r\n'.join([b'HTTP/1.1 '+status, b'Content-Length: %d'%len(body), b'Connection: close', *heads, b'', body]) # `Wire` closes after each
 odd = dict(empty=b'', garbage=bytes(range(256))*4, http_09=b'fine', no_number=b'HTTP/1.1 abc OK\r\n\r\n', a_large_number=b'HTTP/1.1 99999 OK\r\n\r\n', other_protocol=b'ICY 200 OK\r\n\r\n', half_a_line=b'HTTP/1.1 20', half_the_headers=b'HTTP/1.1 200 OK\r\nContent-Le',
     cut=ok+b'Content-Length: 99\r\n\r\nfine', negative=ok+b'Content-Length: -5\r\n\r\nfine', no_length=ok+b'Content-Length: many\r\n\r\nfine', two_lengths=ok+b'Content-Length: 4\r\nContent-Length: 9\r\n\r\nfine', petabyte=ok+b'Content-Length: 1000000000000000\r\n\r\nfine',
     bad_chunk=chunked+b'zz\r\nfine\r\n', minus_chunk=chunked+b'-4\r\nfine\r\n', large_chunk=chunked+b'ffffffffffffffff\r\nfine\r\n', cut_chunk=chunked+b'4\r\nfi', gzip_that_is_none=reply(b'fine', b'200 OK', b'Content-Encoding: gzip'),
@@ -130,7 +130,7 @@ def test_resets():
 def test_a_redirect_that_goes_round():
     def play(c, req): c.sendall(reply(b'', b'301 Moved', b'Location: '+w.url.encode()+b'/x'))
     with Wire(play) as w:
-        with pytest.raises(NetError, match='has moved'): client(w.url).get('/x')
+        with pytest.raises(NetError, match='has moved'): client(w.url, timeout=(9,9)).get('/x')
         assert len(w.asked)<=5
 
 def test_slow_ones_do_not_keep_the_others():
