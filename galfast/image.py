@@ -16,7 +16,7 @@ from .fitsfile import *
 from .wcs import *
 
 # %% ../nbs/20_image.ipynb #28b7ba08
-import glob
+import glob,stat
 from collections import namedtuple
 from functools import lru_cache
 
@@ -252,60 +252,72 @@ def _part_name(parts, i):
 _kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'PCOUNT', 'GCOUNT', 'EXTEND', 'EXTNAME', 'EXTVER', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
-_end_card,_printable = b'END'+b' '*77,bytes(range(32, 127))
+_end_card,_ends,_printable = b'END'+b' '*77,(b'END ',b'END='),bytes(range(32, 127))
+_key = re.compile(rb'[A-Z0-9_-]* *')
 _value = re.compile(rb"= +(?:'([^']*)'|([TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)) *(?:/.*)?") # text or a number, and a comment
 
+class _NotPlain(Exception): "A header that is left to astropy"
+
 @lru_cache(4096)
-def _is_other(key, card):
-    "Is `key`, of none of the cards that are kept, a keyword by the standard, and `card` no other way to write one of them?"
-    if key==b'HIERARCH': return card[9:].partition(b'=')[0].strip().upper().ljust(8) not in _kept_cards
-    return re.fullmatch(rb'[A-Z0-9_-]* *', key) is not None
+def _card(card):
+    "(name, value as text) of one of the cards that say how the data lie, None of another; `_NotPlain` where it is not as the standard has it"
+    key = card[:8]
+    if key in _kept_cards:
+        m = _value.fullmatch(card, 8)
+        if m is None or m[1] and m[1][-1:]==b'&': raise _NotPlain # '&': it goes on
+        return _kept_cards[key],(m[2] if m[1] is None else m[1].rstrip()).decode()
+    if card[:4] in _ends: raise _NotPlain
+    if key==b'HIERARCH': key = card[9:].partition(b'=')[0].strip().upper().ljust(8) # may be another way to write one of them
+    elif _key.fullmatch(key) is None: raise _NotPlain
+    if key in _kept_cards: raise _NotPlain
 
 def _cards(head):
-    "Keyword -> value as text, of the cards that say how the data lie; None where they are not as the standard has them"
+    "Keyword -> value as text, of the cards that say how the data lie"
     res = {}
     for i in range(0, len(head), 80):
-        k = head[i:i+8]
-        if k in _kept_cards:
-            name,m = _kept_cards[k],_value.fullmatch(head, i+8, i+80)
-            if m is None or name in res or m[1] and m[1][-1:]==b'&': return None # '&': it goes on
-            res[name] = (m[2] if m[1] is None else m[1].rstrip()).decode()
-        elif k[:3]==b'END' and (head[i+3:i+4] in b' =' or not _is_other(k, b'')): return res if head[i:].rstrip()==b'END' else None
-        elif not _is_other(k, head[i:i+80] if k==b'HIERARCH' else b''): return None
-    return None
+        card = head[i:i+80]
+        if card[:4] in _ends and head[i:].rstrip()==b'END': return res
+        o = _card(card)
+        if o is None: continue
+        if o[0] in res: raise _NotPlain
+        res[o[0]] = o[1]
+    raise _NotPlain
 
 def _plain_shape(head):
-    "Cards, shape and kind of numbers of the plain image whose header is `head`; None where it is another"
-    c = _cards(head) if head[:9]==b'SIMPLE  =' and not head.translate(None, _printable) else None
-    if c is None or c.get('SIMPLE')!='T' or not _left_out.isdisjoint(c): return None
-    if (c.get('PCOUNT', '0'),c.get('GCOUNT', '1'))!=('0','1') or c.get('NAXIS') not in ('2','3'): return None
-    shape = [c.get(f'NAXIS{i}', '') for i in range(int(c['NAXIS']), 0, -1)]
-    dtype = {'8': 'u1', '16': '>i2', '32': '>i4', '-32': '>f4', '-64': '>f8'}.get(c.get('BITPIX'))
-    if dtype is None or not all(re.fullmatch('[1-9][0-9]{0,9}', o) for o in shape): return None
-    return c,[int(o) for o in shape],np.dtype(dtype)
+    "Cards, shape and kind of numbers of the plain image whose header is `head`; `_NotPlain` where it is another"
+    if head[:9]!=b'SIMPLE  =' or head.translate(None, _printable): raise _NotPlain
+    c = _cards(head)
+    if c.get('SIMPLE')!='T' or c.get('NAXIS') not in ('2','3') or not _left_out.isdisjoint(c): raise _NotPlain
+    if (c.get('PCOUNT', '0'),c.get('GCOUNT', '1'))!=('0','1') or c.get('BITPIX') not in _dtypes: raise _NotPlain
+    shape = [c.get(k, '') for k in ('NAXIS3','NAXIS2','NAXIS1')[3-int(c['NAXIS']):]]
+    if not all(map(_length.fullmatch, shape)): raise _NotPlain
+    return c,[int(o) for o in shape],_dtypes[c['BITPIX']]
 
-_left_out = {'BSCALE','BZERO','BLANK','GROUPS'}
+_left_out,_length = {'BSCALE','BZERO','BLANK','GROUPS'},re.compile('[1-9][0-9]{0,9}')
+_dtypes = {k: np.dtype(v) for k,v in {'8': 'u1', '16': '>i2', '32': '>i4', '-32': '>f4', '-64': '>f8'}.items()}
 
 def _read_plain(path, turning):
     "The `_Part` of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
     from astropy.io import fits
-    if not os.path.isfile(path): return None # a pipe would be waited for
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode): return None # a pipe would be waited for
     with open(path, 'rb', buffering=0) as f:
         head = f.read(2880)
         while head[:9]==b'SIMPLE  =' and _end_card not in head[-2880:] and len(head)<10**6:
             more = f.read(2880)
             if len(more)<2880: return None
             head += more
-        if len(head)%2880 or not (res := _plain_shape(head)): return None
-        c,shape,dtype = res
+        if len(head)%2880: return None
+        c,shape,dtype = _plain_shape(head)
         if 3 in sky_axes(c) or len(shape)==3 and shape[0]>1 and shape[2]<=_most_bands: return None # which axis is that of the bands takes more thought
         n = math.prod(shape)
-        if os.fstat(f.fileno()).st_size<len(head)+n*dtype.itemsize: return None # astropy's way has the words for it
+        if about.st_size<len(head)+n*dtype.itemsize: return None # astropy's way has the words for it
         check_pixels(path, shape, dtype.itemsize+4) # as it is, and as float32
         x = np.empty(n, dtype)
         if f.readinto(x)<x.nbytes: return None
     x = _linear(x.reshape([1]*(3-len(shape))+shape), c, path)
-    with quiet_header():
+    odd = len(x)==1 or b'HIERARCH' in head # cards are looked at that may break the standard
+    with quiet_header() if odd else nullcontext():
         hdr = fits.Header.fromstring(head.decode('ascii'))
         names = _header_bands(hdr if len(x)==1 else c, len(x))
     return _part(x, names, hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), turning, path)

@@ -1,6 +1,6 @@
 "What every galfast module starts from: nothing heavier than numpy and pandas"
 import json,math,os,re,shutil,sys,tempfile,time
-from contextlib import ExitStack,contextmanager
+from contextlib import ExitStack,contextmanager,nullcontext
 from dataclasses import asdict,dataclass,field
 from functools import partial
 from pathlib import Path

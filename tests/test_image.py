@@ -418,9 +418,9 @@ def plain_kinds():
 
 @pytest.mark.parametrize('name,x,head', list(plain_kinds()), ids=lambda o: o if isinstance(o, str) else '')
 def test_the_short_way_reads_as_astropy_does(name, x, head, tmp_path):
-    from galfast.image import _read_parts,_read_plain,_Turning
+    from galfast.image import _read_parts,_short_way,_Turning
     fits.PrimaryHDU(x, fits.Header(head)).writeto(tmp_path/'a.fits')
-    got = _read_plain(tmp_path/'a.fits', _Turning())
+    got = _short_way(tmp_path/'a.fits', _Turning())
     assert got is not None
     want, = _read_parts(tmp_path/'a.fits', [0], _Turning()) # a list of HDUs goes astropy's way
     assert got.grid==want.grid and got.placed==want.placed==(name=='turned')
@@ -430,7 +430,7 @@ def test_the_short_way_reads_as_astropy_does(name, x, head, tmp_path):
 
 @pytest.mark.parametrize('what', ['scaled','blank','unsigned','extension','gz','short','groups','no end'])
 def test_the_rest_is_left_to_astropy(what, tmp_path):
-    from galfast.image import _read_plain,_Turning
+    from galfast.image import _short_way,_Turning
     f,x = tmp_path/('a.fits.gz' if what=='gz' else 'a.fits'),np.arange(35, dtype='>i2').reshape(5,7)
     h = fits.PrimaryHDU(np.arange(35, dtype=np.uint16).reshape(5,7) if what=='unsigned' else x if what!='extension' else None)
     if what=='scaled': h.header['BSCALE'] = 2.
@@ -440,7 +440,7 @@ def test_the_rest_is_left_to_astropy(what, tmp_path):
     b = f.read_bytes()
     if what=='short': f.write_bytes(b[:2900])
     if what=='no end': f.write_bytes(b[:2880].replace(b'END', b'XYZ')+b[2880:])
-    assert _read_plain(f, _Turning()) is None
+    assert _short_way(f, _Turning()) is None
     if what not in ('short','no end','groups'): assert read_fits(f)[0].shape==(1,5,7)
     else:
         with pytest.raises(ImageError): read_fits(f)
