@@ -338,7 +338,8 @@ def _pack_some(pack, files, todo, rows, read, ex, bar):
     "Decode some files into rows of the pack: a tuple (source, row, size, time, error) for each, row -> bits of missing pixels, and how many rows there are now"
     todo,bits,done = [(files[i], next(rows)) for i in todo],{},[]
     pack.n = max(pack.n, max(r for _,r in todo)+1)
-    with open(pack.file('pixels.bin'), 'ab') as f: f.truncate(pack.n*pack.nbytes)
+    pixels = pack.file('pixels.bin')
+    with open(pixels, 'ab') as f: f.truncate(pack.n*pack.nbytes)
     def _one(f, row, out):
         stamp,res = _stamp(f) or (None,None),_decode(read, f) # a file that changes meanwhile has another stamp next time
         if isinstance(res, str): return _source(f),None,*stamp,res
@@ -349,7 +350,7 @@ def _pack_some(pack, files, todo, rows, read, ex, bar):
         if missing is not None: bits[row] = np.packbits(missing.reshape(-1))
         return _source(f),row,*stamp,None
     def _few(part):
-        with open(pack.file('pixels.bin'), 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
+        with open(pixels, 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
     for o in ex.map(_few, chunked(todo, 16)):
         done += o
         for _ in o: next(bar, None)
