@@ -11,7 +11,6 @@ import hashlib,pickle,warnings
 
 from .imports import *
 from .core import *
-from .files import *
 from .arrays import *
 from .simsets import galaxy10_classes
 from .net import *

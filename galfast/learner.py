@@ -20,8 +20,6 @@ from .core import *
 from .augment import *
 from .pack import *
 from .columns import *
-from .data import *
-from .models import *
 from .archs import *
 from .fast import *
 from .losses import *

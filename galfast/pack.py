@@ -17,7 +17,6 @@ from fastai.vision.all import *
 from .core import *
 from .files import *
 from .schema import *
-from .image import *
 from .reader import *
 
 # %% ../nbs/24_pack.ipynb #1911c62d

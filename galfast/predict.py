@@ -18,7 +18,6 @@ from .pack import *
 from .columns import *
 from .data import *
 from .metrics import *
-from .learner import *
 from .run import *
 
 # %% ../nbs/40_predict.ipynb #e7a0819a

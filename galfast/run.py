@@ -20,13 +20,10 @@ import galfast
 from .core import *
 from .files import *
 from .schema import *
-from .image import *
 from .reader import *
 from .columns import *
-from .data import *
 from .augment import *
 from .gp import *
-from .models import *
 from .archs import *
 from .fast import *
 from .learner import *
