@@ -10,7 +10,7 @@ __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifes
            'probe', 'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
-import hashlib,io,itertools,sqlite3,stat
+import io,itertools,sqlite3,stat
 from datetime import UTC,datetime
 from urllib.parse import urlsplit
 
@@ -273,7 +273,7 @@ class CutoutJob:
 
 def ask_hash(ask:CutoutAsk, survey:Survey)->str:
     "Names what was asked for: another size, scale, position or survey is another hash"
-    return hashlib.sha256(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode()).hexdigest()[:16]
+    return sha256_of(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode())[:16]
 
 _never = r'[/\\\x00-\x1f\x7f]' + (r'|[<>:"|?*]' if os.name=='nt' else '') # In no name of a file; some systems forbid more
 
@@ -382,7 +382,7 @@ class CutoutFetcher:
         if worst['status'] not in kept: return worst
         files = [(self.folder.path(task.objID, e), r.body) for e,_,r in got]
         for p,body in files: self.folder.write_part(p, ask_hash(ask, s), body)
-        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
+        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(sha256_of(b) for _,b in files),
                                  file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
     def judged(self, task, url):
         "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
@@ -526,7 +526,7 @@ def _recover(m, folder, survey, asks):
         try: v = judge_body(body, a, survey)
         except ImageError: continue
         time = datetime.fromtimestamp(q.stat().st_mtime, UTC).isoformat(timespec='seconds')
-        if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), file=p.relative_to(folder.dest).as_posix(),
+        if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=sha256_of(body), file=p.relative_to(folder.dest).as_posix(),
                                                         url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], **v)])
     for q in folder.parts(): q.unlink()
 
@@ -627,7 +627,7 @@ def _problem(folder, f, sha, job, survey):
         body = path.read_bytes()
     except OSError as e: return f'cannot be read ({e.strerror})'
     except GalfastError: return 'leads out of the folder'
-    if hashlib.sha256(body).hexdigest()!=sha: return 'not the bytes that came'
+    if sha256_of(body)!=sha: return 'not the bytes that came'
     try: judge_body(body, survey.ask(0, 0, job['size'], None, job['format'], job['bands']), survey)
     except ImageError as e: return str(e)
 

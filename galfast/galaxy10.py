@@ -7,10 +7,11 @@ __all__ = ['galaxy10_sets', 'Galaxy10Set', 'galaxy10_set', 'download_galaxy10', 
            'galaxy10_catalog', 'convert_pickle']
 
 # %% ../nbs/16_galaxy10.ipynb #58cb6e5c
-import hashlib,pickle,warnings
+import pickle,warnings
 
 from .imports import *
 from .core import *
+from .files import *
 from .arrays import *
 from .simsets import galaxy10_classes
 from .net import *
@@ -84,9 +85,6 @@ class _FileService(HTTPService):
         check_status(r)
         if r.type=='text/html': raise NetError(f"{r.url} sent a page instead of the file: {r.body[:80]!r}. Look at it with a browser; the file may have moved", r.status)
 
-def _sha256(path):
-    with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
-
 # %% ../nbs/16_galaxy10.ipynb #390b5892
 def download_galaxy10(
     which='decals', # 'sdss' (210 MB), 'decals' (2.7 GB) or a `Galaxy10Set`
@@ -100,12 +98,12 @@ def download_galaxy10(
     if dest.suffix.lower() not in ('.h5','.hdf5'): dest = dest/o.file
     dest.parent.mkdir(parents=True, exist_ok=True)
     with folder_lock(dest.parent):
-        if dest.is_file() and _sha256(dest)==o.sha256.lower(): return dest
+        if dest.is_file() and sha256_of(dest)==o.sha256.lower(): return dest
         url,part = url or o.url,dest.with_name(f'.{dest.name}.part')
-        if not (part.is_file() and _sha256(part)==o.sha256.lower()):
+        if not (part.is_file() and sha256_of(part)==o.sha256.lower()):
             s = _FileService(url.split('/', 3)[0]+'//'+url.split('/', 3)[2], part, o.size, **kwargs)
             s.get(url, judge=s.judge)
-            if (got:=_sha256(part))!=o.sha256.lower():
+            if (got := sha256_of(part))!=o.sha256.lower():
                 n = part.stat().st_size
                 part.unlink()
                 raise NetError(f"{url} sent {n:,} bytes with the SHA-256 {got[:12]}..., but {o.title} has {o.sha256[:12].lower()}...; they were removed. Try again, or give another url")
