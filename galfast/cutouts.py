@@ -11,6 +11,7 @@ __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifes
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
 import io,itertools,sqlite3,stat
+from dataclasses import replace
 from datetime import UTC,datetime
 from urllib.parse import urlsplit
 
@@ -139,7 +140,7 @@ def _check_parts(body):
 def judge_body(body:bytes, ask:CutoutAsk, survey:Survey)->dict: # `status`, `zero_fraction`, `width`, `height`
     "What the bytes of a cutout are worth; raises `ImageError` where they are no image"
     if ask.format=='jpg': return judge_jpeg(body, ask.size, survey.blank, survey.text)
-    return judge_fits(body, ask, ask.bands if survey.service=='legacy' else '') # the others name no bands in their headers
+    return judge_fits(body, ask, ask.bands if survey.fits_bands else '')
 
 media_types = dict(jpg=('image/jpeg', 'image/jpg'), fits=('image/fits', 'application/fits', 'application/octet-stream'))
 
@@ -153,7 +154,7 @@ def judge_cutout(
     check_status(r)
     what = r.body[:60].decode('ascii', 'replace').strip()
     if r.type not in media_types[ask.format]:
-        raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in ('no such layer', 'no cutouts enabled'))
+        raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in survey.refusals)
     try: return judge_body(r.body, ask, survey)
     except ImageError as e: raise NetError(str(e), r.status, retry=not isinstance(e, OtherImage)) from e
 
@@ -385,13 +386,15 @@ class CutoutFetcher:
         return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(sha256_of(b) for _,b in files),
                                  file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
     def judged(self, task, url):
-        "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
-        fits = self.survey.service=='legacy' and task.ask.format=='fits'
-        try: return self.get(task, url, partial(judge_cutout, ask=task.ask, survey=self.survey), 3 if fits else None)
+        "The verdict and the reply; where the service fails, the image of another format may tell that the position lies outside"
+        s,ask = self.survey,task.ask
+        other = s.outside_by if s.outside_by!=ask.format else ''
+        try: return self.get(task, url, partial(judge_cutout, ask=ask, survey=s), 3 if other else None)
         except NetError as e:
-            if not fits or e.status!=500: raise
-            look = CutoutAsk(**merge(vars(task.ask), dict(format='jpg', bands='')))
-            v,r = self.get(task, self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg'], partial(judge_cutout, ask=look, survey=self.survey))
+            if not other or e.status!=500: raise
+            look = replace(ask, format=other, bands='')
+            there = s.urls(look, base=self.service.base, layer=s.layer)[f'.{other}']
+            v,r = self.get(task, there, partial(judge_cutout, ask=look, survey=s))
             if v['status']=='out_of_footprint': return v,r
             raise
 
