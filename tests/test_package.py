@@ -78,6 +78,8 @@ def test_source_notebook_exists(p):
     m = re.search(r'File to edit: (\S+\.ipynb)', p.read_text())
     assert m is None or (p.parent/m[1]).exists()
 
+def test_no_module_is_built_on_one_data_set(): assert [p.stem for p in pys if 'galaxy10' in deps(p)]==['all']
+
 def test_files_are_hashed_in_one_place(): assert [p.stem for p in pys if 'hexdigest' in p.read_text()]==['files']
 
 def test_all_imports_all(): assert deps(root/'galfast/all.py')==set(order)-{'cli'}|{'imports'}
