@@ -99,7 +99,7 @@ def test_limit_leaves_the_rest_for_later(galaxies, tmp_path):
 
 def test_403_stops_everything(galaxies, tmp_path):
     "Four are under way when the first 403 comes: those end, what they bring is kept, and nothing goes out after them"
-    galaxies,four = galaxies[:40],threading.Barrier(4, timeout=60)
+    galaxies,four = galaxies[:40],threading.Barrier(4, timeout=30)
     nth_of = {key(o): i for i,o in enumerate(galaxies.itertuples())}
     def refuses(path, q, nth):
         i = nth_of[sky_key(q['ra'], q['dec'])]
@@ -145,7 +145,7 @@ def test_how_often_a_service_that_is_down_is_asked(fault, patience, failures, tm
         if patience: assert 600<s.pacer.now-s.pacer.turns[6]<600+1.02*16/4
 
 def test_pace_is_kept(tmp_path):
-    four = threading.Barrier(4, timeout=60)
+    four = threading.Barrier(4, timeout=30)
     def together(path, q, nth):
         if sky.stats.total>1: four.wait() # all but the first, the probe
     with SkyDouble(n=149, seed=3, faults=together) as sky:
@@ -162,7 +162,7 @@ def test_slows_down_when_told(galaxies, tmp_path):
     with SkyDouble(n=40, seed=3, faults={key(galaxies.iloc[5]): ('too_many_429', 1)}, retry_after=1) as sky:
         t0 = time.monotonic()
         assert fetch(sky, galaxies, tmp_path, size=64).status.eq('ok').sum()==40
-        assert time.monotonic()-t0>1 and sky.stats.peak()<=42
+        assert time.monotonic()-t0>1 and sky.stats.total==len(galaxies)+1
 
 hostile = dict(position=dict(ra=[np.nan]), dec=dict(dec=[90.1]), text=dict(ra=['twelve']), path=dict(objID=['../../evil']), slash=dict(objID=['a/b']), long=dict(objID=['x'*10_000]), twice=dict(objID=['good']), none=dict(objID=[None]))
 
@@ -180,15 +180,15 @@ def test_hostile_catalogues(what, galaxies, tmp_path):
     assert {p.name for p in tmp_path.rglob('*') if p.is_file()} <= {'good.jpg', f'{galaxies.objID[2]}.jpg', 'manifest.parquet', '.manifest.sqlite', 'catalog.csv', 'cutouts.json'}
 
 def test_a_full_disk_and_a_folder_in_use(galaxies, tmp_path, monkeypatch):
-    galaxies,four,calls = galaxies[:40],threading.Barrier(4, timeout=60),itertools.count(1)
-    real,failed = CutoutFolder.write_part,[]
+    galaxies,four,calls = galaxies[:40],threading.Barrier(4, timeout=30),itertools.count(1)
+    real,failed,stopped = CutoutFolder.write_part,[],[]
     def full(*args):
         "Six files fit; four threads write when there is no room any more, and three of them are told late"
         n = next(calls)
         if n<=6: return real(*args)
         failed.append(n)
         if n<=10: four.wait()
-        if n>7: s.pacer.stop.wait(20)
+        if n>7: stopped.append(s.pacer.stop.wait(20))
         raise OSError(28, 'No space left on device')
     with SkyDouble(n=40, seed=3) as sky:
         fetch(sky, galaxies[:5], tmp_path, size=64)
@@ -200,7 +200,7 @@ def test_a_full_disk_and_a_folder_in_use(galaxies, tmp_path, monkeypatch):
         m,files = pd.read_parquet(tmp_path/'manifest.parquet'),list(tmp_path.glob('*.jpg'))
         assert len(m)==len(files)==5+6 and {*m.objID}=={o.stem for o in files}
         assert not list(tmp_path.glob('.*.part')) and not len(verify_cutouts(tmp_path))
-        assert len(failed) in (4,5) and sky.stats.total==5+6+len(failed) # one may have gone on before the run was stopped
+        assert all(stopped) and len(failed) in (4,5) and sky.stats.total==5+6+len(failed) # one may have gone on before the run was stopped
         with folder_lock(tmp_path), pytest.raises(GalfastError, match='another process'):
             fetch(sky, galaxies, tmp_path, size=64)
         assert fetch(sky, galaxies, tmp_path, size=64).status.eq('ok').all()
