@@ -1,0 +1,121 @@
+"""What the frozen runs say: `python tests/frozen/answer.py FOLDER` writes their predictions and metrics, each run read anew.
+
+With the environment of `same_bits` these are the same to the bit on any processor of x86-64."""
+import importlib.metadata,json,os,platform,subprocess,sys
+from pathlib import Path
+
+frozen = Path(__file__).resolve().parent
+
+def same_bits()->dict:
+    "An environment in which no library chooses its instructions by the processor"
+    from numpy._core._multiarray_umath import __cpu_dispatch__,__cpu_features__
+    own = [k for k in __cpu_dispatch__ if __cpu_features__.get(k)]
+    fixed = dict(ATEN_CPU_CAPABILITY='default', MKL_CBWR='COMPATIBLE', MKL_ENABLE_INSTRUCTIONS='SSE4_2', ONEDNN_MAX_CPU_ISA='SSE41',
+                 OPENBLAS_CORETYPE='Nehalem', NPY_DISABLE_CPU_FEATURES=' '.join(own), GLIBC_TUNABLES='glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4',
+                 GALFAST_SAME_BITS='1')
+    return plain()|fixed
+
+def plain()->dict:
+    "The environment as it is, on one thread and without a GPU"
+    one = {f'{o}_NUM_THREADS': '1' for o in ('OMP','MKL','OPENBLAS')}
+    return os.environ|one|dict(PYTHONPATH=str(frozen.parents[1]), CUDA_VISIBLE_DEVICES='')
+
+def versions()->dict:
+    "What bits depend on, beside the processor's own"
+    names = 'torch torchvision numpy scipy scikit-learn pandas pillow simplejpeg astropy fastai timm'.split()
+    def _version(o):
+        try: return importlib.metadata.version(o).split('+')[0]
+        except importlib.metadata.PackageNotFoundError: return None
+    return {o: _version(o) for o in names} | dict(machine=platform.machine(), system=platform.system(), libc=' '.join(platform.libc_ver()))
+
+def runs()->dict:
+    "Name of each frozen run -> `images` (folder), `rows` (of the catalogue, from its start), and `arrays` (are the images given in memory?)"
+    return json.loads((frozen/'fixtures.json').read_text())
+
+def run_folder(name, tmp):
+    "The folder of a run; of one whose weights are not kept, a copy in `tmp` that has them"
+    d = frozen/'runs'/name
+    if not (d/'weights.json').exists(): return d
+    new = Path(tmp)/name
+    new.mkdir()
+    (new/'config.json').write_bytes((d/'config.json').read_bytes())
+    (new/'model.safetensors').write_bytes(seeded_weights(**json.loads((d/'weights.json').read_text())))
+    return new
+
+def seeded_weights(seed, shapes, given)->bytes:
+    "Weights at random, of the size that keeps the numbers in a network what they are"
+    import numpy as np
+    from safetensors.numpy import save
+    rng,res = np.random.default_rng(seed),{}
+    for k,(dtype,shape) in shapes.items():
+        fan_in = int(np.prod(shape[1:])) if len(shape)>1 else 1
+        x = rng.random(shape) # float64, from 0 to 1
+        if k in given: x = np.reshape(given[k], shape)
+        elif len(shape)>1: x = (2*x-1)*(6/fan_in)**.5
+        elif k.endswith('weight') or k.endswith('var'): x = .75+.5*x
+        else: x = .2*x-.1
+        res[k] = np.asarray(x, dtype)
+    return save(res)
+
+def catalog():
+    import pandas as pd
+    return pd.read_csv(frozen/'catalog.csv', dtype=dict(objID=str, name=str))
+
+def pixels(ids):
+    "The FITS images as an array, as `make.py` gave them to the training"
+    import numpy as np
+    from astropy.io import fits
+    return np.stack([np.nan_to_num(fits.getdata(frozen/'fits'/f'{o}.fits')).astype('f4') for o in ids])
+
+def predictions(run, name, images, rows, arrays, tta):
+    "The table of predictions of `run`"
+    import galfast as gf
+    df = catalog()[:rows]
+    if not arrays: return gf.predict_catalog(run, df, frozen/images, tta=tta, device='cpu', fast=False)
+    x = pixels(df.objID)
+    return gf.predict_arrays(run, x[:,1:2,8:-8,8:-8] if name=='stamps' else x, ids=df.objID, tta=tta, device='cpu')
+
+def metrics(table, run)->list:
+    "What `galfast evaluate` says of a table of predictions"
+    import galfast as gf
+    cols,how = [c.removesuffix('_pred') for c in table if c.endswith('_pred')],json.loads((run/'config.json').read_text())
+    res = gf.evaluate_predictions(table, catalog(), cols, how['id_col'], how['spec']['task'])
+    return json.loads(res.to_json(orient='records', double_precision=15))
+
+def write_all(out):
+    "Predictions, with eight views and with one, and metrics of every frozen run"
+    import tempfile
+    import torch
+    import galfast as gf
+    if os.environ.get('GALFAST_SAME_BITS'):
+        torch.backends.mkldnn.set_flags(False) # its blocks are as large as the processor's caches
+        torch.backends.nnpack.set_flags(False)
+    fast = sys.modules[gf.best_math.__module__]
+    fast.best_math = lambda *a, **k: fast.MathChoice() # float32, whatever is faster
+    out,scores,said = Path(out),{},{}
+    with tempfile.TemporaryDirectory() as tmp:
+        for name,how in runs().items():
+            if name.startswith('large-test') and not versions()['timm']: continue
+            run = gf.load_run(run_folder(name, tmp), 'cpu')
+            said[name] = str(run)
+            for tta in (True,False):
+                table = predictions(run, name, tta=tta, **how)
+                table.to_csv(out/f"{name}{'' if tta else '-one-view'}.csv", index=False)
+                if tta and how['rows']>3: scores[name] = metrics(table, frozen/'runs'/name)
+    (out/'metrics.json').write_text(json.dumps(scores, indent=1)+'\n')
+    (out/'print.json').write_text(json.dumps(said, indent=1)+'\n')
+
+def answer(out, env):
+    "Run this file in a process of its own, with the environment `env`; a `Popen`"
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen([sys.executable, __file__, str(out)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+def write_answers():
+    "Freeze what the runs say now"
+    p = answer(frozen/'answers', same_bits())
+    said = p.communicate()[0]
+    if p.returncode: raise SystemExit(said)
+    (frozen/'answers'/'print.json').unlink()
+    (frozen/'versions.json').write_text(json.dumps(versions(), indent=1)+'\n')
+
+if __name__=='__main__': write_all(sys.argv[1])
