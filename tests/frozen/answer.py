@@ -1,24 +1,23 @@
 """What the frozen runs say: `python tests/frozen/answer.py FOLDER` writes their predictions and metrics, each run read anew.
 
 With the environment of `same_bits` these are the same to the bit on any processor of x86-64."""
-import importlib.metadata,json,os,platform,subprocess,sys
+import importlib.metadata,json,os,platform,subprocess,sys,tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 frozen = Path(__file__).resolve().parent
+one_view = '-one-view' # End of the names of tables that were made without --tta
+of_timm = 'large-test_resnet','large-test_vit','large-multimodal'
 
 def same_bits()->dict:
     "An environment in which no library chooses its instructions by the processor"
     from numpy._core._multiarray_umath import __cpu_dispatch__,__cpu_features__
     own = [k for k in __cpu_dispatch__ if __cpu_features__.get(k)]
     fixed = dict(ATEN_CPU_CAPABILITY='default', MKL_CBWR='COMPATIBLE', MKL_ENABLE_INSTRUCTIONS='SSE4_2', ONEDNN_MAX_CPU_ISA='SSE41',
-                 OPENBLAS_CORETYPE='Nehalem', NPY_DISABLE_CPU_FEATURES=' '.join(own), GLIBC_TUNABLES='glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4',
-                 GALFAST_SAME_BITS='1')
-    return plain()|fixed
-
-def plain()->dict:
-    "The environment as it is, on one thread and without a GPU"
-    one = {f'{o}_NUM_THREADS': '1' for o in ('OMP','MKL','OPENBLAS')}
-    return os.environ|one|dict(PYTHONPATH=str(frozen.parents[1]), CUDA_VISIBLE_DEVICES='')
+                 OPENBLAS_CORETYPE='Nehalem', NPY_DISABLE_CPU_FEATURES=' '.join(own),
+                 GLIBC_TUNABLES='glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4')
+    one_thread = {f'{o}_NUM_THREADS': '1' for o in ('OMP','MKL','OPENBLAS')}
+    return os.environ|fixed|one_thread|dict(PYTHONPATH=str(frozen.parents[1]), CUDA_VISIBLE_DEVICES='')
 
 def versions()->dict:
     "What bits depend on, beside the processor's own"
@@ -79,43 +78,59 @@ def metrics(table, run)->list:
     "What `galfast evaluate` says of a table of predictions"
     import galfast as gf
     cols,how = [c.removesuffix('_pred') for c in table if c.endswith('_pred')],json.loads((run/'config.json').read_text())
-    res = gf.evaluate_predictions(table, catalog(), cols, how['id_col'], how['spec']['task'])
+    res = gf.evaluate_predictions(table, catalog(), cols, how['id_col'], how['spec']['task'], n_boot=100)
     return json.loads(res.to_json(orient='records', double_precision=15))
+
+@contextmanager
+def in_float32():
+    "Networks in float32, whatever is faster on this machine"
+    import galfast as gf
+    fast = sys.modules[gf.best_math.__module__]
+    best,fast.best_math = fast.best_math,lambda *a, **k: fast.MathChoice()
+    try: yield
+    finally: fast.best_math = best
+
+def command(*args):
+    "What `galfast` does in a terminal"
+    from galfast.cli import main
+    sys.argv = ['galfast', *map(str, args)]
+    try: main()
+    except SystemExit as e: assert not e.code, e.code
 
 def write_all(out):
     "Predictions, with eight views and with one, and metrics of every frozen run"
-    import tempfile
     import torch
     import galfast as gf
-    if os.environ.get('GALFAST_SAME_BITS'):
-        torch.backends.mkldnn.set_flags(False) # its blocks are as large as the processor's caches
-        torch.backends.nnpack.set_flags(False)
-    fast = sys.modules[gf.best_math.__module__]
-    fast.best_math = lambda *a, **k: fast.MathChoice() # float32, whatever is faster
+    torch.backends.mkldnn.set_flags(False) # its blocks are as large as the processor's caches
+    torch.backends.nnpack.set_flags(False)
     out,scores,said = Path(out),{},{}
-    with tempfile.TemporaryDirectory() as tmp:
+    with tempfile.TemporaryDirectory() as tmp, in_float32():
         for name,how in runs().items():
-            if name.startswith('large-test') and not versions()['timm']: continue
+            if name in of_timm and not versions()['timm']: continue
             run = gf.load_run(run_folder(name, tmp), 'cpu')
             said[name] = str(run)
             for tta in (True,False):
                 table = predictions(run, name, tta=tta, **how)
-                table.to_csv(out/f"{name}{'' if tta else '-one-view'}.csv", index=False)
+                table.to_csv(out/f"{name}{'' if tta else one_view}.csv", index=False)
                 if tta and how['rows']>3: scores[name] = metrics(table, frozen/'runs'/name)
+        what = frozen/'runs'/'regression',frozen/'catalog.csv','--images',frozen/'images','--device','cpu','--out'
+        command('predict', *what, out/'command.csv')
+        command('predict', *what, out/f'command{one_view}.csv', '--no-tta')
+        command('evaluate', out/'command.csv', frozen/'catalog.csv', '--target', 'oh', '--out', out/'command-metrics.csv')
     (out/'metrics.json').write_text(json.dumps(scores, indent=1)+'\n')
     (out/'print.json').write_text(json.dumps(said, indent=1)+'\n')
 
-def answer(out, env):
-    "Run this file in a process of its own, with the environment `env`; a `Popen`"
+def answer(out, env)->subprocess.Popen:
+    "Run this file in a process of its own, with the environment `env`; what it says on the way goes to `log.txt` in the folder `out`"
     Path(out).mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen([sys.executable, __file__, str(out)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with open(Path(out)/'log.txt', 'w') as f:
+        return subprocess.Popen([sys.executable, '-W', 'ignore', __file__, str(out)], env=env, stdout=f, stderr=subprocess.STDOUT)
 
 def write_answers():
     "Freeze what the runs say now"
-    p = answer(frozen/'answers', same_bits())
-    said = p.communicate()[0]
-    if p.returncode: raise SystemExit(said)
-    (frozen/'answers'/'print.json').unlink()
+    d = frozen/'answers'
+    if answer(d, same_bits()).wait(): raise SystemExit((d/'log.txt').read_text())
+    for o in ('print.json','log.txt'): (d/o).unlink()
     (frozen/'versions.json').write_text(json.dumps(versions(), indent=1)+'\n')
 
 if __name__=='__main__': write_all(sys.argv[1])

@@ -97,9 +97,9 @@ def of_train(df, d):
     train('quick-classes', df, jpg, 'morphology', quick=True)
     train('quick-labels', df, jpg, 'spiral,barred,red', quick=True)
     train('classes', df, jpg, 'morphology', members=2)
-    train('labels', df, jpg, 'spiral,barred,red', members=2)
+    train('labels', df, jpg, 'spiral,barred,red', members=1)
     train('votes', df, jpg, 'f_bulge,f_disc', task='votes', members=2)
-    train('votes-free', df, jpg, 'f_arm,f_bar', task='votes', members=2)
+    train('votes-free', df, jpg, 'f_arm,f_bar', task='votes', members=1)
     train('window', df, jpg, 'oh', arch='xresnet9', window=24, size=32, keep=36, gp_weight=.3)
     stretch = gf.AsinhTfm(.05)
     train('fits', df, fit, 'oh', members=2, reader=dict(stretch=stretch, bands=['g','r','i'], nan='median', hdu=0))
@@ -110,7 +110,7 @@ def of_learners(df, d):
     jpg,few = d/'images',df[learned]
     def dls(target, images=jpg, size=24, **kw):
         return gf.GalaxyDataLoaders.from_catalog(few, images, target, size=size, bs=8, device='cpu', on_error='missing', **kw)
-    learn('errors', dls('oh', err='oh_err'))
+    learn('errors', dls('oh', err='oh_err', size=36))
     learn('partial', dls('oh,z', partial=True))
     learn('mixed', dls('oh,morphology,z', partial=True, err=dict(oh='oh_err')))
     learn('mixed-classes', dls('morphology,disc', task='mixed'))
@@ -148,7 +148,7 @@ def seeded(name, arch, kw):
     table = gf.TableSpec([], ['site'], [], [], [], [], [['east','north','south']]) if arch=='multimodal' else None
     cfg = gf.arch_config(arch, 3, 1, y_mean=[.1], y_std=[.05], **kw)
     spec = gf.TargetSpec('regression', ['z'], mean=[.1], std=[.05])
-    model = GalaxyModel([gf.build_model(**cfg)], [100.]*3, [50.]*3, spec)
+    model = GalaxyModel([gf.build_model(**cfg)], [.2]*3, [.15]*3, spec)
     run = GalaxyRun(model.eval(), spec, gf.ImageReader(size=32), [cfg], err=[[.01,1.]], table=table)
     keep(name, run, rows=3)
     d = frozen/'runs'/name
