@@ -57,7 +57,7 @@ def check_same(name, bits):
     else:
         agree(table(new), table(old), 1e-5)
         other = {k: v for k,v in answer.versions().items() if v!=written[k]}
-        warnings.warn(f'compared to 1e-5 of the scatter, not to the bit, as the bits were made with other libraries than {other}')
+        warnings.warn(f'compared to 1e-5 of the scatter, not to the bit: made with other libraries than {other}', stacklevel=2)
 
 @pytest.mark.parametrize('name', quick)
 def test_with_the_instructions_of_this_processor_too(name):

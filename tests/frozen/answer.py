@@ -23,7 +23,7 @@ def versions()->dict:
     "What bits depend on, beside the processor's own"
     names = 'torch torchvision numpy scipy scikit-learn pandas pillow simplejpeg astropy fastai timm'.split()
     def _version(o):
-        try: return importlib.metadata.version(o).split('+')[0]
+        try: return importlib.metadata.version(o)
         except importlib.metadata.PackageNotFoundError: return None
     return {o: _version(o) for o in names} | dict(machine=platform.machine(), system=platform.system(), libc=' '.join(platform.libc_ver()))
 

@@ -1,7 +1,7 @@
 """Makes what is frozen here: small runs of every kind in format 1, images to predict, and what is said of them.
 
 Made once, by galfast 0.2.0, whose runs have the format 1: a later galfast reads them, and cannot make them again."""
-import json,shutil,sys,tempfile
+import json,shutil,tempfile
 from pathlib import Path
 
 import numpy as np,pandas as pd,torch
@@ -16,7 +16,7 @@ from galfast.photometry import Photometry
 from galfast.gp import fit_photometry_gp
 from galfast.run import GalaxyModel,GalaxyRun
 from galfast.columns import fit_spec,target_spec
-from answer import frozen,seeded_weights,write_answers
+from answer import frozen,write_answers
 
 fixtures = {} # Name -> what to predict, see `answer.py`
 learned = slice(10, 32) # Rows that are learned from
