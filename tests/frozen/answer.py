@@ -1,4 +1,4 @@
-"""What the frozen runs say: `python tests/frozen/answer.py FOLDER` writes their predictions and metrics, each run read anew.
+"""What the frozen runs say: `python tests/frozen/answer.py FOLDER` writes their predictions and metrics.
 
 With the environment of `same_bits` these are the same to the bit on any processor of x86-64."""
 import importlib.metadata,json,os,platform,subprocess,sys,tempfile
@@ -12,30 +12,31 @@ of_timm = 'large-test_resnet','large-test_vit','large-multimodal'
 def same_bits()->dict:
     "An environment in which no library chooses its instructions by the processor"
     from numpy._core._multiarray_umath import __cpu_dispatch__,__cpu_features__
-    own = [k for k in __cpu_dispatch__ if __cpu_features__.get(k)]
-    fixed = dict(ATEN_CPU_CAPABILITY='default', MKL_CBWR='COMPATIBLE', MKL_ENABLE_INSTRUCTIONS='SSE4_2', ONEDNN_MAX_CPU_ISA='SSE41',
-                 OPENBLAS_CORETYPE='Nehalem', NPY_DISABLE_CPU_FEATURES=' '.join(own),
+    of_numpy = [k for k in __cpu_dispatch__ if __cpu_features__.get(k)]
+    fixed = dict(ATEN_CPU_CAPABILITY='default', MKL_CBWR='COMPATIBLE', MKL_ENABLE_INSTRUCTIONS='SSE4_2',
+                 ONEDNN_MAX_CPU_ISA='SSE41', OPENBLAS_CORETYPE='Nehalem', NPY_DISABLE_CPU_FEATURES=' '.join(of_numpy),
                  GLIBC_TUNABLES='glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4')
     one_thread = {f'{o}_NUM_THREADS': '1' for o in ('OMP','MKL','OPENBLAS')}
     return os.environ|fixed|one_thread|dict(PYTHONPATH=str(frozen.parents[1]), CUDA_VISIBLE_DEVICES='')
 
 def versions()->dict:
     "What bits depend on, beside the processor's own"
-    names = 'torch torchvision numpy scipy scikit-learn pandas pillow simplejpeg astropy fastai timm'.split()
+    import torch
+    names = 'torchvision numpy scipy scikit-learn pandas pillow simplejpeg astropy fastai timm'.split()
     def _version(o):
         try: return importlib.metadata.version(o)
         except importlib.metadata.PackageNotFoundError: return None
-    return {o: _version(o) for o in names} | dict(machine=platform.machine(), system=platform.system(), libc=' '.join(platform.libc_ver()))
+    system = dict(machine=platform.machine(), system=platform.system(), libc=' '.join(platform.libc_ver()))
+    return dict(torch=str(torch.__version__)) | {o: _version(o) for o in names} | system
 
 def runs()->dict:
-    "Name of each frozen run -> `images` (folder), `rows` (of the catalogue, from its start), and `arrays` (are the images given in memory?)"
+    "Name of a run -> `images` (folder), `rows` (of the catalogue), `arrays` (are the images given in memory?)"
     return json.loads((frozen/'fixtures.json').read_text())
 
-def run_folder(name, tmp):
+def run_folder(name, tmp)->Path:
     "The folder of a run; of one whose weights are not kept, a copy in `tmp` that has them"
-    d = frozen/'runs'/name
+    d,new = frozen/'runs'/name,Path(tmp)/name
     if not (d/'weights.json').exists(): return d
-    new = Path(tmp)/name
     new.mkdir()
     (new/'config.json').write_bytes((d/'config.json').read_bytes())
     (new/'model.safetensors').write_bytes(seeded_weights(**json.loads((d/'weights.json').read_text())))
@@ -66,19 +67,22 @@ def pixels(ids):
     from astropy.io import fits
     return np.stack([np.nan_to_num(fits.getdata(frozen/'fits'/f'{o}.fits')).astype('f4') for o in ids])
 
+def stamps(x): return x[:,1:2,8:-8,8:-8]
+
 def predictions(run, name, images, rows, arrays, tta):
     "The table of predictions of `run`"
     import galfast as gf
     df = catalog()[:rows]
     if not arrays: return gf.predict_catalog(run, df, frozen/images, tta=tta, device='cpu', fast=False)
     x = pixels(df.objID)
-    return gf.predict_arrays(run, x[:,1:2,8:-8,8:-8] if name=='stamps' else x, ids=df.objID, tta=tta, device='cpu')
+    return gf.predict_arrays(run, stamps(x) if name=='stamps' else x, ids=df.objID, tta=tta, device='cpu')
 
 def metrics(table, run)->list:
     "What `galfast evaluate` says of a table of predictions"
     import galfast as gf
-    cols,how = [c.removesuffix('_pred') for c in table if c.endswith('_pred')],json.loads((run/'config.json').read_text())
-    res = gf.evaluate_predictions(table, catalog(), cols, how['id_col'], how['spec']['task'], n_boot=100)
+    cfg = json.loads((run/'config.json').read_text())
+    targets = [c.removesuffix('_pred') for c in table if c.endswith('_pred')]
+    res = gf.evaluate_predictions(table, catalog(), targets, cfg['id_col'], cfg['spec']['task'], n_boot=100)
     return json.loads(res.to_json(orient='records', double_precision=15))
 
 @contextmanager
@@ -97,34 +101,41 @@ def command(*args):
     try: main()
     except SystemExit as e: assert not e.code, e.code
 
-def write_all(out):
+def write_runs(out, tmp):
     "Predictions, with eight views and with one, and metrics of every frozen run"
-    import torch
     import galfast as gf
+    scores,said = {},{}
+    for name,how in runs().items():
+        if name in of_timm and not versions()['timm']: continue
+        run = gf.load_run(run_folder(name, tmp), 'cpu')
+        said[name] = str(run)
+        for tta in (True,False):
+            table = predictions(run, name, tta=tta, **how)
+            table.to_csv(out/f"{name}{'' if tta else one_view}.csv", index=False)
+            if tta and how['rows']>3: scores[name] = metrics(table, frozen/'runs'/name)
+    for k,o in dict(metrics=scores, print=said).items(): (out/f'{k}.json').write_text(json.dumps(o, indent=1)+'\n')
+
+def write_commands(out):
+    "What the commands write of one of the runs"
+    labels = frozen/'catalog.csv'
+    what = frozen/'runs'/'regression',labels,'--images',frozen/'images','--device','cpu','--out'
+    command('predict', *what, out/'command.csv')
+    command('predict', *what, out/f'command{one_view}.csv', '--no-tta')
+    command('evaluate', out/'command.csv', labels, '--target', 'oh', '--out', out/'command-metrics.csv')
+
+def write_all(out):
+    import torch
     torch.backends.mkldnn.set_flags(False) # its blocks are as large as the processor's caches
     torch.backends.nnpack.set_flags(False)
-    out,scores,said = Path(out),{},{}
     with tempfile.TemporaryDirectory() as tmp, in_float32():
-        for name,how in runs().items():
-            if name in of_timm and not versions()['timm']: continue
-            run = gf.load_run(run_folder(name, tmp), 'cpu')
-            said[name] = str(run)
-            for tta in (True,False):
-                table = predictions(run, name, tta=tta, **how)
-                table.to_csv(out/f"{name}{'' if tta else one_view}.csv", index=False)
-                if tta and how['rows']>3: scores[name] = metrics(table, frozen/'runs'/name)
-        what = frozen/'runs'/'regression',frozen/'catalog.csv','--images',frozen/'images','--device','cpu','--out'
-        command('predict', *what, out/'command.csv')
-        command('predict', *what, out/f'command{one_view}.csv', '--no-tta')
-        command('evaluate', out/'command.csv', frozen/'catalog.csv', '--target', 'oh', '--out', out/'command-metrics.csv')
-    (out/'metrics.json').write_text(json.dumps(scores, indent=1)+'\n')
-    (out/'print.json').write_text(json.dumps(said, indent=1)+'\n')
+        write_runs(Path(out), tmp)
+        write_commands(Path(out))
 
 def answer(out, env)->subprocess.Popen:
-    "Run this file in a process of its own, with the environment `env`; what it says on the way goes to `log.txt` in the folder `out`"
+    "Run this file in a process of its own, with the environment `env`; it writes to the folder `out`, its words to `log.txt`"
     Path(out).mkdir(parents=True, exist_ok=True)
-    with open(Path(out)/'log.txt', 'w') as f:
-        return subprocess.Popen([sys.executable, '-W', 'ignore', __file__, str(out)], env=env, stdout=f, stderr=subprocess.STDOUT)
+    cmd = [sys.executable, '-W', 'ignore', __file__, str(out)]
+    with open(Path(out)/'log.txt', 'w') as f: return subprocess.Popen(cmd, env=env, stdout=f, stderr=subprocess.STDOUT)
 
 def write_answers():
     "Freeze what the runs say now"

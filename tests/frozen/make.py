@@ -16,7 +16,7 @@ from galfast.photometry import Photometry
 from galfast.gp import fit_photometry_gp
 from galfast.run import GalaxyModel,GalaxyRun
 from galfast.columns import fit_spec,target_spec
-from answer import frozen,write_answers
+from answer import frozen,stamps,write_answers
 
 fixtures = {} # Name -> what to predict, see `answer.py`
 learned = slice(10, 32) # Rows that are learned from
@@ -52,7 +52,8 @@ def survey(d):
 
 def freeze_survey(d, df):
     "The twelve galaxies that are predicted, four of them learned from by most runs, and one that has no image"
-    cols = 'objID name oh oh_err z morphology spiral barred red disc f_bulge f_disc f_arm f_bar r_obs g_r site field'.split()
+    labels = 'oh oh_err z morphology spiral barred red disc f_bulge f_disc f_arm f_bar'.split()
+    cols = ['objID', 'name', *labels, 'r_obs', 'g_r', 'site', 'field']
     new = df[28:40]
     lost = new[:1].assign(objID='404', name='404')
     pd.concat([new[cols], lost[cols]]).to_csv(frozen/'catalog.csv', index=False)
@@ -103,7 +104,8 @@ def of_train(df, d):
     train('window', df, jpg, 'oh', arch='xresnet9', window=24, size=32, keep=36, gp_weight=.3)
     stretch = gf.AsinhTfm(.05)
     train('fits', df, fit, 'oh', members=2, reader=dict(stretch=stretch, bands=['g','r','i'], nan='median', hdu=0))
-    train('fits-quick-classes', df, fit, 'morphology', quick=True, reader=dict(stretch=gf.LogTfm([.05,.2]), bands='ri'))
+    two = dict(stretch=gf.LogTfm([.05,.2]), bands='ri')
+    train('fits-quick-classes', df, fit, 'morphology', quick=True, reader=two)
 
 def of_learners(df, d):
     "Runs of what Python alone makes"
@@ -117,8 +119,9 @@ def of_learners(df, d):
     learn('two-classes', dls('disc'), 'xresnet9', loss_func=BinaryLoss(2.))
     learn('one-vs-rest', dls('morphology'), loss_func=OneVsRest())
     cols = ['r_obs','g_r','site','field']
-    learn('table', dls('oh', table=cols), make=gf.galaxy_multimodal, hidden=(4,), head=(4,))
-    learn('table-mixed', dls('oh,morphology', table=cols), 'xresnet9', make=gf.galaxy_multimodal, emb='onehot', hidden=(4,), head=(4,))
+    tower = dict(make=gf.galaxy_multimodal, hidden=(4,), head=(4,))
+    learn('table', dls('oh', table=cols), **tower)
+    learn('table-mixed', dls('oh,morphology', table=cols), 'xresnet9', emb='onehot', **tower)
     learn('named', dls('oh', id_col='name', reader=gf.ImageReader(pattern='{objID}.jpg', crop=30)))
     learn('grey', dls('oh', reader=gf.ImageReader('grey', crop=40, pad=True)))
     learn('deep', dls('oh', d/'deep', reader=gf.ImageReader('deep', stretch=gf.LinearTfm(5000.))), images='deep')
@@ -127,33 +130,39 @@ def of_learners(df, d):
     learn('bands', dls('oh', d/'bands', reader=bands), images='bands', rows=4)
     x = np.stack([np.nan_to_num(fits.getdata(d/'fits'/f'{o}.fits')).astype('f4') for o in few.objID])
     def stack(x, y, **kw): return gf.GalaxyDataLoaders.from_arrays(x, y, ids=few.objID, bs=8, device='cpu', **kw)
-    learn('arrays', stack(x, few[['z']], size=24, stretch=gf.MinMaxTfm(-.1, [2.,3.,4.], ceil=5.)), images='fits', rows=12, arrays=True)
-    learn('stamps', stack(x[:,1:2,8:-8,8:-8], few[['disc']], stretch=gf.StampTfm()), 'vgg6', images='fits', rows=12, arrays=True)
+    memory = dict(images='fits', rows=12, arrays=True)
+    learn('arrays', stack(x, few[['z']], size=24, stretch=gf.MinMaxTfm(-.1, [2.,3.,4.], ceil=5.)), **memory)
+    learn('stamps', stack(stamps(x), few[['disc']], stretch=gf.StampTfm()), 'vgg6', **memory)
 
 def of_archs(df, d):
     "A run of each network of the registry: narrow ones, and of the large ones what their weights are to be made of"
-    dls = gf.GalaxyDataLoaders.from_catalog(df[learned], d/'images', 'z', size=24, bs=8, device='cpu')
-    for o in (10, 14): learn(f'xresnet{o}', dls, f'xresnet{o}', xres)
-    learn('xresnet18-softmax', dls, 'xresnet18', xres|dict(sa='softmax', widths=(8,8,8,8)))
-    for o in (26, 50): learn(f'xresnet{o}', dls, f'xresnet{o}', dict(widths=(2,2,2,2), stem=(4,4,4), sa=False), rows=6)
-    learn('xresnet34', dls, 'xresnet34', xres)
-    learn('cnn', dls, 'cnn', dict(filters=((4,4),8), hidden=(8,), pool='average', norm='local', act='gelu'))
-    learn('mlp', gf.GalaxyDataLoaders.from_catalog(df[learned], d/'images', 'z', size=12, bs=8, device='cpu'), 'mlp', dict(size=12, hidden=(6,), norm=True))
-    large = dict(alexnet=dict(hidden=(16,16), norm='local', groups=2), vgg16=dict(hidden=(16,16), grid=1), resnet50={}, galnet={},
-                 test_resnet={}, test_vit=dict(size=32), multimodal=dict(image_arch='test_convnext', n_cont=0, cat_sizes=[4]))
+    def dls(size): return gf.GalaxyDataLoaders.from_catalog(df[learned], d/'images', 'z', size=size, bs=8, device='cpu')
+    of24 = dls(24)
+    for o in (10, 14): learn(f'xresnet{o}', of24, f'xresnet{o}', xres)
+    learn('xresnet18-softmax', of24, 'xresnet18', xres|dict(sa='softmax', widths=(8,8,8,8)))
+    thin = dict(widths=(2,2,2,2), stem=(4,4,4), sa=False)
+    for o in (26, 50): learn(f'xresnet{o}', of24, f'xresnet{o}', thin, rows=6)
+    learn('xresnet34', of24, 'xresnet34', xres)
+    learn('cnn', of24, 'cnn', dict(filters=((4,4),8), hidden=(8,), pool='average', norm='local', act='gelu'))
+    learn('mlp', dls(12), 'mlp', dict(size=12, hidden=(6,), norm=True))
+    large = dict(alexnet=dict(hidden=(16,16), norm='local', groups=2), vgg16=dict(hidden=(16,16), grid=1),
+                 resnet50={}, galnet={}, test_resnet={}, test_vit=dict(size=32),
+                 multimodal=dict(image_arch='test_convnext', n_cont=0, cat_sizes=[4]))
     for o,kw in large.items(): seeded(f'large-{o}', o, kw)
 
 def seeded(name, arch, kw):
-    "A run of a network whose weights are numbers at random: their names and shapes are kept, and `seeded_weights` makes them anew"
-    table = gf.TableSpec([], ['site'], [], [], [], [], [['east','north','south']]) if arch=='multimodal' else None
+    "A run whose weights are at random: their names and shapes are kept, and `seeded_weights` makes them anew"
+    sites = gf.TableSpec([], ['site'], fill=[], mean=[], std=[], flags=[], classes=[['east','north','south']])
+    table = sites if arch=='multimodal' else None
     cfg = gf.arch_config(arch, 3, 1, y_mean=[.1], y_std=[.05], **kw)
     spec = gf.TargetSpec('regression', ['z'], mean=[.1], std=[.05])
     model = GalaxyModel([gf.build_model(**cfg)], [.2]*3, [.15]*3, spec)
     run = GalaxyRun(model.eval(), spec, gf.ImageReader(size=32), [cfg], err=[[.01,1.]], table=table)
     keep(name, run, rows=3)
     d = frozen/'runs'/name
-    shapes = {k: [str(v.dtype).split('.')[1], list(v.shape)] for k,v in load_file(d/'model.safetensors').items()}
-    given = {k: v.tolist() for k,v in model.state_dict().items() if k in ('mean','std') or k.endswith('.1.mean') or k.endswith('.1.std')}
+    weights = load_file(d/'model.safetensors')
+    shapes = {k: [str(v.dtype).split('.')[1], list(v.shape)] for k,v in weights.items()}
+    given = {k: v.tolist() for k,v in weights.items() if k.split('.')[-1] in ('mean','std')} # those of images and labels
     (d/'model.safetensors').unlink()
     (d/'weights.json').write_text(json.dumps(dict(seed=len(fixtures), shapes=shapes, given=given))+'\n')
     cfg = json.loads((d/'config.json').read_text())
@@ -161,37 +170,53 @@ def seeded(name, arch, kw):
     (d/'config.json').write_text(json.dumps(cfg, indent=1)+'\n')
 
 def of_parts(df, d):
-    "Two networks of different kinds and a Gaussian process, put together by hand"
+    "Runs that are put together by hand"
     few = df[learned]
     read = gf.ImageReader(size=32, native=(36,36))
     x = torch.stack([read(d/'images'/f'{o}.jpg').as_subclass(torch.Tensor) for o in few.objID])
     spec = fit_spec(target_spec(few, 'z'), few)
     process = fit_photometry_gp(Photometry(32)(x/255), few.z.to_numpy(), size=32)[0]
     units = dict(y_mean=spec.mean, y_std=spec.std)
-    nets = [gf.arch_config('galnet', 3, 1, width=2, **units), gf.arch_config('cnn', 3, 1, filters=(4,8), hidden=(), **units)]
+    nets = [gf.arch_config('galnet', 3, 1, width=2, **units)]
+    nets += [gf.arch_config('cnn', 3, 1, filters=(4,8), hidden=(), **units)]
+    by_hand('by-hand', spec, nets, read, process, .25, err=[None], window=16, net_size=20)
+    kinds = dict(z='regression', morphology='classification', f_bar='votes', red='multilabel')
+    parts = [target_spec(few, k, task) for k,task in kinds.items()]
+    mixed = fit_spec(gf.TargetSpec('mixed', list(kinds), parts=parts), few)
+    mean,std = mixed.scale()
+    by_hand('mixed-by-hand', mixed, [gf.arch_config('galnet', 3, 6, width=2, y_mean=mean, y_std=std)], read)
+
+def by_hand(name, spec, nets, read, process=None, gp_weight=0., err=None, **kw):
     torch.manual_seed(0)
-    model = GalaxyModel([gf.build_model(**o) for o in nets], [30.]*3, [20.]*3, spec, process, .25, window=16, net_size=20)
-    keep('by-hand', GalaxyRun(model.eval(), spec, read, nets, err=[None]))
+    members = [gf.build_model(**o) for o in nets]
+    model = GalaxyModel(members, [.2]*3, [.15]*3, spec, process, gp_weight, **kw)
+    keep(name, GalaxyRun(model.eval(), spec, read, nets, err=err))
 
 def of_old():
-    "Runs as the first versions saved them: no hash of the weights, no marks of galaxies, only what every run has to have, numbers of 32 bits"
-    for old,new in {'old': 'regression', 'old-classes': 'classes', 'old-table': 'table', 'old-fits': 'fits', 'old-labels': 'quick-labels'}.items():
+    "Runs as the first versions saved them: no hash of the weights, no marks of galaxies, 32 bits"
+    of = {'old': 'regression', 'old-classes': 'classes', 'old-table': 'table', 'old-fits': 'fits', 'old-labels': 'quick-labels'}
+    for old,new in of.items():
         src,d = (frozen/'runs'/o for o in (new, old))
-        cfg = json.loads((src/'config.json').read_text())
-        del cfg['files']
-        for k,must in dict(spec=('task','targets'), reader=('kind','size','crop','bands','stretch')).items():
-            cfg[k] = {a: b for a,b in cfg[k].items() if a in must or a in ('classes','mean','std') and b is not None}
-        if cfg['gp']: cfg['gp'] = {k: v for k,v in cfg['gp'].items() if v!=dict(n_out=1, n_in=3, size=64, full=1.).get(k)}
-        if cfg['table']: del cfg['table']['facts']
-        for o in cfg['nets']:
-            if len(o.get('y_mean') or [])==1: o |= {k: o[k][0] for k in ('y_mean','y_std')} # a number, in place of a list of one
-        cfg |= dict(galfast='0.1.0', info=None)
-        if old=='old-classes': cfg['err'] = None
+        cfg = as_old(json.loads((src/'config.json').read_text()))
         w = {k: v.float() if v.dtype==torch.float64 else v for k,v in load_file(src/'model.safetensors').items()}
         d.mkdir()
         (d/'model.safetensors').write_bytes(save(w))
         (d/'config.json').write_text(json.dumps(cfg, indent=1)+'\n')
         fixtures[old] = fixtures[new]
+
+def as_old(cfg):
+    "A configuration with nothing but what every run has to have"
+    usual = dict(n_out=1, n_in=3, size=64, full=1., kind='rgb', nan='zero')
+    def _needed(o): return {k: v for k,v in o.items() if v not in (None, False, [], usual.get(k))}
+    spec = {k: v for k,v in cfg['spec'].items() if k in ('task','targets','classes','mean','std') and v}
+    reader = {k: v for k,v in _needed(cfg['reader']).items() if k not in ('native','exclusive')}
+    gp = _needed(cfg['gp']) if cfg['gp'] else None
+    table = {k: v for k,v in cfg['table'].items() if k!='facts'} if cfg['table'] else None
+    nets = [dict(o) for o in cfg['nets']]
+    for o in nets:
+        if len(o.get('y_mean') or [])==1: o |= {k: o[k][0] for k in ('y_mean','y_std')} # a number, not a list of one
+    new = dict(galfast='0.1.0', spec=spec, reader=reader, gp=gp, table=table, nets=nets, info=None)
+    return {k: v for k,v in (cfg|new).items() if k!='files'}
 
 if __name__=='__main__':
     for o in ('runs','images','fits','deep','bands','answers'): shutil.rmtree(frozen/o, ignore_errors=True)
