@@ -132,7 +132,7 @@ def write_all(out):
         write_commands(Path(out))
 
 def answer(out, env)->subprocess.Popen:
-    "Run this file in a process of its own, with the environment `env`; it writes to the folder `out`, its words to `log.txt`"
+    "Run this file in a process of its own, with the environment `env`; its words go to `log.txt` in `out`"
     Path(out).mkdir(parents=True, exist_ok=True)
     cmd = [sys.executable, '-W', 'ignore', __file__, str(out)]
     with open(Path(out)/'log.txt', 'w') as f: return subprocess.Popen(cmd, env=env, stdout=f, stderr=subprocess.STDOUT)

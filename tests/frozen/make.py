@@ -111,7 +111,8 @@ def of_learners(df, d):
     "Runs of what Python alone makes"
     jpg,few = d/'images',df[learned]
     def dls(target, images=jpg, size=24, **kw):
-        return gf.GalaxyDataLoaders.from_catalog(few, images, target, size=size, bs=8, device='cpu', on_error='missing', **kw)
+        usual = dict(size=size, bs=8, device='cpu', on_error='missing')
+        return gf.GalaxyDataLoaders.from_catalog(few, images, target, **usual, **kw)
     learn('errors', dls('oh', err='oh_err', size=36))
     learn('partial', dls('oh,z', partial=True))
     learn('mixed', dls('oh,morphology,z', partial=True, err=dict(oh='oh_err')))
@@ -162,7 +163,8 @@ def seeded(name, arch, kw):
     d = frozen/'runs'/name
     weights = load_file(d/'model.safetensors')
     shapes = {k: [str(v.dtype).split('.')[1], list(v.shape)] for k,v in weights.items()}
-    given = {k: v.tolist() for k,v in weights.items() if k.split('.')[-1] in ('mean','std')} # those of images and labels
+    of_data = [k for k in weights if k.split('.')[-1] in ('mean','std')] # of images and labels
+    given = {k: weights[k].tolist() for k in of_data}
     (d/'model.safetensors').unlink()
     (d/'weights.json').write_text(json.dumps(dict(seed=len(fixtures), shapes=shapes, given=given))+'\n')
     cfg = json.loads((d/'config.json').read_text())
@@ -194,7 +196,8 @@ def by_hand(name, spec, nets, read, process=None, gp_weight=0., err=None, **kw):
 
 def of_old():
     "Runs as the first versions saved them: no hash of the weights, no marks of galaxies, 32 bits"
-    of = {'old': 'regression', 'old-classes': 'classes', 'old-table': 'table', 'old-fits': 'fits', 'old-labels': 'quick-labels'}
+    of = {'old': 'regression', 'old-classes': 'classes', 'old-labels': 'quick-labels', 'old-table': 'table'}
+    of |= {'old-fits': 'fits'}
     for old,new in of.items():
         src,d = (frozen/'runs'/o for o in (new, old))
         cfg = as_old(json.loads((src/'config.json').read_text()))
