@@ -36,8 +36,9 @@ def bits(begun):
 
 def table(o): return pd.read_csv(o, dtype=dict(objID=str, name=str))
 
-def agree(new, old, least):
+def agree(new, old, least=1e-4):
     "Numbers of two tables are the same, to `least` of the scatter of their column; all else is the same"
+    # AVX2 in place of SSE2 alone moves them by up to 4e-5, half of them by less than 5e-7
     num = list(old.select_dtypes('float'))
     assert list(new)==list(old) and len(new)==len(old)
     pd.testing.assert_frame_equal(new.drop(columns=num), old.drop(columns=num), check_dtype=False)
@@ -51,20 +52,21 @@ def agree(new, old, least):
         assert far<=room, f'{c}: {far:.2g} from what was frozen, where {room:.2g} is allowed'
 
 def check_same(name, bits):
-    "A table is the same to the bit; with other libraries than those that made it, to 1e-5 of the scatter"
+    "A table is the same to the bit; with other libraries than those that made it, to 1e-4 of the scatter"
     new,old = bits/f'{name}.csv',frozen/'answers'/f'{name}.csv'
     if not new.exists(): pytest.skip('timm is not installed')
     if same_versions: assert new.read_bytes()==old.read_bytes(), f'{name}: not the same to the bit'
     else:
-        agree(table(new), table(old), 1e-5)
-        other = {k: v for k,v in answer.versions().items() if v!=written[k]}
-        warnings.warn(f'compared to 1e-5 of the scatter, not to the bit: other libraries than {other}', stacklevel=2)
+        agree(table(new), table(old))
+        here = answer.versions()
+        other = {k: v for k,v in written.items() if v!=here[k]}
+        warnings.warn(f'compared to 1e-4 of the scatter, not to the bit, which was frozen with {other}', stacklevel=2)
 
 @pytest.mark.parametrize('name', quick)
 def test_with_the_instructions_of_this_processor_too(name):
     with answer.in_float32():
         new = answer.predictions(frozen/'runs'/name, name, tta=True, **answer.runs()[name])
-    agree(new, table(frozen/'answers'/f'{name}.csv'), 1e-4)
+    agree(new, table(frozen/'answers'/f'{name}.csv'))
 
 def raw(name, ids):
     "The images of a run in memory, none of which it resizes"
