@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['band_nm', 'band_axis', 'read_fits', 'FITSImage', 'sky_stats', 'band_wavelength', 'rgb_image', 'FITSImageBlock',
            'Stretch', 'AsinhTfm', 'LinearTfm', 'LogTfm', 'MinMaxTfm', 'StampTfm', 'SubtractBackground',
-           'stretch_from_config', 'image_stats', 'CropResize']
+           'stretch_from_config', 'image_stats', 'resize_images', 'CropResize']
 
 # %% ../nbs/20_image.ipynb #501bfe05
 from .imports import *
@@ -781,6 +781,19 @@ def image_stats(
     if np.ndim(n)==0 or not np.all(n): raise ImageError("no valid pixel to take statistics from")
     return mean.tolist(),np.sqrt(m2/n).tolist()
 
+# %% ../nbs/20_image.ipynb #e7bddf9f
+def resize_images(
+    x, # Tensor (..., y, x) of three or four axes
+    size:int, # px of a side
+):
+    "`x` at `size` x `size` px, bilinear and antialiased; whole numbers stay whole"
+    y = x if x.is_floating_point() else x.float()
+    y = F.interpolate(y if y.ndim==4 else y[None], (size,size), mode='bilinear', antialias=True)
+    if x.ndim==3: y = y[0]
+    if x.is_floating_point(): return y
+    y = y.round()
+    return (y.clamp(0, 255) if x.dtype==torch.uint8 else y).to(x.dtype)
+
 # %% ../nbs/20_image.ipynb #e7a84698
 class CropResize(DisplayedTransform):
     "Centre crop of `crop` px, then antialiased resize to `size` px, square; for PIL images and tensors (..., y, x)"
@@ -817,16 +830,8 @@ class CropResize(DisplayedTransform):
         (h,w),(l,t,c) = x.shape[-2:],self._box(*x.shape[-2:])
         y = x[...,max(t,0):t+c,max(l,0):l+c]
         if self.pads(h, w): y = retain_meta(x, F.pad(y, (max(-l,0),max(l+c-w,0),max(-t,0),max(t+c-h,0))), as_copy=True)
-        if c!=self.size: y = retain_meta(x, _resize(y, self.size), as_copy=True)
+        if c!=self.size: y = retain_meta(x, resize_images(y, self.size), as_copy=True)
         if geo := getattr(y, '_geo', None): # in pixels of the file: corner, scale; then the shape
             n,x0,y0,s = geo[:4]
             y._geo = (n, x0+l/s, y0+t/s, s*self.size/c, self.size, self.size)
         return y
-
-# %% ../nbs/20_image.ipynb #1d03f32e
-def _resize(x, size):
-    "Antialiased bilinear resize of (..., y, x); whole numbers stay whole"
-    y = x if x.is_floating_point() else x.float()
-    y = F.interpolate(y if y.ndim==4 else y[None], (size,size), mode='bilinear', antialias=True)
-    y = y if x.ndim==4 else y[0]
-    return y if x.is_floating_point() else y.round().clamp(0, 255).to(x.dtype) if x.dtype==torch.uint8 else y.round().to(x.dtype)

@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.stats import sigma_clipped_stats
 from astropy.wcs import WCS
 from fastai.vision.all import DataBlock,Dihedral,Flip,IndexSplitter,IntToFloatTensor,Normalize,PILImage,RegressionBlock,Rotate,TensorImage
+from PIL import Image
 
 from galfast.core import ImageError
 from galfast.image import *
@@ -347,6 +348,20 @@ def test_crop_resize(hw, size, crop):
     assert isinstance(p, PILImage) and type(q) is FITSImage and u.dtype==torch.uint8
     d = np.abs(np.asarray(p).transpose(2,0,1)-q.numpy())
     assert q.shape==(3,size,size) and d.max()<2 and np.abs(u.numpy()-q.numpy()).max()<=0.5
+
+@pytest.mark.parametrize('side', [7,24,61,90])
+@pytest.mark.parametrize('shape', [(61,61), (40,75)])
+def test_resize_has_the_pixels_of_others(shape, side):
+    from torchvision.transforms.functional import resize
+    x = torch.tensor(np.random.default_rng(side).lognormal(0, 1, (2,3,*shape)).astype('f4'))
+    y = resize_images(x, side)
+    pil = np.array([[np.asarray(Image.fromarray(o).resize((side,side), Image.Resampling.BILINEAR)) for o in im] for im in x.numpy()])
+    np.testing.assert_allclose(y, pil, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y, resize(x, [side,side], antialias=True))
+    torch.testing.assert_close(y, torch.stack([resize_images(o, side) for o in x]))
+    for dtype in (torch.uint8,torch.int16): # rounded, and of the type that they were
+        z = (x*20).clamp(0, 255).to(dtype)
+        torch.testing.assert_close(resize_images(z, side), resize_images(z.float(), side).round().to(dtype), rtol=0, atol=0)
 
 def test_crop_resize_too_small():
     for o in (PILImage.create(np.zeros((20,30,3), 'u1')), FITSImage(torch.zeros(3,20,30))):
