@@ -28,6 +28,7 @@ from .webimages import *
 from .galaxy10 import *
 from .decoder import *
 from .fitsfile import *
+from .bands import *
 from .wcs import *
 from .image import *
 from .columns import *
