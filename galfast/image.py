@@ -12,12 +12,13 @@ from .imports import *
 from fastai.vision.all import *
 from .core import *
 from .files import *
+from .find import *
 from .bands import *
 from .fitsfile import *
 from .wcs import *
 
 # %% ../nbs/20_image.ipynb #28b7ba08
-import glob,stat
+import stat
 from collections import namedtuple
 from functools import lru_cache
 
@@ -188,22 +189,6 @@ def _pick(x, have, bands, path):
     if miss: raise ImageError(f"{path}: no band {first_few(miss)}; it has {first_few(have, 20)}")
     return x[[have.index(o) for o in bands]],bands
 
-def _band_paths(path, bands):
-    "A file a band: list of paths, and the names that are known beforehand"
-    if isinstance(path, dict):
-        keys = _names(bands) or list(path)
-        if miss := [o for o in keys if path.get(o) is None]:
-            raise ImageError(f"no file for band {first_few(miss)}; there are {first_few(path.items()) or 'none'}")
-        return [path[o] for o in keys],keys
-    if isinstance(path, (list,tuple,L)): return list(path),None
-    if '{band}' not in str(path): return None,None
-    if bands is None: raise ImageError(f"{path}: say which bands to look for: {option('bands', 'gri')}")
-    if miss := [o for o in bands if not Path(str(path).replace('{band}', o)).exists()]:
-        d,n = os.path.split(str(path))
-        have = sorted(o.name for o in Path(d or '.').glob(glob.escape(n).replace('{band}', '*'))) if Path(d or '.').is_dir() else []
-        raise ImageError(f"{path}: no file for band {first_few(miss)}; there are {first_few(have) or 'none'}")
-    return [str(path).replace('{band}', o) for o in bands],_names(bands)
-
 # %% ../nbs/20_image.ipynb #fdac53ad
 def _stack(parts, src, aligned=False):
     "One array, name list, header and `SkyGrid` from `parts`; header and grid are those of the first"
@@ -334,7 +319,7 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     "What `read_fits` gives, and the `SkyGrid` of the pixels"
     _check_nan(nan)
     bands,names = _names(bands),_names(names)
-    paths,keys = _band_paths(path, bands)
+    paths,keys = band_files(path, bands)
     if paths is not None and not len(paths): raise ImageError("an empty list of files: there is no band to read")
     src = path if paths is None else first_few(paths)
     turning = _Turning(aligned)
@@ -376,7 +361,7 @@ class FITSImage(TensorImage):
         "Read `fn`"
         if isinstance(fn, (Tensor,np.ndarray)): res = cls(torch.as_tensor(np.array(fn, dtype=np.float32)))
         else:
-            if pattern and not isinstance(fn, (dict,list,tuple,L)): fn = Path(fn).parent/pattern.replace('{objID}', Path(fn).name)
+            if pattern and not isinstance(fn, (dict,list,tuple,L)): fn = Path(fn).parent/fill_pattern(pattern, Path(fn).name)
             x,bands,hdr,grid = _read_sky(fn, bands, hdu, nan, names, aligned)
             res = cls(torch.from_numpy(x))
             try:

@@ -2,14 +2,15 @@
 import bz2,copy,gzip,os,pickle,warnings
 from pathlib import Path
 
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from astropy.io import fits
 from astropy.stats import sigma_clipped_stats
 from astropy.wcs import WCS
 from fastai.vision.all import DataBlock,Dihedral,Flip,IndexSplitter,IntToFloatTensor,Normalize,PILImage,RegressionBlock,Rotate,TensorImage
 from PIL import Image
 
-from galfast.core import ImageError
+from galfast.core import GalfastError,ImageError
+from galfast.find import fill_pattern,find_images
 from galfast.image import *
 
 rng = np.random.default_rng(42)
@@ -134,6 +135,25 @@ def test_file_a_band(tmp_path, kind):
     assert b==list('irg')
     if kind=='list': return
     with pytest.raises(ImageError, match=r'no file for band z; there are .*_g'): read_fits(src, 'gz')
+
+@pytest.mark.parametrize('pattern', ['{objID}_{band}.fits','{id}-{band}.fits','{band}/{objID}.fits','{name}/x{band}.fits'])
+def test_a_pattern_means_one_thing(tmp_path, pattern):
+    "A folder of images, an item of a `DataBlock` and a name of one's own find the same files"
+    x = rng.normal(size=(2,5,6)).astype('f4')
+    for b,o in zip('gr', x):
+        f = tmp_path/pattern.format(objID='17', id='17', name='17', band=b)
+        f.parent.mkdir(exist_ok=True)
+        _write(f, o[::-1])
+    found = find_images(pd.DataFrame(dict(name=['17','18'])), tmp_path, 'name', pattern, 'rg')
+    assert list(found[0])==['r','g'] and found[1] is None
+    np.testing.assert_array_equal(read_fits(found[0])[0], x[::-1])
+    np.testing.assert_array_equal(read_fits(tmp_path/fill_pattern(pattern, '17', id_col='name'), 'rg')[0], x[::-1])
+    if '{name}' in pattern: # the column has a name in a catalogue alone
+        with pytest.raises(GalfastError, match="knows only {objID} and {band}, not 'name'"): FITSImage.create(tmp_path/'17', 'rg', pattern=pattern)
+        return
+    im = FITSImage.create(tmp_path/'17', 'rg', pattern=pattern)
+    np.testing.assert_array_equal(im.numpy(), x[::-1])
+    assert im.bands==['r','g']
 
 def test_file_a_band_shapes(tmp_path):
     for b,n in zip('gr', (5,6)): _write(tmp_path/f'a_{b}.fits', np.ones((n,n)))
