@@ -698,9 +698,7 @@ def resize_images(
     y = x if x.is_floating_point() else x.float()
     y = F.interpolate(y if y.ndim==4 else y[None], (size,size), mode='bilinear', antialias=True)
     if x.ndim==3: y = y[0]
-    if x.is_floating_point(): return y
-    y = y.round()
-    return (y.clamp(0, 255) if x.dtype==torch.uint8 else y).to(x.dtype)
+    return y if x.is_floating_point() else y.round().to(x.dtype) # no mean lies beyond what it is of
 
 # %% ../nbs/20_image.ipynb #e7a84698
 class CropResize(DisplayedTransform):
