@@ -1173,6 +1173,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'galfast.plot._density': ('plot.html#_density', 'galfast/plot.py'),
                               'galfast.plot._each': ('plot.html#_each', 'galfast/plot.py'),
                               'galfast.plot._facts': ('plot.html#_facts', 'galfast/plot.py'),
+                              'galfast.plot._flux_rgb': ('plot.html#_flux_rgb', 'galfast/plot.py'),
                               'galfast.plot._fmt': ('plot.html#_fmt', 'galfast/plot.py'),
                               'galfast.plot._fold': ('plot.html#_fold', 'galfast/plot.py'),
                               'galfast.plot._font': ('plot.html#_font', 'galfast/plot.py'),

@@ -470,10 +470,14 @@ def galaxy2rgb(
     if isinstance(o, (str,os.PathLike)): return _open_rgb(o, bands)
     x = o if hasattr(o, 'header') else _bands_first(_np(o), channels) # a `FITSImage` is so, and knows its bands
     if x.dtype==np.uint8 and len(x) in (1,3): return np.stack([*x]*(3//len(x)), -1)
-    from galfast.image import rgb_image
-    return rgb_image(x, bands)
+    return _flux_rgb(x, bands)
 
 # %% ../nbs/44_plot.ipynb #91f878c8
+def _flux_rgb(x, bands):
+    "Fluxes in colours that last into the core, bright enough for a stamp of a few sigma"
+    from galfast.image import rgb_image
+    return rgb_image(x, bands, how='lupton', soft=2.)
+
 def _bands_first(x, channels):
     "Pixels `x` as (band, y, x); of bytes, without what says how transparent they are"
     if x.ndim==2: return x[None]
@@ -489,9 +493,9 @@ def _open_rgb(path, bands=None):
     if not is_fits:
         with open_picture(path) as im:
             if im.mode[0] not in 'IF': return np.asarray(im.convert('RGB'))
-    from galfast.image import FITSImage,rgb_image
+    from galfast.image import FITSImage
     from galfast.reader import deep_pixels
-    return rgb_image(FITSImage.create(path) if is_fits else deep_pixels(path), bands)
+    return _flux_rgb(FITSImage.create(path) if is_fits else deep_pixels(path), bands)
 
 # %% ../nbs/44_plot.ipynb #0e68d6d9
 _letter_width = .64 # of the font's size, as that of a digit
