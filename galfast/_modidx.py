@@ -761,7 +761,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.image.encodes': ('image.html#encodes', 'galfast/image.py'),
                                'galfast.image.image_stats': ('image.html#image_stats', 'galfast/image.py'),
                                'galfast.image.read_fits': ('image.html#read_fits', 'galfast/image.py'),
-                               'galfast.image.resize_images': ('image.html#resize_images', 'galfast/image.py'),
+                               'galfast.image.resize_square': ('image.html#resize_square', 'galfast/image.py'),
                                'galfast.image.rgb_image': ('image.html#rgb_image', 'galfast/image.py'),
                                'galfast.image.sky_stats': ('image.html#sky_stats', 'galfast/image.py'),
                                'galfast.image.stretch_from_config': ('image.html#stretch_from_config', 'galfast/image.py')},

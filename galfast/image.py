@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_fits', 'FITSImage', 'sky_stats', 'rgb_image', 'FITSImageBlock', 'Stretch', 'AsinhTfm', 'LinearTfm', 'LogTfm',
-           'MinMaxTfm', 'StampTfm', 'SubtractBackground', 'stretch_from_config', 'image_stats', 'resize_images',
+           'MinMaxTfm', 'StampTfm', 'SubtractBackground', 'stretch_from_config', 'image_stats', 'resize_square',
            'CropResize']
 
 # %% ../nbs/20_image.ipynb #501bfe05
@@ -690,7 +690,7 @@ def image_stats(
     return mean.tolist(),np.sqrt(m2/n).tolist()
 
 # %% ../nbs/20_image.ipynb #e7bddf9f
-def resize_images(
+def resize_square(
     x, # Tensor (..., y, x) of three or four axes
     size:int, # px of a side
 ):
@@ -736,7 +736,7 @@ class CropResize(DisplayedTransform):
         (h,w),(l,t,c) = x.shape[-2:],self._box(*x.shape[-2:])
         y = x[...,max(t,0):t+c,max(l,0):l+c]
         if self.pads(h, w): y = retain_meta(x, F.pad(y, (max(-l,0),max(l+c-w,0),max(-t,0),max(t+c-h,0))), as_copy=True)
-        if c!=self.size: y = retain_meta(x, resize_images(y, self.size), as_copy=True)
+        if c!=self.size: y = retain_meta(x, resize_square(y, self.size), as_copy=True)
         if geo := getattr(y, '_geo', None): # in pixels of the file: corner, scale; then the shape
             n,x0,y0,s = geo[:4]
             y._geo = (n, x0+l/s, y0+t/s, s*self.size/c, self.size, self.size)

@@ -69,7 +69,7 @@ def shrink(
 ):
     "Images of a smaller side, antialiased; bytes stay bytes, all else is float32"
     if not side or side>=x.shape[-1]: return x
-    return resize_images(x if x.dtype==torch.uint8 else x.float(), side)
+    return resize_square(x if x.dtype==torch.uint8 else x.float(), side)
 
 # %% ../nbs/38_run.ipynb #1c699c45
 def fit_err(

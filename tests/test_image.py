@@ -374,14 +374,14 @@ def test_crop_resize(hw, size, crop):
 def test_resize_has_the_pixels_of_others(shape, side):
     from torchvision.transforms.functional import resize
     x = torch.tensor(np.random.default_rng(side).lognormal(0, 1, (2,3,*shape)).astype('f4'))
-    y = resize_images(x, side)
+    y = resize_square(x, side)
     pil = np.array([[np.asarray(Image.fromarray(o).resize((side,side), Image.Resampling.BILINEAR)) for o in im] for im in x.numpy()])
     np.testing.assert_allclose(y, pil, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(y, resize(x, [side,side], antialias=True))
-    torch.testing.assert_close(y, torch.stack([resize_images(o, side) for o in x]))
+    torch.testing.assert_close(y, torch.stack([resize_square(o, side) for o in x]))
     for dtype in (torch.uint8,torch.int16): # rounded, and of the type that they were
         z = (x*20).clamp(0, 255).to(dtype)
-        torch.testing.assert_close(resize_images(z, side), resize_images(z.float(), side).round().to(dtype), rtol=0, atol=0)
+        torch.testing.assert_close(resize_square(z, side), resize_square(z.float(), side).round().to(dtype), rtol=0, atol=0)
 
 def test_crop_resize_too_small():
     for o in (PILImage.create(np.zeros((20,30,3), 'u1')), FITSImage(torch.zeros(3,20,30))):
