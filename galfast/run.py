@@ -20,6 +20,7 @@ import galfast
 from .core import *
 from .files import *
 from .schema import *
+from .image import *
 from .reader import *
 from .columns import *
 from .augment import *
