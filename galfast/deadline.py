@@ -49,7 +49,8 @@ class Watch:
         _active.discard(self)
         _here.watch = None
         told_to_stop = isinstance(e, (KeyboardInterrupt,SystemExit))
-        if self.late and not told_to_stop: raise TimeoutError('the time is up') from e # what came by then may look whole
+        # what came by then may look whole
+        if self.late and not told_to_stop: raise TimeoutError('the time is up') from e
     def cut(self):
         self.late = True
         for s in (getattr(self.conn, 'sock', None), self.sock):
