@@ -72,7 +72,8 @@ def ps1_names(
 )->dict: # Band -> file; empty where nothing was observed
     "The first image of each band"
     head,*rows = [o.split() for o in text.strip().splitlines()] or [[]]
-    if not {'filter','filename'}<=set(head): raise ImageError(f"Pan-STARRS did not send a list of images but {text[:80]!r}")
+    is_list = 'filter' in head and 'filename' in head
+    if not is_list: raise ImageError(f"Pan-STARRS did not send a list of images but {text[:80]!r}")
     i,j = head.index('filter'),head.index('filename')
     return {r[i]: r[j] for r in reversed(rows) if len(r)>max(i, j)}
 
@@ -88,7 +89,8 @@ def ps1_urls(ask:CutoutAsk, base:str=services['ps1'], names:dict=None, **kwargs)
 def hips_urls(ask:CutoutAsk, base:str=services['hips'], layer:str='CDS/P/DSS2/color', **kwargs)->dict:
     "CDS hips2fits: any of its surveys, resampled"
     field = degrees(round(ask.size*ask.scale/3600, 9))
-    q = dict(hips=layer, **_position(ask), fov=field, width=ask.size, height=ask.size, projection='TAN', format=ask.format)
+    q = dict(hips=layer, **_position(ask), fov=field, width=ask.size, height=ask.size)
+    q |= dict(projection='TAN', format=ask.format)
     return {f'.{ask.format}': _url(base, 'hips-image-services/hips2fits', **q)}
 
 # %% ../nbs/02_survey.ipynb #d6f0f2b7
@@ -159,7 +161,8 @@ surveys = {o.name: o for o in (
     Survey('ls-dr9', 'DESI Legacy Surveys DR9', layer='ls-dr9', **_legacy|dict(bands='grz')),
     Survey('ls-dr10', 'DESI Legacy Surveys DR10', layer='ls-dr10', **_legacy),
     Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, bands='grizy', pixscale=.25, sizes=(16,4096), scales=(.05,10.),
-           formats=_both, colour='gri', native_fits=True, names_url=ps1_names_url, names=ps1_names, rate=2., in_flight=2,
+           formats=_both, colour='gri', native_fits=True, rate=2., in_flight=2,
+           names_url=ps1_names_url, names=ps1_names,
            licence='public; see outerspace.stsci.edu/display/PANSTARRS',
            citation='Chambers et al. 2016, arXiv:1612.05560'),
     Survey('hips', 'CDS hips2fits', 'hips', hips_urls, bands='', pixscale=1., sizes=(16,4096), scales=(.01,3600.),
