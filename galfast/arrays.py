@@ -98,8 +98,8 @@ def _check_filters(path, key, d):
     plist = d.id.get_create_plist()
     filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
     odd = [o[3].decode(errors='replace') or o[0] for o in filters if o[0] not in _filters]
-    if not odd: return
-    raise ImageError(f"{path}: {key!r} needs the filter {first_few(odd)}, which is not read: save it with gzip, or none")
+    needs = f"{key!r} needs the filter {first_few(odd)}"
+    if odd: raise ImageError(f"{path}: {needs}, which is not read: save it with gzip, or none")
 
 # %% ../nbs/13_arrays.ipynb #4bfb59e5
 def _inside(f, key, say=False, deep=8):

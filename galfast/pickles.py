@@ -48,7 +48,7 @@ def _made(loader, raw, typ, shape, order):
 
 # %% ../nbs/13_pickles.ipynb #01b728c4
 class _ArraysOnly(pickle._Unpickler):
-    "Reads containers, numbers, text and arrays; each name gives a new function, so that a file cannot change one for good"
+    "Reads containers, numbers, text and arrays; each name gives a new function, as a file may change what it gets"
     dispatch = dict(pickle._Unpickler.dispatch)
     def __init__(self, f, size):
         super().__init__(_Within(f, size), encoding='latin1')
@@ -74,7 +74,8 @@ class _ArraysOnly(pickle._Unpickler):
         if self.left<0: raise _holds("the same bytes over and over")
         return True
     def setitem(self, k, v, o):
-        if not isinstance(k, (str,bytes,int,float,type(None))): raise _holds(f"a dict with a {type(k).__name__} for a key")
+        plain = isinstance(k, (str,bytes,int,float,type(None)))
+        if not plain: raise _holds(f"a dict with a {type(k).__name__} for a key")
         if not isinstance(o, dict): raise _holds(f"items of a {type(o).__name__}")
         o[k] = v
     def load_setitem(self):
@@ -124,7 +125,7 @@ _most_steps = 500_000 # Of a pickle; each makes up to 200 bytes
 def unpickle_arrays(
     path, # A pickle
 ): # What it holds; an array is a stand-in, see `plain_array`
-    "The lists, dicts, numbers, text and arrays of a pickle, of which nothing is run; raises `ImageError` where it holds anything else"
+    "Lists, dicts, numbers, text and arrays of a pickle, of which nothing is run; an `ImageError` where it holds more"
     if not Path(path).is_file(): raise ImageError(f"{path}: there is no such file")
     try:
         with open(path, 'rb') as f: return _ArraysOnly(f, Path(path).stat().st_size).load()

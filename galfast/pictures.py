@@ -93,7 +93,8 @@ class _Tiff:
         self.b,self.order,self.big = b,'<' if b[:2]==b'II' else '>',43 in b[2:4]
         self.total,self.n = 0,0 # Bytes of values that lie elsewhere; tags
         self.tags,self.next = self.folder(self.number(8, 8) if self.big else self.number(4, 4))
-    def number(self, at, size): return struct.unpack_from(self.order+{1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size], self.b, at)[0]
+    def number(self, at, size):
+        return struct.unpack_from(self.order+{1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size], self.b, at)[0]
     def folder(self, at):
         "Tag -> (type, count, place), and the place of the next folder"
         w,step = (8,20) if self.big else (4,12)
@@ -126,8 +127,9 @@ def _check_tiff(b, name, budget):
         if tag in t.tags: t.tags |= {k: v for k,v in t.folder(t.first(tag))[0].items() if k==40965}
     if t.total>len(b): raise _damaged(name, b, f"a TIFF whose tags take {in_bytes(t.total)}")
     if t.next: raise _several(name, _n_folders(t))
-    how,parts = t.first(259, 1),t.values(279)+t.values(325)
+    how = t.first(259, 1)
     if how not in _compressions: raise _compressed(name, how)
+    parts = t.values(279)+t.values(325)
     if sum(parts)>len(b) or len(parts)>_most_parts:
         raise _damaged(name, b, f"a TIFF in {len(parts):,} parts of {in_bytes(sum(parts))}")
     scans = count_scans(b) if how==7 else 0
@@ -172,7 +174,7 @@ def open_picture(
     kinds=tuple(picture_kinds), # Those that are wanted
     budget:Budget=None, # `file_budget()` by default
 ):
-    "The PIL image in `src`, not decoded yet; what goes wrong in the block, decoding too, is an `ImageError` of that name"
+    "The PIL image in `src`, not decoded yet; what goes wrong in the block, decoding too, is an `ImageError`"
     from PIL import Image
     is_path = not isinstance(src, bytes)
     name = src if name is None and is_path else name or 'the picture'
