@@ -161,7 +161,7 @@ class LabelledImages:
         return x,np.eye(len(want), dtype=np.float32)[y] if one_hot else y,tuple(self.names[i] for i in want)
     def catalog(self,
         classes=None, # As in `read`
-    )->pd.DataFrame: # objID (number of the row), label (of the class), ans (its number); ra, dec, redshift, pxscale if there
+    )->pd.DataFrame: # objID (number of the row), label and ans (of the class); ra, dec, redshift, pxscale if there
         "What is known of each galaxy beside its image; rows are those of the images, or of the classes wanted"
         y = self.labels
         ids = pd.array([str(i) for i in range(len(y))], dtype='str')
