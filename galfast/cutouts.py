@@ -266,6 +266,7 @@ def _not_used(path, why):
     return GalfastError(f"{path} is no manifest that galfast wrote, or cannot be used ({str(why)[:100]}): "
                         "if it is damaged remove it, and manifest.parquet is read in its place")
 
+# %% ../nbs/14_cutouts.ipynb #866f961f
 def _row(values, path):
     "The values of a row as a dict; raises `GalfastError` where galfast would not have written them"
     r = dict(zip(manifest_columns, values))

@@ -9,6 +9,7 @@ __all__ = ['sql_presets', 'sql_keys', 'clean_sql', 'count_sql', 'page_sql', 'par
 
 # %% ../nbs/12_skyserver.ipynb #f89a279d
 import io,textwrap
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC,datetime
 from urllib.parse import quote,urlencode,urlsplit
@@ -25,14 +26,16 @@ from .survey import *
 from .net import *
 
 # %% ../nbs/12_skyserver.ipynb #f1c6916f
-_token = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\s+|[A-Za-z_@#]\w*|\d[\w.]*|.""", re.S)
+_quoted = r"""'(?:[^']|'')*'|"[^"]*"|\[[^\]]*\]"""
+_token = re.compile(rf"{_quoted}|--[^\n]*|/\*.*?\*/|\s+|[A-Za-z_@#]\w*|\d[\w.]*|.", re.S)
 _altered = re.compile(r';|--|/\*|\bselect |[. ](?:xp|sp|fn|ms|dt)_|\s\s|[\r\n\t]', re.I)
 
 def _tokens(sql):
     "Words, quoted text, signs and single blanks; comments have become blanks"
     res = []
     for t in _token.findall(sql):
-        if t in ("'", '"', '[') or (t=='*' and res[-1:]==['/']): raise GalfastError(f"the query has a {'comment' if t=='*' else 'quote'} that is never closed")
+        if t in ("'", '"', '['): raise GalfastError("the query has a quote that is never closed")
+        if t=='*' and res[-1:]==['/']: raise GalfastError("the query has a comment that is never closed")
         if t.isspace() or t[:2] in ('--','/*'): t = ' '
         if t!=' ' or res[-1:] not in ([], [' ']): res.append(t)
     while res and res[-1] in (' ',';'): res.pop()
@@ -54,16 +57,30 @@ def _refuse(toks):
     "Raise the error that SkyServer would hide or word badly"
     words = [t.lower() for t in toks if t!=' ']
     if not words: raise GalfastError("the query is empty")
-    if words[0]=='with': raise GalfastError("SkyServer does not take a query that begins with WITH; put the common table into brackets after FROM")
-    if words[0]!='select': raise GalfastError(f"SkyServer runs SELECT only, and this query begins with {words[0][:30]!r}")
+    if words[0]=='with': raise _no_with()
+    start = words[0][:30]
+    if start!='select': raise GalfastError(f"SkyServer runs SELECT only, and this query begins with {start!r}")
     if ';' in words: raise GalfastError("SkyServer runs one statement at a time; there is a ';' inside the query")
     for w in ('into','union','except','intersect'):
-        if w in words: raise GalfastError(f"SkyServer does not take {w.upper()} from a guest; " + ("leave it out: the result comes back as a table" if w=='into' else "ask for each part by itself"))
-    for a,b in zip(words, words[1:]):
-        if b=='select' and a!='(': raise GalfastError("there is a second SELECT outside brackets; SkyServer runs one at a time")
+        if w in words: raise _not_for_guests(w)
+    second = any(b=='select' and a!='(' for a,b in zip(words, words[1:]))
+    if second: raise GalfastError("there is a second SELECT outside brackets; SkyServer runs one at a time")
     for t in toks:
-        if t[0]=="'" and (m:=_altered.search(t)): raise GalfastError(f"SkyServer would alter the text {t} because of {m[0]!r} in it; say it in another way, for instance with LIKE")
-        if re.match(r'(xp|sp|fn|ms|dt)_', t, re.I): raise GalfastError(f"SkyServer does not let the name {t} through; names must not begin with {t[:3]}")
+        if t[0]=="'" and (m := _altered.search(t)): raise _would_alter(t, m[0])
+        barred = re.match(r'(xp|sp|fn|ms|dt)_', t, re.I)
+        if barred: raise GalfastError(f"SkyServer does not let the name {t} through; names must not begin with {t[:3]}")
+
+def _no_with():
+    return GalfastError("SkyServer does not take a query that begins with WITH; "
+                        "put the common table into brackets after FROM")
+
+def _not_for_guests(w):
+    way = "leave it out: the result comes back as a table" if w=='into' else "ask for each part by itself"
+    return GalfastError(f"SkyServer does not take {w.upper()} from a guest; {way}")
+
+def _would_alter(t, what):
+    return GalfastError(f"SkyServer would alter the text {t} because of {what!r} in it; "
+                        "say it in another way, for instance with LIKE")
 
 # %% ../nbs/12_skyserver.ipynb #16a30fa2
 @dataclass(frozen=True)
@@ -75,8 +92,10 @@ class _Select:
     frm:str=''; where:str=''; group:str=''; having:str=''; order:str=''
     def text(self):
         clauses = dict(frm='from', where='where', group='group by', having='having', order='order by')
-        head = f"select {'distinct ' if self.distinct else ''}{'' if self.top is None else f'top {self.top} '}{self.cols}"
-        return ' '.join([head]+[f'{v} {getattr(self, k)}' for k,v in clauses.items() if getattr(self, k)])
+        distinct = 'distinct ' if self.distinct else ''
+        top = '' if self.top is None else f'top {self.top} '
+        rest = [f'{v} {getattr(self, k)}' for k,v in clauses.items() if getattr(self, k)]
+        return ' '.join([f'select {distinct}{top}{self.cols}', *rest])
 
 _order = ['select','from','where','group','having','order']
 
@@ -85,30 +104,42 @@ def _clauses(toks):
     parts,cur = {'select': ''},'select'
     for t,d in list(zip(toks, _depths(toks)))[1:]:
         w = t.lower() if d==0 else ''
-        if w in ('option','for'): raise GalfastError(f"leave out {t.upper()} at the end of the query: galfast has no use for it")
+        useless = w in ('option','for')
+        if useless: raise GalfastError(f"leave out {t.upper()} at the end of the query: galfast has no use for it")
         if w not in _order: parts[cur] += t; continue
-        if _order.index(w)<=_order.index(cur): raise GalfastError(f"{t.upper()} is not in its place in the query, or there twice")
+        in_place = _order.index(w)>_order.index(cur)
+        if not in_place: raise GalfastError(f"{t.upper()} is not in its place in the query, or there twice")
         cur,parts[w] = w,''
     for k,v in parts.items():
         m = re.fullmatch(r' ?by\b(.*)' if k in ('group','order') else '(.*)', v, re.I|re.S)
         parts[k] = m[1].strip() if m else ''
-        if not parts[k]: raise GalfastError("the query names no columns after SELECT" if k=='select' else f"the query has nothing after {k.upper()+(' BY' if k in ('group','order') else '')}")
+        if not parts[k]: raise _nothing_after(k)
     return {'frm' if k=='from' else k: v for k,v in parts.items()}
 
+def _nothing_after(k):
+    if k=='select': return GalfastError("the query names no columns after SELECT")
+    by = ' BY' if k in ('group','order') else ''
+    return GalfastError(f"the query has nothing after {k.upper()}{by}")
+
+_head = re.compile(r'(?:all\b|(distinct)\b)? ?(?:top\b ?(\S+) ?(percent|with ties)?)? ?(.*)', re.I|re.S)
+
+# %% ../nbs/12_skyserver.ipynb #843863d1
 def _select(sql, most=500_000):
     "`sql`, tidied and checked, as a `_Select`"
     toks = _tokens(sql)
     _refuse(toks)
     parts = _clauses(toks)
-    head = re.match(r'(?:all\b|(distinct)\b)? ?(?:top\b ?(\S+) ?(percent|with ties)?)? ?(.*)', parts.pop('select'), re.I|re.S)
-    if not head[4]: raise GalfastError("the query names no columns after SELECT")
+    head = _head.match(parts.pop('select'))
+    if not head[4]: raise _nothing_after('select')
     return _Select(head[4], bool(head[1]), _top(head[2], head[3], most), **parts)
 
 def _top(n, extra, most):
     if n is None: return None
-    if extra or not n.isdecimal(): raise GalfastError(f"SkyServer takes TOP with a plain number, such as 'top 100', not 'top {n}{' '+extra if extra else ''}'")
-    if not 1<=int(n)<=most: raise GalfastError(f"top {n}: SkyServer gives 1 to {most:,} rows at a time; leave TOP out and use `pages` for more")
-    return int(n)
+    said = f'{n} {extra}' if extra else n
+    plain = said.isdecimal()
+    if not plain: raise GalfastError(f"SkyServer takes TOP with a plain number, such as 'top 100', not 'top {said}'")
+    if 1<=int(n)<=most: return int(n)
+    raise GalfastError(f"top {n}: SkyServer gives 1 to {most:,} rows at a time; leave TOP out and use `pages` for more")
 
 # %% ../nbs/12_skyserver.ipynb #b9e98521
 def clean_sql(
@@ -124,7 +155,7 @@ _name = r'(?:\w+|\[[^\]]*\]|"[^"]*")'
 def _bare(s): return s.strip('[]"')
 
 def _items(cols):
-    "(expression, name of the column) for each item of a select list; the name is None where the service chooses it, and '*' for all of a table"
+    "(expression, name of the column) of a select list; the name is None where the service chooses it, '*' for all"
     toks,items = _tokens(cols),[[]]
     for t,d in zip(toks, _depths(toks)):
         if t==',' and d==0: items.append([])
@@ -139,21 +170,39 @@ def _item(s):
     m = re.fullmatch(rf'(?:{_name} ?\. ?)*({_name})', s)
     return s,_bare(m[1]) if m and not s[0].isdigit() else None
 
+# %% ../nbs/12_skyserver.ipynb #4d664bc7
 def _key(q, key):
     "The expression to compare and sort by, and the name of its column, for the paging key `key`"
     last,items = _bare(key.split('.')[-1]).lower(),_items(q.cols)
-    if sum((b or '').lower()==last for _,b in items)>1: raise GalfastError(f"two columns of the query are called {last}: rename one of them with AS, or choose another paging key than {key}")
+    if sum((b or '').lower()==last for _,b in items)>1: raise _two_columns(last, key)
     for expr,name in items:
-        if expr.lower()!=key.lower() and ((name or '').lower()!=last or ('.' in expr and '.' in key)): continue
-        if not re.fullmatch(rf'(?:{_name}\.)*{_name}', expr): raise GalfastError(f"'{name}' is worked out by the query: a paging key has to be a column, such as specObjID")
+        same_name = (name or '').lower()==last and not ('.' in expr and '.' in key)
+        if expr.lower()!=key.lower() and not same_name: continue
+        if not _is_column(expr): raise _worked_out(name)
         return (key if '.' in key else expr),name
     if any(b=='*' for _,b in items): return key,_bare(key.split('.')[-1])
-    raise GalfastError(f"the paging key {key} is not among the columns of the query ({first_few((a for a,_ in items), 8)}): add it after SELECT, or choose another key")
+    raise _no_key(key, items)
+
+def _is_column(expr): return re.fullmatch(rf'(?:{_name}\.)*{_name}', expr) is not None
+
+def _two_columns(last, key):
+    return GalfastError(f"two columns of the query are called {last}: "
+                        f"rename one of them with AS, or choose another paging key than {key}")
+
+def _worked_out(name):
+    return GalfastError(f"'{name}' is worked out by the query: a paging key has to be a column, such as specObjID")
+
+def _no_key(key, items):
+    there = first_few((a for a,_ in items), 8)
+    return GalfastError(f"the paging key {key} is not among the columns of the query ({there}): "
+                        "add it after SELECT, or choose another key")
 
 def _asked(q):
-    "Names of the columns that have to come back, None for each that is not known; None if their number is not known either"
+    "Names of the columns that have to come back, None for each that is not known; None if it is not known how many"
     names = [b for _,b in _items(q.cols)]
-    return None if '*' in names else [None if b is None or [o.lower() for o in names if o].count(b.lower())>1 else b for b in names]
+    if '*' in names: return None
+    n = Counter(o.lower() for o in names if o)
+    return [b if b is not None and n[b.lower()]==1 else None for b in names]
 
 # %% ../nbs/12_skyserver.ipynb #e61809af
 def count_sql(
@@ -174,18 +223,28 @@ def page_sql(
     q = _pageable(_select(query), key)
     key = _key(q, key)[0]
     cond = '' if last is None else f'{key} > {int(last)}'
-    return replace(q, top=page, where=f'({q.where}) and {cond}' if q.where and cond else q.where or cond, order=key).text()
+    where = f'({q.where}) and {cond}' if q.where and cond else q.where or cond
+    return replace(q, top=page, where=where, order=key).text()
 
 # %% ../nbs/12_skyserver.ipynb #01d7a4b6
 def _pageable(q, key):
-    if q.group or q.having or _is_one(q): raise GalfastError("a query with GROUP BY, HAVING or nothing but totals cannot be paged; use `sql`")
-    if q.top and q.order and not re.fullmatch(rf'{re.escape(_key(q, key)[0])}( asc)?', q.order, re.I):
-        raise GalfastError(f"pages come in order of {key}, so the first {q.top} in another order cannot be paged: leave out ORDER BY, or use `sql`")
+    totals = q.group or q.having or _is_one(q)
+    if totals: raise GalfastError("a query with GROUP BY, HAVING or nothing but totals cannot be paged; use `sql`")
+    if q.top and q.order and not _is_order(q.order, _key(q, key)[0]): raise _other_order(q, key)
     return q
+
+def _is_order(order, key): return re.fullmatch(rf'{re.escape(key)}( asc)?', order, re.I)
+
+def _other_order(q, key):
+    return GalfastError(f"pages come in order of {key}, so the first {q.top} in another order cannot be paged: "
+                        "leave out ORDER BY, or use `sql`")
+
+_totals = re.compile(r'(count|count_big|sum|avg|min|max|stdevp?|varp?)\b ?\(', re.I)
 
 def _is_one(q):
     "Does `q` have one row by its nature?"
-    return not q.frm or (not q.group and any(re.match(r'(count|count_big|sum|avg|min|max|stdevp?|varp?)\b ?\(', e, re.I) and ' over ' not in e.lower() for e,_ in _items(q.cols)))
+    def _is_total(e): return _totals.match(e) and ' over ' not in e.lower()
+    return not q.frm or (not q.group and any(_is_total(e) for e,_ in _items(q.cols)))
 
 # %% ../nbs/12_skyserver.ipynb #d7accf00
 _again = partial(NetError, retry=True)
@@ -193,9 +252,10 @@ _again = partial(NetError, retry=True)
 most_columns = 4096 # That SQL Server has in one result
 
 def _split_row(line, n, steps):
-    "The `n` values of a line with quotes in it; None if there is no way to take it apart, or more than one, or none in as many steps as `steps` holds"
+    "The `n` values of a line with quotes in it; None if there is not one way to take it apart, in the steps left"
     at = [-1,*(m.start() for m in re.finditer(',', line)),len(line)]
-    extra,ways = len(at)-1-n,{0: [[]]} # commas within values; number of the comma we are at -> up to two ways to get there
+    extra = len(at)-1-n # commas within values
+    ways = {0: [[]]} # number of the comma we are at -> up to two ways to get there
     for _ in range(n):
         new = {}
         for i,rows in ways.items():
@@ -205,37 +265,51 @@ def _split_row(line, n, steps):
                 if steps[0]<0: return None
                 v = line[at[i]+1:at[j]]
                 quoted = len(v)>1 and v[0]==v[-1]=='"'
-                if quoted or j==i+1: new[j] = (new.get(j, [])+[o+[v[1:-1] if quoted else v] for o in rows])[:2]
+                if not quoted and j>i+1: continue
+                if quoted: v = v[1:-1]
+                new[j] = (new.get(j, [])+[o+[v] for o in rows])[:2]
         ways = new
     rows = ways.get(len(at)-1, [])
     return rows[0] if len(rows)==1 else None
 
+# %% ../nbs/12_skyserver.ipynb #f7561beb
 def _read_csv(text):
     "A table of text from SkyServer's CSV"
     text = text.replace('\r\n', '\n')
     first,_,rest = text.partition('\n')
     if '#Table1'.startswith(first) and not rest: raise _again("the reply was cut off at its beginning")
-    if first.strip()!='#Table1': raise NetError(f"the reply is not a table of SkyServer: it begins with {text[:100]!r}")
+    if first.strip()!='#Table1': raise _no_table(f"it begins with {text[:100]!r}")
     if not rest or rest[-1]!='\n': raise _again("the reply was cut off in the middle of a line")
     head,*lines = rest[:-1].split('\n')
     n,steps = head.count(',')+1,[200_000+50*len(lines)]
-    if n>most_columns or '"' in head: raise NetError(f"the reply is not a table of SkyServer: it has {n:,} columns, which begin with {head[:100]!r}")
+    if n>most_columns or '"' in head: raise _no_table(f"it has {n:,} columns, which begin with {head[:100]!r}")
     for i,o in enumerate(lines):
         if '"' in o:
-            if (row:=_split_row(o, n, steps)) is None: raise NetError(f"row {i+1} of the reply cannot be taken apart: {o[:100]!r}. Leave columns of free text out, or ask with format='json'")
+            row = _split_row(o, n, steps)
+            if row is None: raise _bad_row(i, o, 'cannot be taken apart')
             lines[i] = ','.join('"'+v.replace('"', '""')+'"' for v in row)
-        elif o.count(',')!=n-1: raise NetError(f"row {i+1} of the reply has {o.count(',')+1} values for {n} columns: {o[:100]!r}. Leave columns of free text out, or ask with format='json'")
+        elif o.count(',')!=n-1: raise _bad_row(i, o, f"has {o.count(',')+1} values for {n} columns")
     if n==1: lines = [o or '""' for o in lines] # else taken for blank lines
-    return pd.read_csv(io.StringIO('\n'.join([head,*lines])), dtype=str, na_filter=False, index_col=False, skip_blank_lines=False, lineterminator='\n')
+    return pd.read_csv(io.StringIO('\n'.join([head,*lines])), dtype=str, na_filter=False, index_col=False,
+                       skip_blank_lines=False, lineterminator='\n')
+
+def _no_table(why): return NetError(f"the reply is not a table of SkyServer: {why}")
+
+def _bad_row(i, line, what):
+    return NetError(f"row {i+1} of the reply {what}: {line[:100]!r}. "
+                    "Leave columns of free text out, or ask with format='json'")
 
 def _read_json(text):
     "A table of text from SkyServer's JSON, whose last part shows that it is whole"
     try: tables = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError,RecursionError) as e: raise _again("the reply is no JSON, or was cut off") from e
-    if not (isinstance(tables, list) and tables and all(isinstance(o, dict) for o in tables) and tables[-1].get('TableName')=='SqlQuery'): raise _again("the reply was cut off, or is no table")
+    are_tables = isinstance(tables, list) and tables and all(isinstance(o, dict) for o in tables)
+    if not are_tables or tables[-1].get('TableName')!='SqlQuery': raise _again("the reply was cut off, or is no table")
     rows = tables[0].get('Rows')
-    if not isinstance(rows, list) or not all(isinstance(o, dict) and len(o)<=most_columns for o in rows) or any(isinstance(v, (dict,list)) for o in rows for v in o.values()): raise NetError("the reply is not a table of SkyServer: its rows are no rows of values")
-    if any(o.keys()!=rows[0].keys() for o in rows): raise NetError("the reply is not a table of SkyServer: its rows have different columns")
+    are_rows = isinstance(rows, list) and all(isinstance(o, dict) and len(o)<=most_columns for o in rows)
+    if not are_rows or any(isinstance(v, (dict,list)) for o in rows for v in o.values()):
+        raise _no_table("its rows are no rows of values")
+    if any(o.keys()!=rows[0].keys() for o in rows): raise _no_table("its rows have different columns")
     return pd.DataFrame(rows).map(lambda o: '' if o is None else str(o)).astype(str)
 
 # %% ../nbs/12_skyserver.ipynb #aa551ade
@@ -247,10 +321,15 @@ def _type(o):
     if _id.fullmatch(o.name): return o.mask(none)
     v = o[~none]
     if not len(v): return o.mask(none).astype(float)
-    if v.isin(['True','False']).all(): return (o=='True') if not none.any() else (o=='True').astype(object).mask(none)
-    if v.str.fullmatch(r'-?\d+').all() and v.str.len().max()>15 and any(len(x)>20 or abs(int(x))>2**53 for x in v): return o.mask(none)
+    if v.isin(['True','False']).all(): return (o=='True').astype(object).mask(none) if none.any() else o=='True'
+    if _are_large(v): return o.mask(none)
     try: return pd.to_numeric(o.mask(none))
     except (ValueError,TypeError,OverflowError): return o.mask(none)
+
+def _are_large(v):
+    "Are they whole numbers, some of which no floating-point number can hold?"
+    if not v.str.fullmatch(r'-?\d+').all() or v.str.len().max()<=15: return False
+    return any(len(x)>20 or abs(int(x))>2**53 for x in v)
 
 def _typed(df): return pd.DataFrame({c: _type(df[c]) for c in df.columns}, index=df.index)
 
@@ -268,13 +347,16 @@ def sentinels(
 )->pd.DataFrame: # A copy
     """`df` with NaN for the numbers by which SDSS says that a value is missing
 
-The rule: -9999 (galSpec tables, photometry, photo-z) and -1000 (errors and shapes of photometry) become NaN in columns of floating-point numbers, if they are exactly that;
-positions are left alone. So are whole numbers, since there a special value is a class of its own (`bptclass` -1: cannot be classified); only a column in which nothing but these values occurs is taken for one of floats.
-Zero is never taken for missing, although some tables use it so: cut on the error of the quantity."""
+The rule: -9999 (galSpec tables, photometry, photo-z) and -1000 (errors and shapes of photometry) become NaN in
+columns of floating-point numbers, if they are exactly that; positions are left alone. So are whole numbers, since
+there a special value is a class of its own (`bptclass` -1: cannot be classified); only a column in which nothing but
+these values occurs is taken for one of floats. Zero is never taken for missing, although some tables use it so: cut
+on the error of the quantity."""
     def _clean(o):
         if o.name.lower() in leave.split() or not pd.api.types.is_numeric_dtype(o): return o
         bad = o.isin(values)
-        return o.mask(bad) if pd.api.types.is_float_dtype(o) or (len(o) and bad.all()) else o
+        nothing_else = len(o) and bad.all()
+        return o.mask(bad) if pd.api.types.is_float_dtype(o) or nothing_else else o
     return pd.DataFrame({c: _clean(df[c]) for c in df.columns}, index=df.index)
 
 # %% ../nbs/12_skyserver.ipynb #30d11320
@@ -302,14 +384,17 @@ def _said(text):
 
 def _server_error(host, status, said):
     "What SkyServer's error means"
-    if _late.search(said): return _again(f"the query takes longer than {host} allows: {said} Ask for less at a time: `pages` with a smaller page, or narrower cuts", status, timed_out=True)
+    if _late.search(said):
+        way = "Ask for less at a time: `pages` with a smaller page, or narrower cuts"
+        return _again(f"the query takes longer than {host} allows: {said} {way}", status, timed_out=True)
     if _passing.search(said): return _again(f"{host} is in trouble: {said}", status)
     return SQLError(f"{host} cannot run the query: {said}", status)
 
 def _row_error(host, said, minute):
     "What the row of an error in place of a table means"
     said = _line(said.strip().strip('"'))
-    if re.search('queries allowed per minute', said, re.I): return _again(f"{host} has had too many queries from this address: {said[:120]}", 429, wait=minute) # 429 is what it means: all have to wait
+    if re.search('queries allowed per minute', said, re.I): # 429 is what it means: all have to wait
+        return _again(f"{host} has had too many queries from this address: {said[:120]}", 429, wait=minute)
     return SQLError(f"{host} does not take the query: {said[:500]}", 200)
 
 # %% ../nbs/12_skyserver.ipynb #78719de0
@@ -322,19 +407,37 @@ def judge_sql(
     "The table in a reply of SkyServer; raises `NetError`"
     host,text = urlsplit(r.url).netloc,r.body.decode('utf-8', 'replace').lstrip('\ufeff')
     strange = next((o for o in '\0\ufffd' if o in text), None)
-    if (said:=_said(text)) and r.status not in (403,408,425,429,502,503,504): raise _server_error(host, r.status, said)
-    if r.status==400: raise SQLError(f"{host} could not read the request; a query of thousands of characters is too long for it: {_page(text, 200)}", 400)
+    said = _said(text)
+    if said and r.status not in (403,408,425,429,502,503,504): raise _server_error(host, r.status, said)
+    if r.status==400: raise _too_long(host, text)
     if r.status==404: raise NetError(f"{host} has nothing at {urlsplit(r.url).path}: is there such a release?", 404)
     check_status(r)
-    if text[:1000].lstrip()[:1]=='<': raise _again(f"{host} sent a web page in place of a table: {_page(text, 100)}", r.status)
-    if strange: raise _again(f"{host} sent bytes that are no text in place of a table: {r.body[max(r.body.find(0)-20, 0):][:40]!r}", r.status)
-    if m:=re.match(r'#Table1\r?\nerror_message\r?\n(.*)', text, re.S): raise _row_error(host, m[1], minute)
+    def _instead(what): return _again(f"{host} sent {what}", r.status)
+    if text[:1000].lstrip()[:1]=='<': raise _instead(f"a web page in place of a table: {_page(text, 100)}")
+    there = r.body[max(r.body.find(0)-20, 0):][:40]
+    if strange: raise _instead(f"bytes that are no text in place of a table: {there!r}")
+    m = re.match(r'#Table1\r?\nerror_message\r?\n(.*)', text, re.S)
+    if m: raise _row_error(host, m[1], minute)
     df = _read_json(text) if format=='json' else _read_csv(text)
     if list(df)==['error_message']: raise _row_error(host, df.iloc[0,0], minute)
-    if format=='json' and not len(df) and asked: df = pd.DataFrame(columns=[b or f'Column{i+1}' for i,b in enumerate(asked)], dtype=str)
-    if asked and (len(asked)!=len(df.columns) or any(a and a.lower()!=b.lower() for a,b in zip(asked, df.columns))):
-        raise NetError(f"{host} sent other columns ({first_few(df.columns, 12)}) than were asked for ({first_few((o or '?' for o in asked), 12)})", r.status)
+    if not asked: return df
+    if format=='json' and not len(df): df = _no_rows(asked)
+    same = len(asked)==len(df.columns) and all(not a or a.lower()==b.lower() for a,b in zip(asked, df.columns))
+    if not same: raise _other_columns(host, df, asked, r.status)
     return df
+
+# %% ../nbs/12_skyserver.ipynb #1848fb5d
+def _too_long(host, text):
+    return SQLError(f"{host} could not read the request; a query of thousands of characters is too long for it: "
+                    f"{_page(text, 200)}", 400)
+
+def _no_rows(asked):
+    "The table of a reply in JSON, which names no columns where there are no rows"
+    return pd.DataFrame(columns=[b or f'Column{i+1}' for i,b in enumerate(asked)], dtype=str)
+
+def _other_columns(host, df, asked, status):
+    sent,wanted = first_few(df.columns, 12),first_few((o or '?' for o in asked), 12)
+    return NetError(f"{host} sent other columns ({sent}) than were asked for ({wanted})", status)
 
 # %% ../nbs/12_skyserver.ipynb #e3122152
 class _Parts:
@@ -345,21 +448,25 @@ class _Parts:
         if self.dir and self.dir.exists(): self.load()
     def load(self):
         "Take up the pages of the same query; those of another one are removed"
-        if not self.dir.is_dir(): raise GalfastError(f"{self.dir} is in the way: pages are kept in a folder of this name")
+        in_the_way = not self.dir.is_dir()
+        if in_the_way: raise GalfastError(f"{self.dir} is in the way: pages are kept in a folder of this name")
         query = own_file(self.dir, 'query.json')
         try: meta = json.loads(query.read_text())
         except (OSError,ValueError,RecursionError): meta = {}
         if not isinstance(meta, dict) or not isinstance(meta.get('total'), int): meta = {}
-        if not meta and any(o.name[0]!='.' for o in self.dir.iterdir()): raise GalfastError(f"{self.dir} is no folder of pages that galfast made; move it away")
+        foreign = not meta and any(o.name[0]!='.' for o in self.dir.iterdir())
+        if foreign: raise GalfastError(f"{self.dir} is no folder of pages that galfast made; move it away")
         if meta.get('hash')!=self.hash: return self.clear()
         self.total = meta['total']
-        self.dfs = [pd.read_csv(o, dtype=str, na_filter=False, skip_blank_lines=False) for o in sorted(own_file(self.dir, o.name) for o in self.dir.glob('page-*.csv'))]
+        pages = sorted(own_file(self.dir, o.name) for o in self.dir.glob('page-*.csv'))
+        self.dfs = [pd.read_csv(o, dtype=str, na_filter=False, skip_blank_lines=False) for o in pages]
     def begin(self, total):
         self.total = total
         if self.dir: write_json(self.dir/'query.json', dict(self.ident, hash=self.hash, total=total))
     def add(self, df):
         "Keep one page"
-        if self.dfs and list(df)!=list(self.dfs[0]): raise NetError(f"a page has other columns ({first_few(df.columns, 12)}) than the one before")
+        same = not self.dfs or list(df)==list(self.dfs[0])
+        if not same: raise NetError(f"a page has other columns ({first_few(df.columns, 12)}) than the one before")
         if self.dir:
             with atomic_path(self.dir/f'page-{len(self.dfs):06}.csv') as p: df.to_csv(p, index=False)
         self.dfs.append(df)
@@ -367,7 +474,8 @@ class _Parts:
         "Forget the pages, and remove them from the disk"
         self.dfs = []
         if not (self.dir and self.dir.is_dir()): return
-        for o in sorted(self.dir.iterdir(), key=lambda o: (o.name!='query.json', o.name), reverse=True): # from the last page, so that what is left at any moment can be gone on with
+        # from the last page, so that what is left at any moment can be gone on with
+        for o in sorted(self.dir.iterdir(), key=lambda o: (o.name!='query.json', o.name), reverse=True):
             if re.fullmatch(r'(\.\d+-)?(page-\d+\.csv|query\.json)', o.name): o.unlink()
         try: self.dir.rmdir()
         except OSError: pass # it holds something that is not ours
@@ -382,21 +490,30 @@ class _Parts:
 def _count(df, base):
     "The number in the result of COUNT(*)"
     v = df.iloc[0,0] if df.shape==(1,1) else ''
-    if not re.fullmatch(r'[0-9]{1,12}', v): raise NetError(f"{base} was asked for the number of rows, and sent {len(df):,} rows of {first_few(df.columns, 3)[:60]!r}, which begin with {str(v)[:40]!r}: this is no number")
-    return int(v)
+    if re.fullmatch(r'[0-9]{1,12}', v): return int(v)
+    sent = f"{len(df):,} rows of {first_few(df.columns, 3)[:60]!r}, which begin with {str(v)[:40]!r}"
+    raise NetError(f"{base} was asked for the number of rows, and sent {sent}: this is no number")
 
 def _check_keys(df, name, last):
     "Raise an error if the keys of a page are no whole numbers, or not in order"
-    if name not in df: raise GalfastError(f"the paging key {name} is not among the columns ({first_few(df.columns, 12)})")
-    if not df[name].str.fullmatch(r'-?[0-9]{1,20}').all(): raise GalfastError(f"the paging key {name} has values that are missing or no whole numbers; choose one such as specObjID or objID")
+    there = first_few(df.columns, 12)
+    if name not in df: raise GalfastError(f"the paging key {name} is not among the columns ({there})")
+    if not df[name].str.fullmatch(r'-?[0-9]{1,20}').all(): raise _no_whole_key(name)
     k = [int(o) for o in df[name]]
-    if any(a>b for a,b in zip(k, k[1:])) or (k and last is not None and k[0]<=int(last)): raise NetError(f"a page did not come in order of {name}; it cannot be trusted")
+    rising = all(a<=b for a,b in zip(k, k[1:]))
+    behind = not k or last is None or k[0]>int(last)
+    if not (rising and behind): raise NetError(f"a page did not come in order of {name}; it cannot be trusted")
+
+def _no_whole_key(name):
+    return GalfastError(f"the paging key {name} has values that are missing or no whole numbers; "
+                        "choose one such as specObjID or objID")
 
 def _closed(df, name):
     "`df` without the rows of its last key, of which there may be more on the next page"
-    res = df[df[name]!=df[name].iloc[-1]]
-    if not len(res): raise GalfastError(f"there are {len(df):,} rows or more with {name} {df[name].iloc[-1]}: choose another key, or a larger page")
-    return res
+    last = df[name].iloc[-1]
+    res = df[df[name]!=last]
+    if len(res): return res
+    raise GalfastError(f"there are {len(df):,} rows or more with {name} {last}: choose another key, or a larger page")
 
 # %% ../nbs/12_skyserver.ipynb #2430a5d5
 class SkyServer:
@@ -409,8 +526,11 @@ class SkyServer:
         minute:float=60., # Wait after too many queries, s
     ):
         release = str(ifnone(release, galfast_cfg().release)).lower()
-        self.release,self.base,self.most_rows,self.minute = (f'dr{release}' if release.isdecimal() else release),ifnone(base, service_url('sdss')).rstrip('/'),most_rows,minute
-        if not re.fullmatch(r'dr\d+', self.release): raise GalfastError(f"{release!r} is no release of SDSS; one is called dr17")
+        self.release = f'dr{release}' if release.isdecimal() else release
+        self.base = ifnone(base, service_url('sdss')).rstrip('/')
+        self.most_rows,self.minute = most_rows,minute
+        known = re.fullmatch(r'dr\d+', self.release)
+        if not known: raise GalfastError(f"{release!r} is no release of SDSS; one is called dr17")
         self.service = HTTPService(self.base, rate, 1, (10,620), most_timeouts=2)
     def __repr__(self): return f'SkyServer({self.release}, {self.base})'
     def url(self,
@@ -419,13 +539,15 @@ class SkyServer:
     )->str:
         "Where the result of `sql` is"
         if format not in ('csv','json'): raise GalfastError(f"format {format!r}: SkyServer is asked for csv or json")
-        url = f'{self.base}/{self.release}/SkyServerWS/SearchTools/SqlSearch?'+urlencode(dict(cmd=sql, format=format), quote_via=quote, safe=',()*')
-        if len(url)>8192: raise GalfastError(f"the query is too long: its address has {len(url):,} characters, and SkyServer takes 8,192. Name fewer ids at a time (about 300), or select them by a range or a join")
+        query = urlencode(dict(cmd=sql, format=format), quote_via=quote, safe=',()*')
+        url = f'{self.base}/{self.release}/SkyServerWS/SearchTools/SqlSearch?{query}'
+        if len(url)>8192: raise _long_address(url)
         return url
     def ask(self, sql:str, format:str='csv')->pd.DataFrame:
         "The result of `sql`, sent as it is, all values as text"
         asked = _asked(_select(sql, math.inf))
-        return self.service.get(self.url(sql, format), partial(judge_sql, asked=asked, format=format, minute=self.minute))[0]
+        judge = partial(judge_sql, asked=asked, format=format, minute=self.minute)
+        return self.service.get(self.url(sql, format), judge)[0]
     def sql(self,
         query:str, # One SELECT
         format:str='csv', # How it is sent: 'json' copes with free text, and is five times larger
@@ -434,7 +556,7 @@ class SkyServer:
         "The result of `query`, in one request; raises `GalfastError` if the service cuts it off"
         q = _select(query, self.most_rows)
         df = self.ask(replace(q, top=ifnone(q.top, self.most_rows)).text(), format)
-        if q.top is None and len(df)>=self.most_rows: raise GalfastError(f"the query has {self.most_rows:,} rows or more, and SkyServer gives no more than that at a time: use `pages`, or put a TOP into it")
+        if q.top is None and len(df)>=self.most_rows: raise _too_many(self.most_rows)
         return sentinels(_typed(df)) if missing else _typed(df)
     def count(self,
         query:str, # One SELECT
@@ -450,7 +572,7 @@ class SkyServer:
         dest=None, # Keep pages in the folder `dest`.parts, from where an interrupted run goes on
         missing:bool=True, # NaN for -9999 and the like? See `sentinels`
     )->pd.DataFrame: # In order of `key`, ids as str
-        "The result of `query`, however long, in pages; raises `GalfastError` if the rows are not as many as `count` says"
+        "The result of `query`, however long, in pages; a `GalfastError` if the rows are not as many as `count` says"
         parts = self._parts(_select(query, math.inf), key, page, dest)
         df = self._collect(parts, page)
         parts.clear()
@@ -461,15 +583,20 @@ class SkyServer:
         expr,name = _key(_pageable(q, key), key)
         parts = _Parts(dest, query=q.text(), key=expr, release=self.release, base=self.base)
         parts.q,parts.key,parts.name = q,expr,name
-        if parts.total is None: parts.begin(min(self.count(replace(q, top=None).text()), ifnone(q.top, math.inf)))
+        if parts.total is None:
+            n = self.count(replace(q, top=None).text())
+            parts.begin(min(n, ifnone(q.top, math.inf)))
         return parts
     def _collect(self, parts, page):
         "All pages as one table; they stay in `parts`"
-        for _ in track(self._more(parts, page), f'{self.release}, pages of {page:,} rows', max(math.ceil((parts.total-parts.rows)/(page-1)), 1)): pass
-        if (n:=parts.rows)!=parts.total:
+        to_come = max(math.ceil((parts.total-parts.rows)/(page-1)), 1)
+        for _ in track(self._more(parts, page), f'{self.release}, pages of {page:,} rows', to_come): pass
+        n = parts.rows
+        if n!=parts.total:
             parts.clear()
-            raise NetError(f"the pages have {n:,} rows, but the query has {parts.total:,} by COUNT(*): rows were lost or added. The pages were dropped; try again, or with another key than {parts.key}")
-        return _typed(pd.concat(parts.dfs, ignore_index=True) if parts.dfs else self.ask(replace(parts.q, top=1).text()).head(0))
+            raise _not_all(n, parts)
+        if parts.dfs: return _typed(pd.concat(parts.dfs, ignore_index=True))
+        return _typed(self.ask(replace(parts.q, top=1).text()).head(0))
     def _more(self, parts, page):
         "Ask for the pages that are still to come"
         q = replace(parts.q, top=None).text()
@@ -483,9 +610,23 @@ class SkyServer:
             yield
             if not full: return
 
+# %% ../nbs/12_skyserver.ipynb #77b62461
+def _long_address(url):
+    return GalfastError(f"the query is too long: its address has {len(url):,} characters, and SkyServer takes 8,192. "
+                        "Name fewer ids at a time (about 300), or select them by a range or a join")
+
+def _too_many(most):
+    return GalfastError(f"the query has {most:,} rows or more, and SkyServer gives no more than that at a time: "
+                        "use `pages`, or put a TOP into it")
+
+def _not_all(n, parts):
+    return NetError(f"the pages have {n:,} rows, but the query has {parts.total:,} by COUNT(*): "
+                    f"rows were lost or added. The pages were dropped; try again, or with another key than {parts.key}")
+
 # %% ../nbs/12_skyserver.ipynb #895a32b0
 def _num(name, v):
-    if isinstance(v, bool) or not isinstance(v, (int,float,np.number)) or not math.isfinite(v): raise GalfastError(f"{name} has to be a number, not {v!r}")
+    is_number = isinstance(v, (int,float,np.number)) and not isinstance(v, bool) and math.isfinite(v)
+    if not is_number: raise GalfastError(f"{name} has to be a number, not {v!r}")
     return np.format_float_positional(float(v), trim='-')
 
 def _cut(col, lo, hi, name):
@@ -495,12 +636,14 @@ def _cut(col, lo, hi, name):
     return [' and '.join(f'{col} {o} {v}' for o,v in both)] if both else []
 
 _photo = 'G.objID, G.ra, G.dec, G.petroMag_r, G.petroR50_r, G.petroR90_r'
-_galspec = ['SpecObj S', 'join Galaxy G on G.objID = S.bestObjID', 'join galSpecExtra GSE on GSE.specObjID = S.specObjID']
+_galspec = ['SpecObj S', 'join Galaxy G on G.objID = S.bestObjID',
+            'join galSpecExtra GSE on GSE.specObjID = S.specObjID']
 
 def _layout(cols, frm, where):
     "A query in lines"
     cols = textwrap.wrap(', '.join(cols), 110)
-    return 'select '+'\n       '.join(cols)+'\nfrom   '+'\n       '.join(frm)+('\nwhere  '+'\n   and '.join(where) if where else '')
+    text = 'select '+'\n       '.join(cols)+'\nfrom   '+'\n       '.join(frm)
+    return text+'\nwhere  '+'\n   and '.join(where) if where else text
 
 def _percentiles(table, *names): return ', '.join(f'{table}.{o}_{p}' for o in names for p in ('p16','p50','p84'))
 
@@ -514,44 +657,58 @@ def metallicity_sql(
     z_min:float=.02, z_max:float=None, # Redshift
     extra:bool=False, # Also the fluxes of five lines, and the 4000 Angstrom break?
 )->str:
-    "Gas-phase metallicity `oh_p50`, 12 + log(O/H): the sample of Wu & Boada 2019 (MNRAS 484, 4683), labels of Tremonti et al. 2004 (ApJ 613, 898) from galSpecExtra"
-    cols = ['S.specObjID', _photo, 'S.z, S.zErr, S.velDisp, S.velDispErr', *(f'G.{o}_{b}' for o in ('modelMag','modelMagErr') for b in 'ugriz'), 'GSE.bptclass',
-            *(f'GSE.oh_{p}' for p in ('p2p5','p16','p50','p84','p97p5')), 'GSE.lgm_tot_p50, GSE.sfr_tot_p50']
+    """Gas-phase metallicity `oh_p50`, 12 + log(O/H): the sample of Wu & Boada 2019 (MNRAS 484, 4683), labels of
+Tremonti et al. 2004 (ApJ 613, 898) from galSpecExtra"""
+    cols = ['S.specObjID', _photo, 'S.z, S.zErr, S.velDisp, S.velDispErr']
+    cols += [f'G.{o}_{b}' for o in ('modelMag','modelMagErr') for b in 'ugriz']
+    cols += ['GSE.bptclass', *(f'GSE.oh_{p}' for p in ('p2p5','p16','p50','p84','p97p5'))]
+    cols += ['GSE.lgm_tot_p50, GSE.sfr_tot_p50']
     frm = list(_galspec)
     if extra:
-        cols += [f'GSL.{o}_flux, GSL.{o}_flux_err' for o in ('nii_6584','h_alpha','oiii_5007','h_beta','h_delta')]+['GSX.d4000, GSX.d4000_err']
-        frm += [f'join galSpec{t} GS{a} on GS{a}.specObjID = S.specObjID' for t,a in (('Line','L'),('Info','I'),('Indx','X'))]
+        lines = 'nii_6584','h_alpha','oiii_5007','h_beta','h_delta'
+        cols += [*(f'GSL.{o}_flux, GSL.{o}_flux_err' for o in lines), 'GSX.d4000, GSX.d4000_err']
+        for t,a in (('Line','L'),('Info','I'),('Indx','X')):
+            frm.append(f'join galSpec{t} GS{a} on GS{a}.specObjID = S.specObjID')
     where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('(G.modelMag_u - G.modelMag_r)', ur_min, ur_max, 'u - r')
     for b in 'ugriz': where += _cut(f'G.modelMag_{b}', mag_min, mag_max, b)
-    where += _cut('S.rChi2', None, rchi2_max, 'rChi2')+_cut('S.zErr', 0, z_err_max, 'zErr')+_cut('S.z', z_min, z_max, 'z')+['GSE.oh_p50 > -9000']
+    where += _cut('S.rChi2', None, rchi2_max, 'rChi2')+_cut('S.zErr', 0, z_err_max, 'zErr')
+    where += _cut('S.z', z_min, z_max, 'z')+['GSE.oh_p50 > -9000']
     return _layout(cols, frm, where)
 
 def _mpa_sql(label, cols, r, z):
     "A query for a quantity of galSpecExtra, where its pipeline was reliable"
-    where = _cut('G.petroMag_r', *r, 'r')+_cut('S.z', *z, 'z')+['S.zWarning = 0 and GSI.reliable = 1', f'GSE.{label} > -9000']
-    return _layout(['S.specObjID', _photo, 'S.z, S.zErr', cols, 'GSE.bptclass'], _galspec+['join galSpecInfo GSI on GSI.specObjID = S.specObjID'], where)
+    where = _cut('G.petroMag_r', *r, 'r')+_cut('S.z', *z, 'z')
+    where += ['S.zWarning = 0 and GSI.reliable = 1', f'GSE.{label} > -9000']
+    frm = _galspec+['join galSpecInfo GSI on GSI.specObjID = S.specObjID']
+    return _layout(['S.specObjID', _photo, 'S.z, S.zErr', cols, 'GSE.bptclass'], frm, where)
 
+# %% ../nbs/12_skyserver.ipynb #7b8029a0
 def stellar_mass_sql(
     r_min:float=10., r_max:float=17.77, # Petrosian r magnitude
     z_min:float=.02, z_max:float=.3, # Redshift
 )->str:
-    "Stellar mass `lgm_tot_p50`, log of solar masses: MPA-JHU, as in Kauffmann et al. 2003 (MNRAS 341, 33), from galSpecExtra"
+    """Stellar mass `lgm_tot_p50`, log of solar masses: MPA-JHU, as in Kauffmann et al. 2003 (MNRAS 341, 33), from
+galSpecExtra"""
     return _mpa_sql('lgm_tot_p50', _percentiles('GSE', 'lgm_tot'), (r_min,r_max), (z_min,z_max))
 
 def sfr_sql(
     r_min:float=10., r_max:float=17.77, # Petrosian r magnitude
     z_min:float=.02, z_max:float=.3, # Redshift
 )->str:
-    "Star formation rate `sfr_tot_p50` (log of solar masses a year) and that per mass `specsfr_tot_p50`: MPA-JHU, Brinchmann et al. 2004 (MNRAS 351, 1151), from galSpecExtra"
+    """Star formation rate `sfr_tot_p50` (log of solar masses a year) and that per mass `specsfr_tot_p50`: MPA-JHU,
+Brinchmann et al. 2004 (MNRAS 351, 1151), from galSpecExtra"""
     return _mpa_sql('sfr_tot_p50', _percentiles('GSE', 'sfr_tot', 'specsfr_tot'), (r_min,r_max), (z_min,z_max))
 
+# %% ../nbs/12_skyserver.ipynb #c9bde5ec
 def spec_z_sql(
     r_min:float=10., r_max:float=17.77, # Petrosian r magnitude
     z_min:float=0., z_max:float=.4, # Redshift
     z_err_max:float=.01,
 )->str:
-    "Spectroscopic redshift `z` of galaxies, down to the limit of the main sample, Strauss et al. 2002 (AJ 124, 1810), from SpecObj"
-    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('S.z', z_min, z_max, 'z')+_cut('S.zErr', 0, z_err_max, 'zErr')+["S.zWarning = 0 and S.class = 'GALAXY'"]
+    """Spectroscopic redshift `z` of galaxies, down to the limit of the main sample, Strauss et al. 2002 (AJ 124, 1810),
+from SpecObj"""
+    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('S.z', z_min, z_max, 'z')
+    where += _cut('S.zErr', 0, z_err_max, 'zErr')+["S.zWarning = 0 and S.class = 'GALAXY'"]
     return _layout(['S.specObjID', _photo, 'S.z, S.zErr'], _galspec[:2], where)
 
 def photo_z_sql(
@@ -559,34 +716,55 @@ def photo_z_sql(
     z_min:float=0., z_max:float=.4, # Photometric redshift
     z_err_max:float=.03, # Of the photometric redshift
 )->str:
-    "Photometric redshift `z` where it is best trusted (photoErrorClass 1): Beck et al. 2016 (MNRAS 460, 1371), from Photoz"
-    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('P.z', z_min, z_max, 'z')+_cut('P.zErr', 0, z_err_max, 'zErr')+['P.photoErrorClass = 1']
-    return _layout([_photo, 'P.z, P.zErr, P.photoErrorClass'], ['Galaxy G', 'join Photoz P on P.objID = G.objID'], where)
+    """Photometric redshift `z` where it is best trusted (photoErrorClass 1): Beck et al. 2016 (MNRAS 460, 1371), from
+Photoz"""
+    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('P.z', z_min, z_max, 'z')
+    where += _cut('P.zErr', 0, z_err_max, 'zErr')+['P.photoErrorClass = 1']
+    frm = ['Galaxy G', 'join Photoz P on P.objID = G.objID']
+    return _layout([_photo, 'P.z, P.zErr, P.photoErrorClass'], frm, where)
 
 # %% ../nbs/12_skyserver.ipynb #9f98cb22
 def galaxy_zoo1_sql(
     r_min:float=10., r_max:float=17.77, # Petrosian r magnitude
     votes_min:float=10., # Number of votes, more than this
 )->str:
-    "Morphology by votes (`p_el`, `p_cs`, ..., and the classes `spiral`, `elliptical`, `uncertain`): Galaxy Zoo 1, Lintott et al. 2011 (MNRAS 410, 166), table 2, from zooSpec"
-    cols = ['Z.specobjid', _photo]+[f'Z.{o}' for o in 'nvote p_el p_cw p_acw p_edge p_dk p_mg p_cs p_el_debiased p_cs_debiased spiral elliptical uncertain'.split()]
-    return _layout(cols, ['zooSpec Z', 'join Galaxy G on G.objID = Z.objid'], _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('Z.nvote', votes_min, None, 'nvote'))
+    """Morphology by votes (`p_el`, `p_cs`, ..., and the classes `spiral`, `elliptical`, `uncertain`): Galaxy Zoo 1,
+Lintott et al. 2011 (MNRAS 410, 166), table 2, from zooSpec"""
+    cols = ['Z.specobjid', _photo]+[f'Z.{o}' for o in _gz1]
+    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('Z.nvote', votes_min, None, 'nvote')
+    return _layout(cols, ['zooSpec Z', 'join Galaxy G on G.objID = Z.objid'], where)
 
-_gz2 = 't01_smooth_or_features_a01_smooth','t01_smooth_or_features_a02_features_or_disk','t02_edgeon_a04_yes','t02_edgeon_a05_no'
+_gz1 = ['nvote', *(f'p_{o}' for o in 'el cw acw edge dk mg cs el_debiased cs_debiased'.split()),
+        'spiral', 'elliptical', 'uncertain']
+_gz2 = ('t01_smooth_or_features_a01_smooth', 't01_smooth_or_features_a02_features_or_disk',
+        't02_edgeon_a04_yes', 't02_edgeon_a05_no')
 
 def galaxy_zoo2_sql(
     answers=_gz2, # Names in zoo2MainSpecz, without their last part
     r_min:float=10., r_max:float=17., # Petrosian r magnitude
     r90_min:float=3., # Petrosian radius of 90% of the light, arcsec
 )->str:
-    "Detailed morphology by votes: share of each answer, corrected for redshift (`*_debiased`) and not (`*_weighted_fraction`), and votes (`*_count`): Galaxy Zoo 2, Willett et al. 2013 (MNRAS 435, 2835), table 5, from zoo2MainSpecz"
+    """Detailed morphology by votes: share of each answer, corrected for redshift (`*_debiased`) and not
+(`*_weighted_fraction`), and votes (`*_count`): Galaxy Zoo 2, Willett et al. 2013 (MNRAS 435, 2835), table 5, from
+zoo2MainSpecz"""
     bad = [o for o in answers if not re.fullmatch(r't\d\d_[a-z_]+_a\d\d_[a-z0-9_]+', str(o))]
-    if bad or not answers: raise GalfastError(f"an answer of Galaxy Zoo 2 is called like {_gz2[0]}, not {first_few(map(repr, bad))}")
+    if bad or not answers:
+        raise GalfastError(f"an answer of Galaxy Zoo 2 is called like {_gz2[0]}, not {first_few(map(repr, bad))}")
     cols = ['Z.specobjid', _photo]+[f'Z.{o}_{p}' for o in answers for p in ('debiased','weighted_fraction','count')]
-    return _layout(cols, ['zoo2MainSpecz Z', 'join Galaxy G on G.objID = Z.dr8objid'], _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('G.petroR90_r', r90_min, None, 'R90'))
+    where = _cut('G.petroMag_r', r_min, r_max, 'r')+_cut('G.petroR90_r', r90_min, None, 'R90')
+    return _layout(cols, ['zoo2MainSpecz Z', 'join Galaxy G on G.objID = Z.dr8objid'], where)
 
-sql_presets = {'metallicity': metallicity_sql, 'stellar-mass': stellar_mass_sql, 'sfr': sfr_sql, 'spec-z': spec_z_sql, 'photo-z': photo_z_sql, 'galaxy-zoo1': galaxy_zoo1_sql, 'galaxy-zoo2': galaxy_zoo2_sql}
-sql_keys = {'metallicity': 'S.specObjID', 'stellar-mass': 'S.specObjID', 'sfr': 'S.specObjID', 'spec-z': 'S.specObjID', 'photo-z': 'G.objID', 'galaxy-zoo1': 'Z.specobjid', 'galaxy-zoo2': 'Z.specobjid'}
+# %% ../nbs/12_skyserver.ipynb #c39e0bf7
+_presets = { # Name -> the query, and its paging key
+    'metallicity': (metallicity_sql, 'S.specObjID'),
+    'stellar-mass': (stellar_mass_sql, 'S.specObjID'),
+    'sfr': (sfr_sql, 'S.specObjID'),
+    'spec-z': (spec_z_sql, 'S.specObjID'),
+    'photo-z': (photo_z_sql, 'G.objID'),
+    'galaxy-zoo1': (galaxy_zoo1_sql, 'Z.specobjid'),
+    'galaxy-zoo2': (galaxy_zoo2_sql, 'Z.specobjid')}
+sql_presets = {k: f for k,(f,_) in _presets.items()}
+sql_keys = {k: key for k,(_,key) in _presets.items()}
 
 # %% ../nbs/12_skyserver.ipynb #df3c2473
 def _query_of(query):
@@ -596,12 +774,12 @@ def _query_of(query):
     if query.lower().endswith('.sql') and '\n' not in query:
         if not Path(query).is_file(): raise GalfastError(f"{query}: there is no such file")
         return Path(query).read_text(errors='replace'),None
-    if not re.search(r'\bselect\b', query, re.I): raise GalfastError(f"{query[:60]!r} is neither SQL, nor a .sql file, nor one of {', '.join(sql_presets)}")
-    return query,None
+    if re.search(r'\bselect\b', query, re.I): return query,None
+    raise GalfastError(f"{query[:60]!r} is neither SQL, nor a .sql file, nor one of {', '.join(sql_presets)}")
 
 def _find_key(q):
     "The column of `q` that is best to page by, None if there is none"
-    names = {(b or '').lower(): a for a,b in _items(q.cols) if re.fullmatch(rf'(?:{_name}\.)*{_name}', a)}
+    names = {(b or '').lower(): a for a,b in _items(q.cols) if _is_column(a)}
     return next((names[o] for o in ('specobjid','objid') if o in names), None)
 
 def _one_a_galaxy(df, say):
@@ -625,10 +803,15 @@ def _fetch(sky, q, key, page, out, say):
         n = min(sky.count(replace(q, top=None).text()), ifnone(q.top, math.inf))
         say(f"{n:,} rows")
         if n<=sky.most_rows: return _once(sky, q, n),None
-        if key is None: raise GalfastError(f"the query has {n:,} rows and no column to page by: add specObjID or objID to those it selects")
+        if key is None: raise _no_page_key(n)
     parts = sky._parts(q, key, page, out)
-    say(f"{parts.total:,} rows"+(f", {parts.rows:,} of them here from an earlier run" if parts.rows else ''))
+    here = f", {parts.rows:,} of them here from an earlier run" if parts.rows else ''
+    say(f"{parts.total:,} rows{here}")
     return sky._collect(parts, page),parts
+
+def _no_page_key(n):
+    return GalfastError(f"the query has {n:,} rows and no column to page by: "
+                        "add specObjID or objID to those it selects")
 
 def _once(sky, q, n):
     "The `n` rows of `q` in one request"
@@ -646,19 +829,22 @@ def query_to_file(
     sky:SkyServer=None, # To ask; made for `release` by default
     page:int=20_000, # Rows a request
 )->pd.DataFrame: # One row a galaxy where there is an objID
-    "Write the result of `query` to `out`, and how it was made to `out`.query.json; if interrupted, the same call goes on"
+    "Write the result of `query` to `out`, and how it was made to `out`.query.json; an interrupted call goes on"
     table_type(out)
     text,key = _query_of(query)
     sky = ifnone(sky, SkyServer(release))
     q = _select(text, math.inf)
     if limit is not None:
-        if not limit>=1 or limit!=int(limit): raise GalfastError(f"limit {limit} has to be a whole number, 1 or more")
+        whole = limit>=1 and limit==int(limit)
+        if not whole: raise GalfastError(f"limit {limit} has to be a whole number, 1 or more")
         q = replace(q, top=min(int(limit), ifnone(q.top, math.inf)))
     df,parts = _fetch(sky, q, key, page, out, say)
     if not len(df): raise GalfastError("the query has no rows: loosen its cuts")
     df = _one_a_galaxy(sentinels(df), say)
     write_table(df, out)
-    write_json(f'{out}.query.json', dict(query=text if limit is None else q.text(), release=sky.release, base=sky.base, date=datetime.now(UTC).isoformat(timespec='seconds'),
-                                         rows=len(df), sha256=sha256_of(Path(out)), galfast=galfast.__version__))
+    write_json(f'{out}.query.json', dict(
+        query=text if limit is None else q.text(), release=sky.release, base=sky.base,
+        date=datetime.now(UTC).isoformat(timespec='seconds'),
+        rows=len(df), sha256=sha256_of(Path(out)), galfast=galfast.__version__))
     if parts: parts.clear()
     return df
