@@ -220,9 +220,10 @@ _facts = maybe(dict_of(either(_seen, _unseen)))
 
 def _spec(task, **more):
     "What a run learned"
-    may = dict(classes=maybe(list_of(text(), 1, 10_000)), exclusive=truth(), partial=truth(),
-               mean=_numbers, std=_positives,
-               err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=_facts)
+    may = dict(classes=maybe(list_of(text(), 1, 10_000)), mean=_numbers, std=_positives,
+               exclusive=truth(), partial=truth(),
+               err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))),
+               facts=_facts)
     return Record(dict(task=task, targets=list_of(_column, 1)), may|more)
 
 _tasks = 'regression','classification','multilabel','votes'
@@ -243,13 +244,12 @@ _stretch = dict_of(_setting, 10)
 _native = maybe(either(one_of('any'), list_of(whole(1, 65536), 2, 2)))
 _hdu = either(whole(0, 10**6), text(200))
 _reader = Record(may=dict(
-    kind=one_of('rgb','grey','deep','fits','array'),
-    size=_side, crop=_side, pad=truth(), aligned=truth(), native=_native,
+    kind=one_of('rgb','grey','deep','fits','array'), size=_side, crop=_side,
     bands=maybe(either(text(200, 1), _columns)),
     hdu=maybe(either(_hdu, list_of(_hdu, 1))),
     stretch=maybe(either(_stretch, list_of(_stretch, most=10))),
     nan=either(text(50), number()),
-    pattern=maybe(_pattern)))
+    pattern=maybe(_pattern), pad=truth(), aligned=truth(), native=_native))
 
 # %% ../nbs/07_schema.ipynb #0b2ba3b2
 def _open(words, most, known, other, must=()):
@@ -291,11 +291,11 @@ _packed_reader = _open('an object of up to 100', 100, dict(native=_native), Anyt
 
 # %% ../nbs/07_schema.ipynb #301023f3
 run_keys = dict( # Name in a run's config.json -> `Rule`
-    galfast=text(100), format=whole(0, 1000), id_col=_column, info=maybe(_info),
+    galfast=text(100), format=whole(0, 1000),
     spec=_spec(one_of(*_tasks, 'mixed'), parts=maybe(list_of(_part))),
-    reader=_reader, stats=_stats, window=_side, net_size=_side, table=maybe(_table),
-    nets=list_of(_net, most=100), gp=maybe(_gp), gp_weight=number(),
-    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)))
+    reader=_reader, nets=list_of(_net, most=100), id_col=_column,
+    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats,
+    gp=maybe(_gp), gp_weight=number(), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info))
 run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json; `files` are not in those of older versions
 _some_of_a_run = Record(may=run_rule.known | dict(spec=Record(may=run_keys['spec'].known)))
 
