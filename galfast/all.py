@@ -30,6 +30,10 @@ from .decoder import *
 from .fitsfile import *
 from .wcs import *
 from .image import *
+from .losses import *
+from .metrics import *
+from .heads import *
+from .targets import *
 from .columns import *
 from .augment import *
 from .reader import *
@@ -39,9 +43,7 @@ from .data import *
 from .photometry import *
 from .models import *
 from .classic import *
-from .losses import *
 from .archs import *
-from .metrics import *
 from .fast import *
 from .learner import *
 from .gp import *

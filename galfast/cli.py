@@ -245,14 +245,14 @@ def train(
 ):
     "Train on a catalogue and its images, and write a run folder."
     from galfast.core import check_run_folder,check_unlocked
-    from galfast.labels import check_labels
+    from galfast.labels import check_labels,label_words
     from galfast.tables import read_catalog
     _check_device(device)
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     reading.check()
     df = read_catalog(catalog, id)
-    cols = check_labels(df, target, task)
+    cols = check_labels(df, target, label_words.get(task))
     sample.check(df)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
@@ -274,21 +274,20 @@ def _of_targets(texts, targets):
 
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
-    i,task = run.info,run.spec.task
+    i,head = run.info,run.spec.heads[0]
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
     for t,ms in i.get('metrics', {}).items():
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
-        _scores_table(f"{t}: {i['n_valid']:,} galaxies, {how}", rows, 'commonest class in training' if task=='classification' else 'training mean')
-    if task=='regression' and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
+        _scores_table(f"{t}: {i['n_valid']:,} galaxies, {how}", rows, head.guessed)
+    if head.states_err and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
     left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
-    kind = 'confusion.png' if task=='classification' else 'predictions.png'
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
     _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})",
-           f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}",
+           f"figures   {run.path}/{there(f'{head.figure}.png', 'losses.png', 'examples.png', 'worst.png')}",
            f"next      {shlex.join(map(str, words))}")
 
 # %% ../nbs/90_cli.ipynb #1d84fea2
@@ -375,11 +374,11 @@ def evaluate(
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
-    from galfast.labels import check_labels
+    from galfast.labels import check_labels,label_words
     from galfast.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
-    cols = check_labels(cat, target, task)
+    cols = check_labels(cat, target, label_words.get(task))
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
     from galfast.predict import evaluate_predictions # takes seconds
     res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)

@@ -19,6 +19,8 @@ from .find import *
 from .labels import *
 from .galaxy10 import *
 from .image import *
+from .heads import *
+from .targets import *
 from .columns import *
 from .augment import *
 from .reader import *
@@ -207,7 +209,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         df,reader = data.df,data.reader
         splits = split_rows(df, spec, valid, seed)
         spec,table = fit_spec(spec, df.iloc[splits[0]]),fit_table(table, df.iloc[splits[0]])
-        if oversample is not None and not (pack and spec.task=='classification'): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
+        if oversample is not None and not (pack and spec.alone and spec.heads[0].strata): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
         device = torch.device(ifnone(device, 'cuda' if torch.cuda.is_available() else 'cpu')) # Apple's GPUs have no float64
         imgs = place_images(data.images, device) if pack else None
         if stats is None: stats = data.stats(splits[0], imgs)

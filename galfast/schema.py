@@ -197,7 +197,7 @@ def _spec(task, **more):
     return Record(dict(task=task, targets=list_of(_column, 1)), dict(classes=maybe(list_of(text(), 1, 10_000)), mean=maybe(list_of(number())), std=maybe(list_of(number(above=0))),
         exclusive=truth(), partial=truth(), err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=maybe(dict_of(_facts)), **more))
 
-_part = _spec(one_of('regression','classification','multilabel','votes'), parts=one_of(None))
+_part = _spec(text(100, 1), parts=one_of(None))
 _pattern = Rule("the name of a file below the folder of images, such as '{objID}.jpg'", lambda v: text(1000, 1).fits(v) and _stays_below(v))
 
 def _stays_below(pattern):
@@ -229,7 +229,7 @@ _packed_reader = Rule('an object of up to 100', lambda v: isinstance(v, dict) an
 _sha256 = Rule('the SHA-256 of a file, 64 digits', lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]{64}', v) is not None)
 
 # %% ../nbs/07_schema.ipynb #301023f3
-run_keys = dict(galfast=text(100), format=whole(0, 1000), spec=_spec(one_of('regression','classification','multilabel','votes','mixed'), parts=maybe(list_of(_part))), reader=_reader, nets=list_of(_net, most=100), id_col=_column,
+run_keys = dict(galfast=text(100), format=whole(0, 1000), spec=_spec(text(100, 1), parts=maybe(list_of(_part))), reader=_reader, nets=list_of(_net, most=100), id_col=_column,
     err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats, gp=maybe(_gp), gp_weight=number(), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info)) # Name in a run's config.json -> `Rule`
 run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json as a whole; `files` are not in those of older versions
 _some_of_a_run = Record(may=run_rule.known | dict(spec=Record(may=run_keys['spec'].known)))

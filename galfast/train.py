@@ -6,8 +6,8 @@
 __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_field', 'TrainJob', 'catalog_hash', 'train_galaxies',
            'number_format', 'job_spec', 'check_names', 'of_targets', 'describe_recipe', 'recipe_reader', 'check_reader',
            'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits',
-           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back',
-           'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'held_back', 'Blend', 'fit_blend',
+           'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #5819188b
 import hashlib,platform,subprocess
@@ -26,13 +26,13 @@ from .image import *
 from .reader import *
 from .augment import *
 from .pack import *
-from .columns import *
+from .heads import *
+from .targets import *
 from .data import *
 from .photometry import *
 from .gp import *
 from .archs import *
 from .fast import *
-from .losses import *
 from .metrics import *
 from .learner import *
 from .run import *
@@ -66,22 +66,22 @@ class Recipe:
 
 def choose_recipe(
     n:int, # Galaxies with an image and a label
-    task:str, # One of `tasks`
+    task:str, # A name in `head_kinds`
     quick:bool=False, # Seconds: the Gaussian process on measured features, with one short network for classes and none for numbers
     **changes # Fields that are asked for; None leaves the default
 )->Recipe:
     "The recipe for `n` galaxies"
     asked = {k: v for k,v in changes.items() if v is not None and not (k=='compile' and not v)}
     _check_asked(asked, task, quick)
-    how = {k: asked.pop(k) for k in ('fast','compile') if k in asked}
+    how,kind = {k: asked.pop(k) for k in ('fast','compile') if k in asked},head_kind(task)
     if quick:
-        if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
-        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
+        if not kind.quick_nets: return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
+        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, kind))
     if n>=many_galaxies:
         r = Recipe(arch='xresnet34', size=144, keep=144, window=112, epochs=7, lr=1e-2, bs=128, wd=.01, opt='ranger', members=1, folds=False, gp_weight=0.,
                    why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
-        r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
+        r = Recipe(epochs=_epochs(n, kind), **_steps(n, kind), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
     if r.turn is None: r.turn = turning(r.epochs)
@@ -91,15 +91,15 @@ def choose_recipe(
     return r
 
 # %% ../nbs/48_train.ipynb #b4bce24c
-def _epochs(n, task):
+def _epochs(n, kind):
     "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 18 for 1,800 in a classification"
-    e,at = (25,400) if task=='regression' else (18,1800)
+    e,at = kind.epochs_at
     return int(round(np.clip(e*(at/max(n, 1))**.5, 8, 25)))
 
-def _steps(n, task):
+def _steps(n, kind):
     "Batches of about a sixth of the galaxies, from 8 to 64, and what goes with them"
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
-    return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0.)
+    return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=kind.smooth)
 
 _of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile') # without a network they mean nothing
 _ranges = dict(size=(1, None), keep=(8, None), window=(1, None), epochs=(1, None), lr=(0, None), bs=(2, None), wd=(0, None), warmup=(0, 1), smooth=(0, 1), members=(0, None), gp_weight=(0, 1))
@@ -113,8 +113,9 @@ def _check_asked(asked, task, quick):
         if lo is not None and not (lo<=v<=(math.inf if hi is None else hi)): raise GalfastError(f"{option(k)} is {f'{lo} or more' if hi is None else f'from {lo} to {hi}'}, not {v}")
     if 'lr' in asked and not 0<asked['lr']<math.inf: raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
     if asked.get('opt', 'adamw') not in ('adamw','ranger'): raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
-    if asked.get('smooth') and task!='classification': raise GalfastError(f"label smoothing is for classes, and this is a task of {task}: leave smooth out")
-    no_nets = quick and task!='classification' or asked.get('members')==0
+    kind = head_kind(task)
+    if asked.get('smooth') and not kind.smooth: raise GalfastError(f"label smoothing is for classes, and this is a task of {task}: leave smooth out")
+    no_nets = quick and not kind.quick_nets or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
     idle = [k for k in asked if k in _of_networks and k not in other] if no_nets else []
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
@@ -150,7 +151,7 @@ def central_field(
 class TrainJob:
     "What a run is made of, beside its galaxies; to go on with a run, all of it has to be the same"
     target:list # Label column, or several
-    task:str='auto' # One of `tasks`, or 'auto'
+    task:str='auto' # A name in `head_kinds`, or 'auto'
     id_col:str='objID' # Column that names a galaxy
     valid:float|str|list|None=None # To hold back, as in `split_rows`; None: folds for small samples, 0.2 for large ones
     seed:int=0 # Of folds, weights, order and augmentation
@@ -224,7 +225,7 @@ def _format_of(out):
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
     spec = target_spec(df, target_columns(job.target, df.columns), job.task)
-    if spec.parts: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner in Python, which has a head for each")
+    if not spec.alone: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner in Python, which has a head for each")
     if job.seed<0: raise GalfastError(f"{option('seed')} is a whole number, 0 or more, not {job.seed}")
     check_names(spec, job.id_col)
     job.target,job.task = spec.targets,spec.task
@@ -381,7 +382,7 @@ def fit_recipe(
     model = GalaxyModel([f.model for f in fits], *stats, spec, gp, 0., recipe.window, recipe.size)
     run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col)
     run.remember(data.df[data.id_col].iloc[train])
-    held = held_back(run, fits, splits, data, target_matrix(spec, data.df), loo, recipe.gp_weight, seed)
+    held = held_back(run, fits, splits, data, spec.matrix(data.df), loo, recipe.gp_weight, seed)
     run.info |= dict(n_train=len(train), n_valid=len(held.rows), n_apart=apart, validation=how, gp_weight=model.gp_weight)
     run.info['recipe'] = recipe_done(recipe, run, small.images.shape[-1], min(len(t) for t,_ in splits), how.endswith('folds'))
     return run,held
@@ -425,7 +426,7 @@ def member_learner(
     "The learner of one network of a recipe"
     dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
     blog = recipe.opt=='ranger'
-    loss = None if blog and spec.task=='regression' else task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
+    loss = dls.spec.default_loss() if blog and not recipe.smooth else dls.spec.loss(recipe.smooth)
     return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile)
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None)->list:
@@ -450,7 +451,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
     with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast) for i in torch.as_tensor(split[1]).split(256)]
-    names = list(vars(learn.recorder).get('metric_names', ()))[1:-1] or ['train_loss', 'valid_loss', *task_scores(spec.task)] # a network that was done has no recorder of its own
+    names = list(vars(learn.recorder).get('metric_names', ()))[1:-1] or ['train_loss', 'valid_loss', *spec.heads[0].scores()] # a network that was done has no recorder of its own
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
 
@@ -479,14 +480,9 @@ def fit_gp(
     size = min(size, x.shape[-1])
     measure = Photometry(size=size, full=full).to(device)
     f = torch.cat([measure(as_float(o.to(device))).cpu() for o in x.split(256)])
-    y = target_matrix(spec, data.df)[train]
+    y = spec.matrix(data.df)[train]
     gp,loo = fit_photometry_gp(f, y, x.shape[1], size, full, seed=seed)
     return gp,dict(zip(train.tolist(), loo))
-
-def target_matrix(spec:TargetSpec, df)->np.ndarray: # (n, outputs)
-    "Labels as numbers, classes as zeros and ones"
-    y = spec.encode(df)
-    return np.eye(spec.n_out, dtype=np.float32)[y] if spec.task=='classification' else y
 
 def held_back(run, fits, splits, data, y, loo, gp_weight=None, seed=0)->HeldBack:
     "Predictions of each galaxy by networks that did not see it, with the Gaussian process's without it; sets the run's weight of the two, and its one sigma"
@@ -542,9 +538,10 @@ def fit_blend(
     "The blend that suits these galaxies; with few of them both weigh the same, and there is one sigma for all, Student's"
     n = len(y)
     if weight is None: weight = .5 if n<few_held else best_weight(*map(torch.as_tensor, (a, a if b is None else b, y)))
-    if spec.task!='regression': return Blend(weight, None)
+    head = spec.heads[0]
+    if not head.states_err: return Blend(weight, None)
     resid = (a if b is None else a+weight*(b-a))-y
-    return Blend(weight, [held_err(resid[:,i], spread[:,i], spec.std[i]) for i in range(spec.n_out)])
+    return Blend(weight, [held_err(resid[:,i], spread[:,i], head.std[i]) for i in range(spec.n_out)])
 
 def cross_blend(
     a, b, spread, y, spec, weight=None, # As in `fit_blend`
@@ -554,7 +551,7 @@ def cross_blend(
     "Fit a blend, and judge it honestly: no galaxy is judged by a weight or an error that it helped to fit"
     n = len(y)
     part = np.random.default_rng(seed).permutation(n)%(n if n<few_held else k)
-    pred,err = np.empty_like(a),np.empty_like(a) if spec.task=='regression' else None
+    pred,err = np.empty_like(a),np.empty_like(a) if spec.heads[0].states_err else None
     of = lambda i: [None if o is None else o[i] for o in (a, b, spread, y)]
     for j in np.unique(part):
         rest,mine = part!=j,part==j
@@ -622,21 +619,18 @@ def run_figures(run, out, data, held)->list: # A sentence for each that could no
 
 def _prediction_figures(run, data, held):
     "Name -> function that draws it, of the figures of what was predicted"
-    spec,rows = run.spec,held.rows
-    y = spec.encode(data.df)[rows]
-    if spec.task=='classification':
-        words = np.array(spec.classes, dtype=object)
-        some = dict(true=words[y], pred=words[held.pred.argmax(1)], prob=held.pred.max(1))
-        main = {'confusion.png': lambda: plot_confusion(some['true'], some['pred'], labels=spec.classes, run=run)}
-    else:
-        some = dict(true=y.astype(float), pred=held.pred, err=held.err)
-        main = {'predictions.png': lambda: plot_predictions(**some, run=run)}
+    head,rows = run.spec.heads[0],held.rows
+    some = head.drawn(data.df.iloc[rows], held.pred, held.err)
+    main = {f'{head.figure}.png': lambda: _figure_of[head.figure](head, some, run)}
     ids,pick = data.df[run.id_col].to_numpy()[rows],np.random.default_rng(0).permutation(len(rows))[:16]
     def _gallery(i):
         few = {k: None if v is None else v[i] for k,v in some.items()}
         return plot_images(stack_rgb(data, rows[i]), ids=ids[i], run=run, **few) if len(i) else None
     def _worst(): return _gallery(worst_cases(some['true'], some['pred'], 16, some.get('prob')))
     return main | {'examples.png': lambda: _gallery(pick), 'worst.png': _worst}
+
+_figure_of = dict(confusion=lambda head, some, run: plot_confusion(some['true'], some['pred'], labels=head.classes, run=run),
+                  predictions=lambda head, some, run: plot_predictions(**some, run=run)) # `TargetHead.figure` -> how it is drawn
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"

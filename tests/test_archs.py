@@ -262,7 +262,7 @@ def test_kinds_of_files(tmp_path):
 def test_a_run_folder(a, tmp_path):
     cfg = arch_config('galnet', 3, 1, width=4, y_mean=[9.], y_std=[.2])
     nets = [build_model(**cfg) for _ in range(2)]
-    spec = TargetSpec('regression', ['z'], mean=[9.], std=[.2])
+    spec = TargetSpec([NumberHead(['z'], mean=[9.], std=[.2])])
     save_run(GalaxyRun(GalaxyModel(nets, [0.]*3, [1.]*3, spec), spec, ImageReader(), [cfg]*2, err=None), tmp_path/'run')
     if a=='multimodal':
         m = build_model('multimodal', 5, 2, n_cont=1, width=4, pretrained=tmp_path/'run')

@@ -6,9 +6,9 @@ from sklearn.preprocessing import StandardScaler
 
 from galfast.core import CatalogError,GalfastError
 from galfast.columns import *
+from galfast.targets import *
 from galfast.data import GalaxyDataLoaders,StratifiedSplitter
 from galfast.learner import galaxy_learner,galaxy_multimodal,is_error
-from galfast.losses import MultiLoss
 from galfast.predict import evaluate_predictions,predict_arrays,predict_catalog
 from galfast.run import load_run,save_run
 from galfast.sim import sim_survey
@@ -93,7 +93,7 @@ def test_missing_labels_teach_nothing():
     learn.loss_func(learn.model(xb), yb).backward()
     got = [p.grad.clone() for p in learn.model.parameters()]
     learn.model.zero_grad()
-    d,there = (learn.model(xb)-yb.nan_to_num())/torch.tensor(dls.spec.std),~yb.isnan()
+    d,there = (learn.model(xb)-yb.nan_to_num())/torch.tensor(dls.spec.heads[0].std),~yb.isnan()
     d[there].square().mean().backward()
     assert 0<there.sum()<16
     for a,p in zip(got, learn.model.parameters()): assert torch.allclose(a, p.grad, rtol=1e-4, atol=1e-6)
