@@ -142,7 +142,11 @@ Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; 
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
-Task = Annotated[Literal['auto','regression','classification','multilabel','votes'], typer.Option(help='What the labels are.')]
+def _tasks():
+    from galfast.labels import label_words
+    return ['auto', *label_words]
+
+Task = Annotated[str, typer.Option(help='What the labels are: auto, regression, classification, multilabel or votes.', autocompletion=_tasks)]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there.')]
 
 # %% ../nbs/90_cli.ipynb #90c10003
@@ -245,13 +249,14 @@ def train(
 ):
     "Train on a catalogue and its images, and write a run folder."
     from galfast.core import check_run_folder,check_unlocked
-    from galfast.labels import check_labels,label_words
+    from galfast.labels import check_labels,check_task,label_words
     from galfast.tables import read_catalog
     _check_device(device)
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     reading.check()
     df = read_catalog(catalog, id)
+    check_task(task)
     cols = check_labels(df, target, label_words.get(task))
     sample.check(df)
     _check_images(images)
@@ -374,10 +379,11 @@ def evaluate(
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
-    from galfast.labels import check_labels,label_words
+    from galfast.labels import check_labels,check_task,label_words
     from galfast.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
+    check_task(task)
     cols = check_labels(cat, target, label_words.get(task))
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
     from galfast.predict import evaluate_predictions # takes seconds

@@ -108,7 +108,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         df, # What `read_catalog` takes
         images, # Folder of images
         target, # Label column, or several
-        task:str='auto', # One of `tasks`, or 'auto'
+        task:str='auto', # A name in `head_kinds`, 'mixed' or 'auto'
         reader:ImageReader=None, # How images are read; by default what the first image asks for, and `size`
         size:int=None, # Side of the image that the network sees, px; None: 64, or what `reader` says
         id_col:str='objID',

@@ -26,14 +26,16 @@ def register_head(
     "Make a kind of target known under its name"
     if not isinstance(cls.task, str) or not cls.task: raise GalfastError(f"{cls.__name__} needs a `task`, the name that its kind of target is asked for by")
     head_kinds[cls.task] = cls
+    label_words.setdefault(cls.task, None)
     return cls
 
 def head_kind(
     task:str, # What users call it
 )->type: # A `TargetHead`
     "The kind of target that is called `task`"
+    check_task(task)
     if task in head_kinds: return head_kinds[task]
-    raise GalfastError(f"task {task!r} is not known; use one of {', '.join(head_kinds)}")
+    raise GalfastError(f"{option('task')} {task!r} is no one kind of target; use one of {', '.join(head_kinds)}")
 
 # %% ../nbs/21_heads.ipynb #c59e15d5
 @dataclass

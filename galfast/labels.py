@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['missing_words', 'sdss_codes', 'label_words', 'column_facts', 'read_numbers', 'missing_as', 'odd_values',
            'label_notes', 'class_names', 'known_names', 'mean_std', 'one_row', 'one_or_all', 'target_columns',
-           'check_labels', 'check_once']
+           'check_task', 'check_labels', 'check_once']
 
 # %% ../nbs/04_labels.ipynb #c62aa5b9
 from collections import Counter
@@ -330,7 +330,13 @@ def target_columns(
     if not split: raise GalfastError("no target is named: which column is to be learned?")
     return split
 
-label_words = dict(classification=True, regression=False, multilabel=False, votes=False) # What a user calls the kind of target -> are its labels words, see `check_labels`; of others either will do
+label_words = dict(regression=False, classification=True, multilabel=False, votes=False) # What users call a kind of target -> are its labels words, see `check_labels`; None: either will do
+
+def check_task(
+    task:str, # A key of `label_words`, or 'auto'
+):
+    "Raise where no kind of target is called `task`"
+    if task not in ('auto', *label_words): raise GalfastError(f"{option('task')} {task!r} is not known; use one of auto, {', '.join(label_words)}")
 
 def check_labels(
     df:pd.DataFrame,
