@@ -9,7 +9,7 @@ import numpy as np
 from fastai.optimizer import SGD
 
 from galfast.data import GalaxyDataLoaders,StratifiedSplitter
-from galfast.galaxy10 import galaxy10_sets
+from galfast.galaxy10 import galaxy10_images,galaxy10_sets
 from galfast.learner import galaxy_learner
 from galfast.losses import OneVsRest
 from galfast.metrics import class_accuracy,second_choice
@@ -17,13 +17,13 @@ from galfast.simsets import sim_galaxy10
 
 def dense(path, kw, epochs):
     "One hidden layer of tanh on 69 x 69 px in three bands, sigmoid outputs, summed binary cross-entropy, plain gradient descent"
-    dls = GalaxyDataLoaders.from_galaxy10(path, 'sdss', augment=[], **kw)
+    dls = GalaxyDataLoaders.from_labelled(galaxy10_images(path, 'sdss'), augment=[], **kw)
     learn = galaxy_learner(dls, 'mlp', seed=0, arch_kw=dict(hidden=[128], act='tanh'), loss_func=OneVsRest(), opt_func=SGD)
     with learn.no_bar(), learn.no_logging(): learn.fit(epochs, 3e-2, wd=0)
     return learn
 
 def convolutional(path, kw, arch, epochs):
-    learn = galaxy_learner(GalaxyDataLoaders.from_galaxy10(path, 'sdss', size=48, **kw), arch, seed=0)
+    learn = galaxy_learner(GalaxyDataLoaders.from_labelled(galaxy10_images(path, 'sdss'), size=48, **kw), arch, seed=0)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 4e-3)
     return learn
 

@@ -20,11 +20,14 @@ from .sim import *
 from .simsets import *
 from .deadline import *
 from .net import *
+from .download import *
 from .skyserver import *
 from .arrays import *
+from .pickles import *
 from .pictures import *
 from .cutouts import *
 from .webimages import *
+from .labelled import *
 from .galaxy10 import *
 from .decoder import *
 from .fitsfile import *

@@ -10,7 +10,8 @@ __all__ = ['blank_over', 'partial_over', 'outside_over', 'media_types', 'manifes
            'probe', 'verify_cutouts']
 
 # %% ../nbs/14_cutouts.ipynb #8d6161c5
-import hashlib,io,itertools,sqlite3,stat
+import io,itertools,sqlite3,stat
+from dataclasses import replace
 from datetime import UTC,datetime
 from urllib.parse import urlsplit
 
@@ -139,7 +140,7 @@ def _check_parts(body):
 def judge_body(body:bytes, ask:CutoutAsk, survey:Survey)->dict: # `status`, `zero_fraction`, `width`, `height`
     "What the bytes of a cutout are worth; raises `ImageError` where they are no image"
     if ask.format=='jpg': return judge_jpeg(body, ask.size, survey.blank, survey.text)
-    return judge_fits(body, ask, ask.bands if survey.service=='legacy' else '') # the others name no bands in their headers
+    return judge_fits(body, ask, ask.bands if survey.fits_bands else '')
 
 media_types = dict(jpg=('image/jpeg', 'image/jpg'), fits=('image/fits', 'application/fits', 'application/octet-stream'))
 
@@ -153,7 +154,7 @@ def judge_cutout(
     check_status(r)
     what = r.body[:60].decode('ascii', 'replace').strip()
     if r.type not in media_types[ask.format]:
-        raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in ('no such layer', 'no cutouts enabled'))
+        raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in survey.refusals)
     try: return judge_body(r.body, ask, survey)
     except ImageError as e: raise NetError(str(e), r.status, retry=not isinstance(e, OtherImage)) from e
 
@@ -273,7 +274,7 @@ class CutoutJob:
 
 def ask_hash(ask:CutoutAsk, survey:Survey)->str:
     "Names what was asked for: another size, scale, position or survey is another hash"
-    return hashlib.sha256(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode()).hexdigest()[:16]
+    return sha256_of(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode())[:16]
 
 _never = r'[/\\\x00-\x1f\x7f]' + (r'|[<>:"|?*]' if os.name=='nt' else '') # In no name of a file; some systems forbid more
 
@@ -382,16 +383,18 @@ class CutoutFetcher:
         if worst['status'] not in kept: return worst
         files = [(self.folder.path(task.objID, e), r.body) for e,_,r in got]
         for p,body in files: self.folder.write_part(p, ask_hash(ask, s), body)
-        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(hashlib.sha256(b).hexdigest() for _,b in files),
+        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(sha256_of(b) for _,b in files),
                                  file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
     def judged(self, task, url):
-        "The verdict and the reply; where the Legacy viewer fails over a FITS cutout, its JPEG tells whether the position lies outside"
-        fits = self.survey.service=='legacy' and task.ask.format=='fits'
-        try: return self.get(task, url, partial(judge_cutout, ask=task.ask, survey=self.survey), 3 if fits else None)
+        "The verdict and the reply; where the service fails, the image of another format may tell that the position lies outside"
+        s,ask = self.survey,task.ask
+        other = s.outside_by if s.outside_by!=ask.format else ''
+        try: return self.get(task, url, partial(judge_cutout, ask=ask, survey=s), 3 if other else None)
         except NetError as e:
-            if not fits or e.status!=500: raise
-            look = CutoutAsk(**merge(vars(task.ask), dict(format='jpg', bands='')))
-            v,r = self.get(task, self.survey.urls(look, base=self.service.base, layer=self.survey.layer)['.jpg'], partial(judge_cutout, ask=look, survey=self.survey))
+            if not other or e.status!=500: raise
+            look = replace(ask, format=other, bands='')
+            there = s.urls(look, base=self.service.base, layer=s.layer)[f'.{other}']
+            v,r = self.get(task, there, partial(judge_cutout, ask=look, survey=s))
             if v['status']=='out_of_footprint': return v,r
             raise
 
@@ -526,7 +529,7 @@ def _recover(m, folder, survey, asks):
         try: v = judge_body(body, a, survey)
         except ImageError: continue
         time = datetime.fromtimestamp(q.stat().st_mtime, UTC).isoformat(timespec='seconds')
-        if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), file=p.relative_to(folder.dest).as_posix(),
+        if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=sha256_of(body), file=p.relative_to(folder.dest).as_posix(),
                                                         url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], **v)])
     for q in folder.parts(): q.unlink()
 
@@ -627,7 +630,7 @@ def _problem(folder, f, sha, job, survey):
         body = path.read_bytes()
     except OSError as e: return f'cannot be read ({e.strerror})'
     except GalfastError: return 'leads out of the folder'
-    if hashlib.sha256(body).hexdigest()!=sha: return 'not the bytes that came'
+    if sha256_of(body)!=sha: return 'not the bytes that came'
     try: judge_body(body, survey.ask(0, 0, job['size'], None, job['format'], job['bands']), survey)
     except ImageError as e: return str(e)
 

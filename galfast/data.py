@@ -17,7 +17,8 @@ from .core import *
 from .tables import *
 from .find import *
 from .labels import *
-from .galaxy10 import *
+from .arrays import *
+from .labelled import *
 from .image import *
 from .heads import *
 from .targets import *
@@ -170,24 +171,24 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
 
     @classmethod
-    def from_galaxy10(cls,
-        path, # An .h5, .hdf5 or .npz file in the layout of Galaxy10, see `read_galaxy10`
-        which=None, # 'sdss', 'decals'; None: by the size of the images
-        classes=None, # Names or numbers of the classes wanted, such as `galaxy10_sets['sdss'].five`; None: all
+    def from_labelled(cls,
+        images, # `LabelledImages`, such as `galaxy10_images(path)`; or the path of such a file, whose classes have no names
+        classes=None, # Names or numbers of the classes wanted; None: all
         size:int=None, # Side of the image that the network sees, px; None: as it is
         pack='auto', # Where decoded images go: memory, or if they are many a pack in the cache; or a folder
         **kwargs # To `from_packed`
     ):
-        "From Galaxy10"
-        check_keywords(kwargs, cls.from_galaxy10, cls.from_packed, *_loader_args(kwargs))
-        df,path,reader = galaxy10_catalog(path, which, classes),Path(path),ImageReader('array', size=size)
+        "From one file with images and the number of each one's class"
+        check_keywords(kwargs, cls.from_labelled, cls.from_packed, *_loader_args(kwargs))
+        if not isinstance(images, LabelledImages): images = LabelledImages(images)
+        df,path,reader = images.catalog(classes),images.path,ImageReader('array', size=size)
         if pack=='auto': pack = path.suffix!='.npz' and path.stat().st_size>most_in_memory
         spec,left,p = target_spec(df, 'label', 'classification'),pd.DataFrame(columns=['objID','reason']),None
         if pack:
             p = pack_blocks(partial(hdf5_blocks, path), pack_folder(path, reader) if pack is True else pack, path, reader)
-            images = RowView(p.images, df.objID.astype(int).to_numpy())
-        else: images = torch.cat([reader(o).as_subclass(Tensor) for o in channels_first(read_galaxy10(path, which, classes)[0]).split(4096)])
-        return cls.from_packed(GalaxyStack(df, images, None, reader, 'objID', left, p), spec, **kwargs)
+            stack = RowView(p.images, df.objID.astype(int).to_numpy())
+        else: stack = torch.cat([reader(o).as_subclass(Tensor) for o in channels_first(images.read(classes)[0]).split(4096)])
+        return cls.from_packed(GalaxyStack(df, stack, None, reader, 'objID', left, p), spec, **kwargs)
 
     @classmethod
     def from_packed(cls,

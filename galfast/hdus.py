@@ -10,7 +10,6 @@ from io import BytesIO
 
 from .imports import *
 from .core import *
-from .files import *
 
 # %% ../nbs/00_hdus.ipynb #hdus000f
 fits_block = 2880 # Bytes; headers and data fill whole ones

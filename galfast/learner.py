@@ -21,8 +21,6 @@ from .augment import *
 from .pack import *
 from .targets import *
 from .columns import *
-from .data import *
-from .models import *
 from .archs import *
 from .fast import *
 from .losses import *

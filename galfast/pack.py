@@ -7,7 +7,7 @@ __all__ = ['pack_format', 'pack_pixels', 'most_in_memory', 'stack_images', 'Pack
            'pack_folder', 'read_images', 'pack_blocks', 'gather', 'place_images', 'ahead', 'PackedDL']
 
 # %% ../nbs/24_pack.ipynb #30fe8b2f
-import hashlib,sqlite3
+import sqlite3
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +17,6 @@ from fastai.vision.all import *
 from .core import *
 from .files import *
 from .schema import *
-from .image import *
 from .reader import *
 
 # %% ../nbs/24_pack.ipynb #1911c62d
@@ -375,7 +374,7 @@ def pack_folder(
 )->Path: # In the cache; not made
     "Where the pack of a folder of images lies unless another place is given"
     key = json.dumps([str(Path(images).resolve()), {k: v for k,v in read.config.items() if k!='native'}], default=str)
-    return galfast_path('cache')/'packs'/f'{Path(images).resolve().name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}'
+    return galfast_path('cache')/'packs'/f'{Path(images).resolve().name}-{sha256_of(key.encode())[:12]}'
 
 def read_images(
     files, # As in `pack_images`

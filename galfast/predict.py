@@ -19,7 +19,6 @@ from .heads import *
 from .targets import *
 from .data import *
 from .metrics import *
-from .learner import *
 from .run import *
 
 # %% ../nbs/40_predict.ipynb #e7a0819a

@@ -19,14 +19,11 @@ import galfast
 from .core import *
 from .files import *
 from .schema import *
-from .image import *
 from .reader import *
 from .targets import *
 from .columns import *
-from .data import *
 from .augment import *
 from .gp import *
-from .models import *
 from .archs import *
 from .fast import *
 from .learner import *
@@ -256,12 +253,6 @@ def _row_numbers(ids):
 # %% ../nbs/38_run.ipynb #3e61d4a0
 _weights = 'model.safetensors'
 
-def _sha256(path):
-    h = hashlib.sha256()
-    with open(path, 'rb') as f:
-        while part := f.read(1<<22): h.update(part)
-    return h.hexdigest()
-
 # %% ../nbs/38_run.ipynb #8ef25f6b
 def save_run(
     run, # A `GalaxyRun`, or a `Learner` from `galaxy_learner`
@@ -273,7 +264,7 @@ def save_run(
     cfg = dict(galfast=galfast.__version__, format=1, spec=run.spec.config, reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
                stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, table=run.table.config if run.table else None, info=run.info or {})
     weights = save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()})
-    cfg['files'] = {_weights: hashlib.sha256(weights).hexdigest()}
+    cfg['files'] = {_weights: sha256_of(weights)}
     with atomic_path(path/_weights) as p: p.write_bytes(weights)
     write_json(path/'config.json', cfg)
     return path
@@ -339,7 +330,7 @@ def _read_header(path, cfg):
     "What is in the weights of the run in `path`; a `RunError` where they are not those that its `config.json` was saved with"
     f = _own(path, _weights)
     if not f.is_file(): raise RunError(f"{path}: holds no {_weights}, so there is nothing to predict with")
-    try: head,found = weights_header(f),_sha256(f)
+    try: head,found = weights_header(f),sha256_of(f)
     except (GalfastError,OSError) as e: raise RunError(f"{f}: not the weights that config.json describes ({str(e)[:250]})") from e
     files = cfg.get('files')
     if files is not None and files.get(_weights)!=found: raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors belong to others: copy both files of a run, or train it again")

@@ -8,7 +8,7 @@ __all__ = ['sql_presets', 'sql_keys', 'clean_sql', 'count_sql', 'page_sql', 'par
            'galaxy_zoo1_sql', 'galaxy_zoo2_sql', 'query_to_file']
 
 # %% ../nbs/12_skyserver.ipynb #f89a279d
-import hashlib,io,textwrap
+import io,textwrap
 from dataclasses import replace
 from datetime import UTC,datetime
 from urllib.parse import quote,urlencode,urlsplit
@@ -341,7 +341,7 @@ class _Parts:
     "The pages of a query so far: in memory, and in the folder `dest`.parts if `dest` is given"
     def __init__(self, dest, **ident):
         self.dir = Path(f'{dest}.parts') if dest else None
-        self.hash,self.ident,self.total,self.dfs = hashlib.sha256(json.dumps(ident, sort_keys=True).encode()).hexdigest(),ident,None,[]
+        self.hash,self.ident,self.total,self.dfs = sha256_of(json.dumps(ident, sort_keys=True).encode()),ident,None,[]
         if self.dir and self.dir.exists(): self.load()
     def load(self):
         "Take up the pages of the same query; those of another one are removed"
@@ -612,9 +612,6 @@ def _one_a_galaxy(df, say):
     if again.any(): say(f"{again.sum():,} of {len(df):,} rows repeat a galaxy (objID); the first of each is kept")
     return df[~again].reset_index(drop=True)
 
-def _sha256(path):
-    with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
-
 # %% ../nbs/12_skyserver.ipynb #a0e4ccb6
 def _can_page(q, key):
     "May `q` be paged by `key`?"
@@ -662,6 +659,6 @@ def query_to_file(
     df = _one_a_galaxy(sentinels(df), say)
     write_table(df, out)
     write_json(f'{out}.query.json', dict(query=text if limit is None else q.text(), release=sky.release, base=sky.base, date=datetime.now(UTC).isoformat(timespec='seconds'),
-                                         rows=len(df), sha256=_sha256(out), galfast=galfast.__version__))
+                                         rows=len(df), sha256=sha256_of(Path(out)), galfast=galfast.__version__))
     if parts: parts.clear()
     return df

@@ -104,6 +104,10 @@ class Survey:
     kb:float=10. # Of a 224 px JPEG, for estimates
     blank:tuple=(0,) # Grey levels of JPEG pixels that hold no data
     text:bool=False # Does the service write its errors into black images?
+    native_fits:bool=False # Are its FITS cutouts of the native scale, whatever is asked for?
+    fits_bands:bool=False # Do the headers of its FITS cutouts name their bands?
+    outside_by:str='' # The format whose image tells that a position lies outside, where another ends in an error of the service
+    refusals:tuple=() # What it writes, in small letters, where asking again brings the same
     licence:str=''
     citation:str=''
     def ask(self, ra, dec, size=224, scale=None, format='jpg', bands='')->CutoutAsk:
@@ -116,19 +120,20 @@ class Survey:
         if bands and format!='fits': raise GalfastError("the bands of a JPEG are fixed; they can be chosen for format 'fits'")
         bands = bands or (self.colour if format=='fits' else '')
         if self.bands and set(bands)-set(self.bands): raise GalfastError(f"bands {bands!r}: {self.title} has {self.bands}")
-        if self.service=='ps1' and format=='fits' and abs(scale-self.pixscale)>1e-6: raise GalfastError(f"FITS cutouts of {self.title} have their native scale, {self.pixscale} arcsec a pixel")
+        if self.native_fits and format=='fits' and abs(scale-self.pixscale)>1e-6: raise GalfastError(f"FITS cutouts of {self.title} have their native scale, {self.pixscale} arcsec a pixel")
         return CutoutAsk(float(ra), float(dec), int(size), float(scale), format, bands)
     def nbytes(self, size, format='jpg', bands='')->float:
         "About how large a cutout is, bytes"
         return self.kb*1e3*(size/224)**1.7 if format=='jpg' else 4*size**2*max(len(bands or self.colour), 1)+5760
 
 _legacy = dict(service='legacy', urls=legacy_urls, bands='griz', pixscale=.262, sizes=(16,512), scales=(.05,30.), formats=('jpg','fits'), colour='grz', zero_point=22.5, kb=15., blank=(0,32),
+               fits_bands=True, outside_by='jpg', refusals=('no such layer', 'no cutouts enabled'),
                licence='public; see legacysurvey.org/acknowledgment', citation='Dey et al. 2019, AJ 157, 168')
 surveys = {o.name: o for o in (
     Survey('sdss', 'SDSS', 'sdss', sdss_urls, '', .396127, (64,2048), (.015,60.), text=True, licence='public domain; see sdss.org/collaboration/citing-sdss', citation='Abdurro\'uf et al. 2022, ApJS 259, 35'),
     Survey('ls-dr9', 'DESI Legacy Surveys DR9', layer='ls-dr9', **{**_legacy, 'bands': 'grz'}),
     Survey('ls-dr10', 'DESI Legacy Surveys DR10', layer='ls-dr10', **_legacy),
-    Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, 'grizy', .25, (16,4096), (.05,10.), ('jpg','fits'), 'gri', names_url=ps1_names_url, names=ps1_names, rate=2., in_flight=2,
+    Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, 'grizy', .25, (16,4096), (.05,10.), ('jpg','fits'), 'gri', names_url=ps1_names_url, names=ps1_names, rate=2., in_flight=2, native_fits=True,
            licence='public; see outerspace.stsci.edu/display/PANSTARRS', citation='Chambers et al. 2016, arXiv:1612.05560'),
     Survey('hips', 'CDS hips2fits', 'hips', hips_urls, '', 1., (16,4096), (.01,3600.), ('jpg','fits'), layer='CDS/P/DSS2/color', rate=2., in_flight=2,
            licence='that of the survey behind it', citation='Boch et al. 2020, ASPC 522, 487'))}

@@ -10,7 +10,7 @@ __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_fiel
            'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #5819188b
-import hashlib,platform,subprocess
+import platform,subprocess
 from contextlib import suppress
 
 from .imports import *
@@ -165,7 +165,7 @@ class TrainJob:
 
 def catalog_hash(df)->str:
     "SHA-256 of ids and labels, in their order"
-    return hashlib.sha256(df.to_csv(index=False).encode()).hexdigest()
+    return sha256_of(df.to_csv(index=False).encode())
 
 @delegates(TrainJob, keep=True, but='recipe')
 def train_galaxies(

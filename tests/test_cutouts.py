@@ -1,15 +1,15 @@
 "Cutouts over a real socket: what the services do wrong, what a catalogue holds, and what happens when the process dies"
-import os,random,re,shutil,signal,subprocess,sys,threading,time
+import ast,os,random,re,shutil,signal,subprocess,sys,threading,time
 from pathlib import Path
 
-import numpy as np,pandas as pd,pytest
+import galfast,numpy as np,pandas as pd,pytest
 from skydouble import FAULTS,SkyDouble,ask_getjpeg,sky_key
 
 from galfast.core import CatalogError,GalfastError,folder_lock
 from galfast.find import find_images
 from galfast.cutouts import *
 from galfast.net import HostStopped,HTTPService,NetError
-from galfast.survey import get_survey
+from galfast.survey import get_survey,services,surveys
 
 quiet = dict(say=lambda o: None)
 
@@ -44,6 +44,13 @@ def test_legacy_500_outside_is_told_by_its_jpeg(galaxies, tmp_path):
     with SkyDouble(n=40, seed=3, faults=lambda path, q, nth: 'no_overlap_500' if 'fits-cutout' in path and q['ra']==f'{out.ra:.9f}'.rstrip('0') else None) as sky:
         m = fetch(sky, galaxies[[*[False]*40, False, True]].assign(), tmp_path, survey='ls-dr9', format='fits', size=48)
     assert m.status[out.objID]=='out_of_footprint'
+
+@pytest.mark.parametrize('mod', ['survey','cutouts','webimages'])
+def test_no_survey_is_asked_for_by_name(mod):
+    "What is peculiar to one is a field of its record"
+    tree = ast.parse((Path(galfast.__file__).parent/f'{mod}.py').read_text())
+    names = [o.value for c in ast.walk(tree) if isinstance(c, ast.Compare) for o in ast.walk(c) if isinstance(o, ast.Constant)]
+    assert not set(names)&{*services,*surveys}
 
 @pytest.mark.parametrize('survey,kw', [('sdss', {}), ('ls-dr10', {}), ('ls-dr9', dict(format='fits')), ('ps1', {}), ('ps1', dict(format='fits', bands='gr')), ('hips:CDS/P/SDSS9/color', {})])
 def test_every_survey(survey, kw, galaxies, tmp_path):

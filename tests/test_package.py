@@ -1,5 +1,5 @@
 "What a notebook cannot see of its own package: lone imports, layers, stale exports, shadowed names, start-up"
-import ast,importlib,json,re,subprocess,sys
+import ast,importlib,json,re,subprocess,symtable,sys
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,53 @@ def test_imports_only_below(p):
     if p.stem=='cli': return # it imports what a command needs when it runs
     for d in deps(p)-{'imports'}: assert order.index(d)<order.index(p.stem), f'{p.stem} imports {d}, which comes after it'
 
+def exports(m):
+    "`__all__` of a module, read and not run"
+    code = ast.parse((root/'galfast'/f'{m}.py').read_text())
+    got = [o.value for o in code.body if isinstance(o, ast.Assign) and ast.unparse(o.targets[0])=='__all__']
+    return set(ast.literal_eval(got[0]))
+
+def needs(table):
+    "Names that a scope and those in it look up outside of functions' own names"
+    own = table.get_type()=='module'
+    for o in table.get_symbols():
+        if o.is_referenced() and (own or o.is_global()): yield o.get_name()
+    for o in table.get_children(): yield from needs(o)
+
+def unused_stars(code, star=r'\.(\w+)'):
+    "Modules of galfast of which `code` imports all names and uses none"
+    mods = re.findall(rf'^from {star} import \*', code, re.M)
+    names = set(needs(symtable.symtable(code, 'code', 'exec')))
+    return [m for m in mods if m!='imports' and not exports(m)&names]
+
+def test_unused_stars():
+    code = 'from .core import *\nfrom .find import *\nfrom .files import *\n'
+    assert unused_stars(code+'tell("a")\ndef f(kind_of): return kind_of')==['find','files']
+    assert unused_stars(code+'def f(x:"str", y=tell): return [kind_of(o) for o in list_images(x)]')==[]
+
+@pytest.mark.parametrize('p', [p for p in pys if p.stem!='all'], ids=lambda p: p.stem)
+def test_no_star_import_is_unused(p):
+    unused = unused_stars(p.read_text())
+    assert unused==[]
+
+def code_of(nb):
+    "The code of a notebook, without what is no Python"
+    cells = [''.join(c['source']) for c in json.loads(nb.read_text())['cells'] if c['cell_type']=='code']
+    return '\n'.join(re.sub(r'^\s*[%!].*', '', o, flags=re.M) for o in cells)
+
+@pytest.mark.parametrize('p', [*nbs.values()], ids=lambda p: p.stem)
+def test_no_star_import_of_a_notebook_is_unused(p):
+    unused = unused_stars(code_of(p), r'galfast\.(\w+)')
+    assert unused==[]
+
 @pytest.mark.parametrize('p', pys, ids=lambda p: p.stem)
 def test_source_notebook_exists(p):
     m = re.search(r'File to edit: (\S+\.ipynb)', p.read_text())
     assert m is None or (p.parent/m[1]).exists()
+
+def test_no_module_is_built_on_one_data_set(): assert [p.stem for p in pys if 'galaxy10' in deps(p)]==['all']
+
+def test_files_are_hashed_in_one_place(): assert [p.stem for p in pys if 'hexdigest' in p.read_text()]==['files']
 
 def test_all_imports_all(): assert deps(root/'galfast/all.py')==set(order)-{'cli'}|{'imports'}
 

@@ -64,9 +64,9 @@ def arrays():
     return res | {f"pickle{p if p<5 else ''}": (pickle.dumps(dict(images=x, ans=y, more=[1,'text',None]), p), '.pkl') for p in (0,2,5)}
 
 def _read_arrays(f):
-    from galfast.galaxy10 import convert_pickle,read_galaxy10
+    from galfast.labelled import LabelledImages,convert_pickle
     if f.suffix=='.pkl': f = convert_pickle(f, f.with_suffix('.npz'))
-    return list(read_galaxy10(f))
+    return list(LabelledImages(f).read())
 
 def tables():
     "Name -> (bytes of a sound table, how its name ends)"
@@ -135,7 +135,7 @@ if __name__=='__main__':
     warnings.simplefilter('ignore')
     kinds,n,seed = sys.argv[1].split(','),int(sys.argv[2]),int(sys.argv[3])
     import tempfile
-    for o in ('galaxy10','reader','tables'): importlib.import_module(f'galfast.{o}') # what libraries take is not what files take
+    for o in ('labelled','reader','tables'): importlib.import_module(f'galfast.{o}') # what libraries take is not what files take
     base = leave(4)
     with tempfile.TemporaryDirectory() as d:
         t = time.perf_counter()

@@ -106,9 +106,10 @@ import json,os,time,warnings
 from damage import leave,most_mb
 warnings.simplefilter('ignore')
 from galfast.core import GalfastError
-from galfast.galaxy10 import convert_pickle,galaxy10_catalog,hdf5_blocks,read_galaxy10
+from galfast.arrays import hdf5_blocks
+from galfast.labelled import LabelledImages,convert_pickle
 base = leave(4)
-ways = dict(read=read_galaxy10, catalog=galaxy10_catalog, blocks=lambda f: sum(map(len, hdf5_blocks(f))))
+ways = dict(read=lambda f: LabelledImages(f).read(), catalog=lambda f: LabelledImages(f).catalog(), blocks=lambda f: sum(map(len, hdf5_blocks(f))))
 for f in sorted(os.listdir()):
     for way,read in ways.items() if f.endswith(('.npz','.h5')) else [('convert', lambda f: convert_pickle(f, 'out.npz'))] if f.endswith('.pkl') else []:
         t,word = time.perf_counter(),'READ'
