@@ -20,7 +20,6 @@ from .labels import *
 from .arrays import *
 from .labelled import *
 from .image import *
-from .heads import *
 from .targets import *
 from .columns import *
 from .augment import *

@@ -20,11 +20,8 @@ from .core import *
 from .augment import *
 from .pack import *
 from .targets import *
-from .columns import *
 from .archs import *
 from .fast import *
-from .losses import *
-from .metrics import *
 
 # %% ../nbs/36_learner.ipynb #bcc793fc
 def epoch_seeds(

@@ -33,7 +33,6 @@ from .photometry import *
 from .gp import *
 from .archs import *
 from .fast import *
-from .metrics import *
 from .learner import *
 from .run import *
 from .predict import *
