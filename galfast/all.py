@@ -31,6 +31,7 @@ from .labelled import *
 from .galaxy10 import *
 from .decoder import *
 from .fitsfile import *
+from .bands import *
 from .wcs import *
 from .image import *
 from .losses import *

@@ -19,6 +19,7 @@ from .find import *
 from .labels import *
 from .arrays import *
 from .labelled import *
+from .bands import *
 from .image import *
 from .targets import *
 from .columns import *
@@ -366,9 +367,7 @@ def channels_first(
     if x.dtype.kind not in 'buif': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: x,channels = x[:,None],'first'
     if x.ndim!=4: raise GalfastError(f"images have shape {x.shape}: (n, y, x, band), (n, band, y, x) or (n, y, x) is expected")
-    if channels=='auto': channels = _where_bands_are(x.shape)
-    if channels not in ('first','last'): raise GalfastError(f"channels is 'first', 'last' or 'auto', not {channels!r}")
-    if channels=='last': x = x.transpose(0,3,1,2)
+    if bands_at(x.shape, channels)==-1: x = x.transpose(0,3,1,2)
     return torch.from_numpy(np.ascontiguousarray(x if x.dtype==np.uint8 else _as_float32(x)))
 
 def check_keywords(
@@ -399,11 +398,6 @@ def split_rows(
     return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
 # %% ../nbs/26_data.ipynb #4e468613
-def _where_bands_are(shape):
-    "'first' or 'last', by the shape of the images"
-    try: return 'last' if band_axis(shape[1:]) else 'first'
-    except ImageError: raise GalfastError(f"which axis of {shape} is the bands? Say channels='first' or channels='last'") from None
-
 def _as_float32(x):
     "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
     x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['picture_types', 'fits_types', 'image_types', 'other_types', 'ImageFiles', 'list_images', 'split_image_name',
-           'find_images', 'no_image_hint']
+           'find_images', 'no_image_hint', 'per_band', 'fill_pattern', 'bands_wanted', 'band_files']
 
 # %% ../nbs/03_find.ipynb #find0003
-import unicodedata
+import glob,unicodedata
 
 from fastcore.imports import noop
 
@@ -174,17 +174,65 @@ def _by_column(df, files, id_col, say):
     return by_id
 
 # %% ../nbs/03_find.ipynb #71f3b9ad
+def per_band(
+    name, # A pattern, or a path
+)->bool:
+    "Is it the name of one file a band?"
+    return '{band}' in str(name)
+
+def fill_pattern(
+    pattern:str, # Such as '{objID}.jpg' or '{objID}_{band}.fits'
+    obj:str, # The id of a galaxy
+    band:str='{band}', # By default its place stays
+    id_col:str='objID', # May be written for objID, as may id
+)->str:
+    "The name of the file of galaxy `obj`"
+    try: return pattern.format(**{id_col: obj, 'objID': obj, 'id': obj}, band=band)
+    except (LookupError,ValueError,AttributeError,TypeError) as e:
+        raise GalfastError(f"pattern {pattern!r} knows only {{objID}} and {{band}}, not {e}") from e
+
+def bands_wanted(
+    name, # Of one file a band
+    bands, # Letters or names
+)->list:
+    "`bands` as a list; an error where the files of `name` cannot be looked for without them"
+    if bands is None: raise ImageError(f"{name}: say which bands to look for: {option('bands', 'gri')}")
+    return list(bands)
+
+# %% ../nbs/03_find.ipynb #fill0002
 def _by_pattern(df, files, pattern, bands, id_col):
     "Paths of each row, or a dict band -> paths"
-    if '{band}' in pattern and bands is None:
-        raise GalfastError(f"pattern {pattern!r} needs the bands to look for: {option('bands', 'gri')}")
-    def _name(o, b=''): return _nfc(pattern.format(**{id_col: o, 'objID': o, 'id': o}, band=b))
-    try: named = _name('1')!=_name('2')
-    except (LookupError,ValueError) as e: raise GalfastError(f"pattern {pattern!r} knows only {{objID}} and {{band}}, not {e}") from e
-    if not named: raise GalfastError(f"pattern {pattern!r} is one name for all galaxies: put {{objID}} into it")
+    def _name(o, b=''): return _nfc(fill_pattern(pattern, o, b, id_col))
+    if per_band(pattern): bands = bands_wanted(pattern, bands)
+    if _name('1')==_name('2'): raise GalfastError(f"pattern {pattern!r} is one name for all galaxies: put {{objID}} into it")
     def _look(*args): return _matches(_name(*args), files)
-    if '{band}' not in pattern: return [[] if pd.isna(o) else _look(o) for o in df[id_col]]
+    if not per_band(pattern): return [[] if pd.isna(o) else _look(o) for o in df[id_col]]
     return [{} if pd.isna(o) else {b: _look(o, b) for b in bands} for o in df[id_col]]
+
+# %% ../nbs/03_find.ipynb #fill0004
+def band_files(
+    path, # A name with `{band}` in it, a dict band -> path, or a list of paths; or one file
+    bands=None, # Those wanted, as letters or names; None: all of the dict
+)->tuple: # Paths, and the names of their bands where they are known; None and None of one file
+    "The files of an image that has one a band; raises `ImageError` where one is missing"
+    if isinstance(path, dict):
+        keys = list(path if bands is None else bands)
+        _check_bands([o for o in keys if path.get(o) is None], (f'{b} ({p})' for b,p in path.items() if p is not None))
+        return [path[o] for o in keys],keys
+    if isinstance(path, (list,tuple,L)): return list(path),None
+    if not per_band(path): return None,None
+    keys,name = bands_wanted(path, bands),str(path)
+    res = [name.replace('{band}', o) for o in keys]
+    _check_bands([o for o,p in zip(keys, res) if not Path(p).exists()], _of_any_band(name), f'{path}: ')
+    return res,keys
+
+def _check_bands(miss, have, where=''):
+    if miss: raise ImageError(f"{where}no file for band {first_few(miss)}; there are {first_few(have) or 'none'}")
+
+def _of_any_band(name):
+    "Names of the files that differ from `name` in their band alone"
+    d,n = os.path.split(name)
+    if os.path.isdir(d or '.'): yield from sorted(o.name for o in Path(d or '.').glob(glob.escape(n).replace('{band}', '*')))
 
 # %% ../nbs/03_find.ipynb #48ab90f6
 def _same_file(a, b):

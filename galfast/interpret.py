@@ -10,6 +10,7 @@ from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .bands import *
 from .data import *
 from .image import *
 from .augment import *
@@ -35,8 +36,7 @@ def _y_axis(x, channels):
     if x.dtype.kind not in 'fiu': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: return 1
     if x.ndim!=4: raise GalfastError(f"images have the shape {x.shape}: (n, y, x), (n, band, y, x) or (n, y, x, band) is expected")
-    if channels=='auto' and x.shape[1]==x.shape[3]: raise GalfastError(f"which axis of {x.shape} is the bands? Say channels='first' or channels='last'")
-    return 1 if channels=='last' or (channels=='auto' and x.shape[3]<x.shape[1]) else 2
+    return 1 if bands_at(x.shape, channels)==-1 else 2
 
 def _fills(x, fill, ax):
     "What hides the pixels of each image and band, of the type of `x`"
@@ -108,7 +108,7 @@ def occlusion_map(
     target=None, # Class by number or name, or one for each image; by default what is predicted. Of a regression: the output
     bs:int=512, # Images through the network at a time; fewer, such as 64, can be quicker on a CPU
     tta:bool=False, # A learner or run answers with the mean of all eight orientations
-    channels:str='auto', # Bands are 'first' or 'last'; 'auto': the shorter of the two axes
+    channels:str='auto', # Bands are 'first' or 'last'; 'auto': as `band_axis` says
 )->np.ndarray: # float64 (n, y, x): probability (or prediction) with the patch there minus that of the whole image; nan where no patch came
     "How the answer changes when a patch is hidden, for each place of it"
     x = _np(images)

@@ -238,7 +238,7 @@ class HTTPService:
         if not e.retry: # it answers
             self.row = 0
             return
-        over,now = self.pacer.bad(url, e.wait, again and not self.down),time.monotonic()
+        over,now = self.pacer.bad(url, e.wait, again and not self.down),self.pacer.clock()
         with self.lock:
             if now-self.row_last>120: self.row = 0 # that was another time
             self.row,self.row_since,self.row_last = self.row+1,self.row_since if self.row else now,now

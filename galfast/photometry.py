@@ -13,6 +13,7 @@ from .imports import *
 from fastai.vision.all import *
 
 from .core import *
+from .image import *
 
 # %% ../nbs/28_photometry.ipynb #cb0d6496
 def pixel_grid(
@@ -184,7 +185,7 @@ class Photometry(Module):
         x,s = x.as_subclass(Tensor),self.size
         if x.dtype!=torch.float64: x = x.float()
         x = (x/self.full).float().nan_to_num(0., 0., 0.) # any unit fits into 32 bits then
-        if x.shape[-2:]!=(s,s): x = F.interpolate(x, (s,s), mode='bilinear', antialias=True, align_corners=False)
+        if x.shape[-2:]!=(s,s): x = resize_square(x, s)
         return x-border_pixels(x).median(-1)[0][:,:,None,None]
     def frame(self, x)->GalaxyFrame:
         "The ellipse of each galaxy, on prepared images"

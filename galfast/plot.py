@@ -10,6 +10,9 @@ __all__ = ['save_plot', 'residual_stats', 'plot_predictions', 'plot_history', 'p
 from .imports import *
 from .core import *
 from .schema import *
+from .find import *
+from .pictures import *
+from .bands import *
 
 import textwrap
 from functools import cache,wraps
@@ -459,39 +462,40 @@ def _class_ticks(ax, labels, n, name, cell):
 
 # %% ../nbs/44_plot.ipynb #bb5d44d9
 def galaxy2rgb(
-    o, # A path of a JPEG or PNG; uint8 (y,x), (y,x,3) or (3,y,x); or fluxes (band,y,x) or (y,x,band), bands from blue to red
+    o, # Path of a picture or a FITS file; uint8 (y,x), (y,x,3) or (3,y,x); or fluxes (band,y,x), (y,x,band) or (y,x)
+    bands=None, # Of fluxes, as in `rgb_image`
+    channels:str='auto', # Bands are 'first' or 'last'; 'auto': as `band_axis` says
 )->np.ndarray: # uint8 (y,x,3)
     "`o` as colours that a screen can show"
-    if isinstance(o, (str,os.PathLike)): return _open_rgb(o)
-    o = _np(o)
-    if o.ndim==2: o = o[...,None]
-    if o.ndim!=3: raise GalfastError(f"an image has two or three axes, not the shape {o.shape}")
-    if o.shape[0]<o.shape[2]: o = np.moveaxis(o, 0, -1)
-    if o.dtype==np.uint8: return np.repeat(o, 3, -1) if o.shape[2]==1 else o[...,:3]
-    if o.shape[2]==1: return np.repeat(_asinh_rgb(o.astype(float)), 3, -1)
-    return _asinh_rgb(o.astype(float)[...,np.linspace(o.shape[2]-1, 0, 3).round().astype(int)])
+    if isinstance(o, (str,os.PathLike)): return _open_rgb(o, bands)
+    x = o if hasattr(o, 'header') else _bands_first(_np(o), channels) # a `FITSImage` is so, and knows its bands
+    if x.dtype==np.uint8 and len(x) in (1,3): return np.stack([*x]*(3//len(x)), -1)
+    return _flux_rgb(x, bands)
 
 # %% ../nbs/44_plot.ipynb #91f878c8
-def _open_rgb(path):
-    from PIL import Image
-    try:
-        with Image.open(path) as im: return np.asarray(im.convert('RGB'))
-    except OSError as e: raise ImageError(f"{path}: not an image that can be drawn ({e}); give a `to_rgb` that reads it") from e
+def _flux_rgb(x, bands):
+    "Fluxes in colours that last into the core, bright enough for a stamp of a few sigma"
+    from galfast.image import rgb_image
+    return rgb_image(x, bands, how='lupton', soft=2.)
 
-def _asinh_rgb(o):
-    o = np.where(np.isfinite(o), o, np.nan)
-    if np.isnan(o).all(): return np.zeros(o.shape, np.uint8)
-    o = o-np.nanmedian(o, (0,1))
-    noise = -np.nanpercentile(o, 16, (0,1))
-    x = np.nan_to_num(o/np.where(noise>0, noise, max(np.nanmax(np.abs(o)), 1e-30)/100))
-    if (obj := x.mean(-1)>5).sum()>9: # most of the way to grey, or the deepest band tints everything
-        f = np.median(x[obj], 0).clip(1)
-        x = x*(np.exp(np.log(f).mean())/f)**.7*((1.1,1,.9) if len(f)==3 else 1)
-    i = x.mean(-1, keepdims=True).clip(1e-6)
-    top = max(np.percentile(i, 99.7), 20) # an empty field stays dark
-    x = (x+1)*np.arcsinh(i/3)/i/np.arcsinh(top/3)
-    x = x/np.maximum(x.max(-1, keepdims=True), 1) # what is too bright keeps its colour
-    return (255*x.clip(0, 1)).astype(np.uint8)
+def _bands_first(x, channels):
+    "Pixels `x` as (band, y, x); of bytes, without what says how transparent they are"
+    if x.ndim==2: return x[None]
+    if x.ndim!=3: raise GalfastError(f"an image has two or three axes, not the shape {x.shape}")
+    is_bytes = x.dtype==np.uint8
+    if bands_at(x.shape, channels, 3 if is_bytes else None)==-3: return x
+    x = np.moveaxis(x, -1, 0)
+    return x[:3] if is_bytes and len(x)==4 else x
+
+def _open_rgb(path, bands=None):
+    "The image in the file `path`; what is no picture of 8 bits is read as numbers"
+    is_fits = split_image_name(str(path))[1] in fits_types
+    if not is_fits:
+        with open_picture(path) as im:
+            if im.mode[0] not in 'IF': return np.asarray(im.convert('RGB'))
+    from galfast.image import FITSImage
+    from galfast.reader import deep_pixels
+    return _flux_rgb(FITSImage.create(path) if is_fits else deep_pixels(path), bands)
 
 # %% ../nbs/44_plot.ipynb #0e68d6d9
 _letter_width = .64 # of the font's size, as that of a digit
@@ -660,16 +664,21 @@ def _as_stack(images, channels='auto'):
     except ValueError as e: raise GalfastError(f"images must be an array, all of one size ({str(e)[:100]})") from e
     if x.ndim not in (3,4) or x.dtype.kind not in 'fiub': raise GalfastError(f"images are numbers (n, y, x), (n, y, x, band) or (n, band, y, x), not {x.dtype} of the shape {x.shape}")
     if x.ndim==3: return x[...,None]
-    if channels=='auto' and x.shape[1]==x.shape[3]: raise GalfastError(f"which axis of {x.shape} is the bands? Say channels='first' or channels='last'")
-    return np.moveaxis(x, 1, -1) if channels=='first' or (channels=='auto' and x.shape[1]<x.shape[3]) else x
+    return x if bands_at(x.shape, channels)==-1 else np.moveaxis(x, 1, -1)
 
 def _which_bands(band, k, is_bytes):
-    "Numbers of one band, or of those shown as red, green and blue"
+    "Numbers of one band, or of those shown as red, green and blue, as `rgb_planes` has them"
     if band is None: band = 'rgb' if k>1 else 0
-    if isinstance(band, str) and band=='rgb': return list(range(3)) if is_bytes and k>2 else np.linspace(k-1, 0, 3).round().astype(int).tolist()
+    if isinstance(band, str) and band=='rgb': return [0,1,2] if is_bytes and k>2 else rgb_planes(k)
     b = [band] if np.ndim(band)==0 else list(band)
     if len(b) in (1,3) and all(isinstance(o, (int,np.integer)) and -k<=o<k for o in b): return b
     raise GalfastError(f"band is a number from 0 to {k-1}, three of them for red, green and blue, or 'rgb', not {band!r}")
+
+def _take_bands(x, b):
+    "The bands `b` of `x` (n, y, x, band); None among them is the mean of the other two"
+    if None not in b: return x[..., b]
+    red,blue = x[..., b[0]].astype(float),x[..., b[2]].astype(float)
+    return np.stack([red, (red+blue)/2, blue], -1)
 
 def _limits(v, limits):
     "What is shown black and what white, of the finite numbers among `v`; never the same"
@@ -703,7 +712,7 @@ def plot_class(
     seed:int=None, # Draw images at random; None: the first `n`
     title:str='', # Such as the name of the class; how many are drawn of how many is added
     unit:str='', # Of the pixels, for the colour bar
-    channels:str='auto', # Bands are 'first' or 'last'; 'auto': the shorter of the two axes
+    channels:str='auto', # Bands are 'first' or 'last'; 'auto': as `band_axis` says
     ncols:int=None, # Images a row; by default as many as make a square, 8 at most
     size:float=None, # Inches a side; by default what fills a page
     axs=None, # Axes to draw on, at most as many images as these; a new figure by default
@@ -715,7 +724,7 @@ def plot_class(
     n = min(n, len(x)) if axs is None else min(n, len(x), np.size(axs))
     if not 1<=n<=400: raise GalfastError(f"{n:,} images cannot be drawn in one figure: choose 1 to 400")
     rows = np.arange(n) if seed is None else np.sort(np.random.default_rng(seed).choice(len(x), n, replace=False))
-    x = x[rows][..., _which_bands(band, x.shape[-1], x.dtype==np.uint8)]
+    x = _take_bands(x[rows], _which_bands(band, x.shape[-1], x.dtype==np.uint8))
     lim = [_limits(x, limits)]*n if common else [_limits(o, limits) for o in x]
     bar = _bar*(x.shape[-1]==1)
     ncols = ifnone(ncols, min(n, 8, math.ceil(n**.5)))

@@ -291,7 +291,7 @@ def guess_reader(
 
 # %% ../nbs/23_reader.ipynb #1be7c50a
 def _guess_kind(df, images, id_col, say, options):
-    if '{band}' in (options.get('pattern') or ''): return 'fits'
+    if per_band(options.get('pattern')): return 'fits'
     files = [o for o in find_images(df, images, id_col, options.get('pattern'), say=say) if o]
     types = Counter(split_image_name(o)[1] for o in files)
     fits = sum(v for k,v in types.items() if k in fits_types)

@@ -61,10 +61,9 @@ def shrink(
     x, # Images (n, band, y, x), uint8 or float
     side:int=None, # px; None, or larger than the images: they stay as they are
 ):
-    "Images of a smaller side, antialiased, of the same type"
+    "Images of a smaller side, antialiased; bytes stay bytes, all else is float32"
     if not side or side>=x.shape[-1]: return x
-    y = F.interpolate(x.float(), (side,side), mode='bilinear', antialias=True, align_corners=False)
-    return y.round().to(x.dtype) if x.dtype==torch.uint8 else y
+    return resize_square(x if x.dtype==torch.uint8 else x.float(), side)
 
 # %% ../nbs/38_run.ipynb #1c699c45
 def fit_err(

@@ -633,6 +633,4 @@ _figure_of = dict(confusion=lambda head, some, run: plot_confusion(some['true'],
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"
-    x = data.images[torch.as_tensor(rows)]
-    if x.dtype==torch.uint8: return list(x.permute(0,2,3,1).expand(-1,-1,-1,3).numpy()) if x.shape[1] in (1,3) else [rgb_image(o.float()) for o in x]
-    return [rgb_image(o, bands=data.reader.bands) for o in x]
+    return [galaxy2rgb(o, data.reader.bands, 'first') for o in data.images[torch.as_tensor(rows)]]

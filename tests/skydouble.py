@@ -27,7 +27,9 @@ _families = dict(SqlSearch='sql', getjpeg='getjpeg', ps1filenames='ps1', fitscut
 
 class Stats:
     "What was asked and sent; a request is in flight from its arrival until the last of its answer is about to be sent"
-    def __init__(self, log=None): self.lock,self.log,self.now = threading.Lock(),open(log, 'a', buffering=1) if log else None,Counter(); self.reset()
+    def __init__(self, log=None, clock=time.monotonic):
+        self.lock,self.log,self.now,self.clock = threading.Lock(),open(log, 'a', buffering=1) if log else None,Counter(),clock
+        self.reset()
     def reset(self):
         with self.lock:
             self.endpoints,self.sent,self.agents,self.most_in_flight = Counter(),Counter(),Counter(),Counter()
@@ -39,7 +41,7 @@ class Stats:
             self.endpoints[endpoint] += 1
             self.agents[agent] += 1
             for f in (_families.get(endpoint, 'other'),'all'):
-                self.times[f].append(time.monotonic())
+                self.times[f].append(self.clock())
                 self.now[f] += 1
                 self.most_in_flight[f] = max(self.most_in_flight[f], self.now[f])
             if key is None: return
@@ -171,14 +173,15 @@ class SkyDouble:
         true_pictures:bool=False, # At the position of a galaxy of the SQL tables, its own picture? Each is drawn when it is asked for
         port:int=0, # 0 for a free one
         log=None, # A file to append a line to for each request: time, endpoint, object, what was sent
+        clock=time.monotonic, # Seconds: of arrivals, and of the SQL limit
     ):
-        store_attr('n,seed,rate,times,per_minute,minute,max_rows,latency,slow_s,hang_s,port')
+        store_attr('n,seed,rate,times,per_minute,minute,max_rows,latency,slow_s,hang_s,port,clock')
         self.kinds,self.sql_faults = kinds or DRAWN,deque(sql_faults)
         self.faults = faults if callable(faults) else {sky_key(*k.split(',')): v if isinstance(v, tuple) else (v,None) for k,v in (faults or {}).items()}
         named = [*self.kinds,*([] if callable(faults) else [o for o,_ in self.faults.values()])]
         bad = [o for o in named if o not in FAULTS]+[o for o in sql_faults if o and o not in SQL_FAULTS]
         if bad: raise ValueError(f'no such fault: {bad}')
-        self.stats,self.stop,self.lock,self.nth,self.asked = Stats(log),threading.Event(),threading.Lock(),Counter(),deque()
+        self.stats,self.stop,self.lock,self.nth,self.asked = Stats(log, clock),threading.Event(),threading.Lock(),Counter(),deque()
         self.tables = Tables(sky_galaxies(seed, n), odd, seed)
         self.pictures = Pictures(seed, n, pool, true_pictures, outside_status, retry_after)
     def start(self):
@@ -251,7 +254,7 @@ class SkyDouble:
     def _sql(self, q, make):
         "Faults and the limit of queries a minute; one that was refused does not count"
         with self.lock:
-            now,name = time.monotonic(),self.sql_faults.popleft() if self.sql_faults else None
+            now,name = self.clock(),self.sql_faults.popleft() if self.sql_faults else None
             while self.asked and self.asked[0]<=now-self.minute: self.asked.popleft()
             full = len(self.asked)>=self.per_minute
             if not full: self.asked.append(now)

@@ -102,7 +102,8 @@ def test_bands(tmp_path):
     with pytest.raises(CatalogError, match='4, band g: a/4_g.fits and b/4_g.fits'): found(d, ['4'], pattern=p, bands='gr')
     assert found(d, ['a/4','c/4'], pattern=p, bands='g')==[['g'],None]
     assert found(d, ['5'], pattern='{band}/{objID}.fits', bands='gr')==[['g','r']]==found(d, ['6'], pattern='{objID}/{band}.fits', bands='gr')
-    for bad,words in (('{name}.fits','knows only'), ('{band}.fits','one name for all'), ('a.fits','one name for all'), ('{objID','knows only')):
+    with pytest.raises(GalfastError, match='say which bands to look for'): found(d, ['1'], pattern=p)
+    for bad,words in (('{objID.x}.fits','knows only'), ('{objID[a]}.fits','knows only'), ('{name}.fits','knows only'), ('{band}.fits','one name for all'), ('a.fits','one name for all'), ('{objID','knows only')):
         with pytest.raises(GalfastError, match=words): found(d, ['1'], pattern=bad, bands='g')
 
 @pytest.mark.parametrize('typ', ['.heic','.gif','.bmp','.npy','.HEIC'])

@@ -2,13 +2,15 @@
 import bz2,copy,gzip,os,pickle,warnings
 from pathlib import Path
 
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from astropy.io import fits
 from astropy.stats import sigma_clipped_stats
 from astropy.wcs import WCS
 from fastai.vision.all import DataBlock,Dihedral,Flip,IndexSplitter,IntToFloatTensor,Normalize,PILImage,RegressionBlock,Rotate,TensorImage
+from PIL import Image
 
-from galfast.core import ImageError
+from galfast.core import GalfastError,ImageError
+from galfast.find import fill_pattern,find_images
 from galfast.image import *
 
 rng = np.random.default_rng(42)
@@ -133,6 +135,25 @@ def test_file_a_band(tmp_path, kind):
     assert b==list('irg')
     if kind=='list': return
     with pytest.raises(ImageError, match=r'no file for band z; there are .*_g'): read_fits(src, 'gz')
+
+@pytest.mark.parametrize('pattern', ['{objID}_{band}.fits','{id}-{band}.fits','{band}/{objID}.fits','{name}/x{band}.fits'])
+def test_a_pattern_means_one_thing(tmp_path, pattern):
+    "A folder of images, an item of a `DataBlock` and a name of one's own find the same files"
+    x = rng.normal(size=(2,5,6)).astype('f4')
+    for b,o in zip('gr', x):
+        f = tmp_path/pattern.format(objID='17', id='17', name='17', band=b)
+        f.parent.mkdir(exist_ok=True)
+        _write(f, o[::-1])
+    found = find_images(pd.DataFrame(dict(name=['17','18'])), tmp_path, 'name', pattern, 'rg')
+    assert list(found[0])==['r','g'] and found[1] is None
+    np.testing.assert_array_equal(read_fits(found[0])[0], x[::-1])
+    np.testing.assert_array_equal(read_fits(tmp_path/fill_pattern(pattern, '17', id_col='name'), 'rg')[0], x[::-1])
+    if '{name}' in pattern: # the column has a name in a catalogue alone
+        with pytest.raises(GalfastError, match="knows only {objID} and {band}, not 'name'"): FITSImage.create(tmp_path/'17', 'rg', pattern=pattern)
+        return
+    im = FITSImage.create(tmp_path/'17', 'rg', pattern=pattern)
+    np.testing.assert_array_equal(im.numpy(), x[::-1])
+    assert im.bands==['r','g']
 
 def test_file_a_band_shapes(tmp_path):
     for b,n in zip('gr', (5,6)): _write(tmp_path/f'a_{b}.fits', np.ones((n,n)))
@@ -348,6 +369,20 @@ def test_crop_resize(hw, size, crop):
     d = np.abs(np.asarray(p).transpose(2,0,1)-q.numpy())
     assert q.shape==(3,size,size) and d.max()<2 and np.abs(u.numpy()-q.numpy()).max()<=0.5
 
+@pytest.mark.parametrize('side', [7,24,61,90])
+@pytest.mark.parametrize('shape', [(61,61), (40,75)])
+def test_resize_has_the_pixels_of_others(shape, side):
+    from torchvision.transforms.functional import resize
+    x = torch.tensor(np.random.default_rng(side).lognormal(0, 1, (2,3,*shape)).astype('f4'))
+    y = resize_square(x, side)
+    pil = np.array([[np.asarray(Image.fromarray(o).resize((side,side), Image.Resampling.BILINEAR)) for o in im] for im in x.numpy()])
+    np.testing.assert_allclose(y, pil, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y, resize(x, [side,side], antialias=True))
+    torch.testing.assert_close(y, torch.stack([resize_square(o, side) for o in x]))
+    for dtype in (torch.uint8,torch.int16): # rounded, and of the type that they were
+        z = (x*20).clamp(0, 255).to(dtype)
+        torch.testing.assert_close(resize_square(z, side), resize_square(z.float(), side).round().to(dtype), rtol=0, atol=0)
+
 def test_crop_resize_too_small():
     for o in (PILImage.create(np.zeros((20,30,3), 'u1')), FITSImage(torch.zeros(3,20,30))):
         with pytest.raises(ImageError, match='30 x 20 px.*crop of 21 px'): CropResize(8, 21)(o)
@@ -518,31 +553,11 @@ def test_a_header_knows_the_axis_of_the_bands(tmp_path):
     o,b,_ = read_fits(_write(tmp_path/'a.fits', y, fits.Header([('BANDS','gri')])), 'ig')
     np.testing.assert_array_equal(o, np.moveaxis(y, -1, 0)[[2,0],::-1])
 
-# Filters: wavelengths in micrometres from the handbooks of the telescopes
-
-microns = {'F070W': .70, 'F090W': .90, 'F115W': 1.15, 'F140M': 1.40, 'F150W': 1.50, 'F150W2': 1.5, 'F182M': 1.82, 'F200W': 2.00, 'F277W': 2.77, 'F322W2': 3.22, 'F356W': 3.56,
-           'F444W': 4.44, 'F480M': 4.80, 'F560W': 5.6, 'F770W': 7.7, 'F1000W': 10., 'F1130W': 11.3, 'F2550W': 25.5, # Webb
-           'F218W': .218, 'F225W': .225, 'F275W': .275, 'F300W': .300, 'F336W': .336, 'F390W': .390, 'F438W': .438, 'F450W': .45, 'F435W': .435, 'F475W': .475, 'F555W': .555,
-           'F606W': .606, 'F775W': .775, 'F814W': .814, 'F850LP': .85, 'F200LP': .2, 'F350LP': .35, 'F098M': .98, 'F105W': 1.05, 'F110W': 1.10, 'F125W': 1.25,
-           'F140W': 1.40, 'F160W': 1.60, 'F205W': 2.05, 'F170W': .17, 'F062': .62, 'F213': 2.13} # Hubble, Roman
+# Filters
 
 @pytest.mark.parametrize('cards,name', [(dict(FILTER='CLEAR', PUPIL='F115W'), 'F115W'), (dict(FILTER='F277W', PUPIL='CLEARP'), 'F277W'), (dict(FILTER='F200W', PUPIL='CLEAR'), 'F200W')])
 def test_filters_of_two_wheels(cards, name, tmp_path): # of NIRISS, the short ones are in the other
     assert read_fits(_write(tmp_path/'a.fits', rng.normal(size=(6,6)).astype('f4'), fits.Header(list(cards.items()))))[1]==[name]
-
-def test_numbered_filters():
-    for k,v in microns.items():
-        for name in (k, k.lower(), f'NIRCAM.{k}', f'HST/ACS_WFC.{k}'): assert band_wavelength(name)==pytest.approx(1000*v), name
-    assert band_wavelength('F410M')==4100 and band_wavelength('F410M', telescope='HST')==410 and band_wavelength('F410M', ['F225W','F410M'])==410
-
-@pytest.mark.parametrize('names', ['g r i z y', 'u g r i z', 'DECam g,DECam r,DECam z', 'HSC-G,HSC-R2,HSC-I2,HSC-Z,HSC-Y', 'u.MP9301,g.MP9401,r.MP9601,i.MP9702,z.MP9801', 'SDSS g,SDSS r,SDSS i',
-                                   'ps1 g,ps1 r,ps1 i,ps1 z,ps1 y', 'U B V R I', 'Johnson B,Johnson V,Bessell R,Cousins I', 'VIS,NISP Y,NISP J,NISP H', 'VIS Y J H', 'J H Ks', 'J H K',
-                                   'FUV,NUV,u,g,r,i,z,J,H,Ks,W1,W2,W3,W4', 'W1,CH1,CH2,W2,CH3,CH4', 'fuv nuv', 'Y J H Ks', 'UVW2,UVM2,UVW1,U,B,V', 'G R I Z Y', "g' r' i'", 'g_sdss,r_sdss',
-                                   'J0378,J0395,J0515,J0660,J0861', 'NB0387,g,NB0816,NB0921', 'F336W,F410M,F438W,F606W', 'F606W,F814W,F115W,F160W,F277W,F410M,F444W'])
-def test_filters_in_order(names):
-    names = names.split(',') if ',' in names else names.split()
-    nm = [band_wavelength(o, names) for o in names]
-    assert None not in nm and nm==sorted(nm) and len(set(nm))==len(nm), dict(zip(names, nm))
 
 @pytest.mark.parametrize('names,order', [(['F115W','F200W','F444W'],'BGR'), (['F200W','F356W','F150W'],'GRB'), (['F814W','F160W','F606W'],'GRB'), (['F410M','F275W','F606W'],'GBR'), (list('gri'),'BGR')])
 def test_colours_follow_the_wavelength(names, order):

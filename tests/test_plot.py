@@ -209,6 +209,36 @@ def test_flux_scale_does_not_matter():
     np.testing.assert_array_equal(galaxy2rgb(f), galaxy2rgb(f*1024))
     assert galaxy2rgb(f)[16,16].min()>150 and galaxy2rgb(f)[:8].mean()<60
 
+def test_one_way_to_make_colours(tmp_path):
+    "Fluxes look the same from an array, a tensor, an image with a header and a file; bytes of other than one or three bands are numbers"
+    import torch
+    from astropy.io import fits
+    from PIL import Image
+    from galfast.image import FITSImage,rgb_image
+    f = np.random.default_rng(0).normal(0, 1, (5,24,26)).astype('f4')
+    f[:,8:14,9:15] += np.arange(20, 70, 10)[:,None,None]
+    def rgb(x, bands=None): return rgb_image(x, bands, how='lupton', soft=2.)
+    want = rgb(f)
+    for o in (f, f.transpose(1,2,0), torch.tensor(f)): np.testing.assert_array_equal(galaxy2rgb(o), want)
+    fits.PrimaryHDU(f[:,::-1], fits.Header([('BANDS','ziyrg')])).writeto(tmp_path/'a.fits')
+    named = rgb(f, list('ziyrg'))
+    assert (named!=want).any()
+    for o in (tmp_path/'a.fits', FITSImage.create(tmp_path/'a.fits')): np.testing.assert_array_equal(galaxy2rgb(o), named)
+    np.testing.assert_array_equal(galaxy2rgb(f, 'ziyrg'), named)
+    b = (100+f).clip(0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(galaxy2rgb(b), rgb(b.astype('f4')))
+    np.testing.assert_array_equal(galaxy2rgb(b[:4].transpose(1,2,0)), b[:3].transpose(1,2,0)) # the fourth of a picture is how transparent it is
+    deep = (1000+10*f[0]).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path/'a.png')
+    np.testing.assert_array_equal(galaxy2rgb(tmp_path/'a.png'), rgb(deep[None].astype('f4')))
+
+def test_two_bands_have_their_mean_as_green():
+    x = np.random.default_rng(0).normal(0, 1, (2,20,21,2))
+    a = shown(plot_class(x, limits=(0,100))[0])[...,:3]
+    r,b = x[0,...,1],x[0,...,0]
+    v = np.stack([r, (r+b)/2, b], -1)
+    np.testing.assert_allclose(a, (v-v.min())/np.ptp(v), atol=1e-6)
+
 def test_save(tmp_path):
     for s in ('png','pdf'):
         o = save_plot(plot_predictions(*data()), tmp_path/'run'/f'a.{s}')

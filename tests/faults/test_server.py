@@ -108,30 +108,36 @@ odd = dict(empty=b'', garbage=bytes(range(256))*4, http_09=b'fine', no_number=b'
     a_long_line=ok+b'A: '+b'b'*100_000+b'\r\n\r\n', nul=ok+b'A\0: b\r\nContent-Length: 4\r\n\r\nfine', waits_a_year=reply(b'', b'503 Busy', b'Retry-After: 31536000'), waits_nonsense=reply(b'', b'503 Busy', b'Retry-After: \xff9e999'))
 odd |= {f'to {to[:20]}': reply(b'', b'302 Found', b'Location: '+to) for to in (b'', b'/', b'http://[', b'http://127.0.0.1:99999999/x', b'file:///etc/passwd', b'gopher://a', b'//', b'javascript:1', b'\xff\xfe', b'/x'*5000, b'http://127.0.0.1:port/x')}
 
+# how often each is asked for: once; what may have been broken on its way five times; where it redirects to itself, three times more
+asks = dict.fromkeys(odd, 1)|dict.fromkeys(["to b''", "to b'//'"], 1+3)
+broken = '''empty garbage http_09 no_number a_large_number other_protocol half_a_line many_headers a_long_line
+    cut bad_chunk large_chunk cut_chunk gzip_that_is_none waits_nonsense'''
+asks |= dict.fromkeys(broken.split(), 5)
+
 @pytest.mark.parametrize('what', odd)
 def test_odd_replies(what):
     with Wire(lambda c, req: c.sendall(odd[what])) as w:
-        s,t0 = client(w.url),time.monotonic()
-        try: _,r,_ = s.get('/x')
-        except NetError as e: assert str(e) and '\n' not in str(e)
+        s = client(w.url, timeout=(60,60))
+        try: _,r,tries = s.get('/x')
+        except NetError as e:
+            assert str(e) and '\n' not in str(e) and not e.timed_out
+            tries = e.tries
         else: assert len(r.body)<=1_000_000
-        assert time.monotonic()-t0<3*.15+5 and all(o=='/x' for o in w.asked)
-        if what in ('petabyte','waits_a_year'): assert len(w.asked)==1 # asking again would bring the same
-        assert len(w.asked)<=(20 if what[:3]=='to ' else 5) # a redirect is followed three times in each try, and a loaded machine may be late
+        assert w.asked==['/x']*asks[what] and tries==(1 if what[:3]=='to ' else asks[what])
 
 def test_resets():
     def play(c, req):
         c.sendall(reply(b'x'*9999)[:500]); time.sleep(.02)
         c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     with Wire(play) as w:
-        with pytest.raises(NetError, match='cut'): client(w.url).get('/x')
+        with pytest.raises(NetError, match='cut'): client(w.url, timeout=(60,60)).get('/x')
         assert len(w.asked)==5
 
 def test_a_redirect_that_goes_round():
     def play(c, req): c.sendall(reply(b'', b'301 Moved', b'Location: '+w.url.encode()+b'/x'))
     with Wire(play) as w:
-        with pytest.raises(NetError, match='has moved'): client(w.url, timeout=(9,9)).get('/x')
-        assert len(w.asked)<=5
+        with pytest.raises(NetError, match='has moved'): client(w.url, timeout=(60,60)).get('/x')
+        assert len(w.asked)==1+3
 
 def test_slow_ones_do_not_keep_the_others():
     "Of eight under way three never end; the others are asked meanwhile"
