@@ -119,7 +119,7 @@ def _facts(run):
     elif run is not None: spec,info = run.spec.config,run.info
     info = info or {}
     return SimpleNamespace(task=spec.get('task'), targets=spec.get('targets') or [], classes=spec.get('classes'),
-                           mean=spec.get('mean'), names=info.get('names') or {}, units=info.get('units') or {})
+                           names=info.get('names') or {}, units=info.get('units') or {})
 
 def _each(o, k, targets, what):
     "`o` as a text for each of `k` targets; None where nothing is said"
@@ -831,7 +831,7 @@ def _pairs_grid(n, ncols, size):
 
 def _change_label(name, unit, facts):
     "What a map shows: the answer of a regression, else a probability"
-    if facts.task and not facts.mean: facts = _facts(None) # only numbers have a mean
+    if facts.classes or facts.task in _rows_of: facts = _facts(None)
     (name,),(unit,) = _names_units(1, name, unit, facts)
     return f"change in {name or 'probability'} when hidden"+f' [{unit}]'*bool(unit)
 
