@@ -19,6 +19,7 @@ import galfast
 from .core import *
 from .files import *
 from .schema import *
+from .image import *
 from .reader import *
 from .targets import *
 from .columns import *

@@ -47,6 +47,14 @@ def needs(table):
         if o.is_referenced() and (own or o.is_global()): yield o.get_name()
     for o in table.get_children(): yield from needs(o)
 
+def test_no_name_is_missing():
+    "What a module uses is there without what the others happen to import: star imports hide a missing name from the linter"
+    import builtins
+    for p in pys:
+        known = {*vars(builtins), *vars(importlib.import_module(f'galfast.{p.stem}'))}
+        used = set(needs(symtable.symtable(p.read_text(), p.name, 'exec')))
+        assert used<=known, f'{p.stem}: {used-known}'
+
 def unused_stars(code, star=r'\.(\w+)'):
     "Modules of galfast of which `code` imports all names and uses none"
     mods = re.findall(rf'^from {star} import \*', code, re.M)
