@@ -438,10 +438,6 @@ def _split_by(splitter, df, spec):
     for o in res: _check_idx(o, len(df))
     return res
 
-def fit_table(table, train):
-    "What `table_spec` says of the training set; None without a table"
-    return table if table is None or isinstance(table, TableSpec) else table_spec(train, table)
-
 def _table_tensor(table, df): return () if table is None else (TensorTable.create(table.encode(df)),)
 
 def _check_idx(idx, n):

@@ -56,10 +56,11 @@ def _kernel_params(h, t, tau):
 
 # %% ../nbs/37_gp.ipynb #ea130f31
 def mean_and_scatter(
-    v, # (n, columns), float64
+    v, # (n, columns), float64; nan where missing
     least:float=1e-13, # Of the largest number of a column: a smaller scatter is rounding
 )->tuple: # Mean and standard deviation of each column; for one that is constant, its size or one
     "What a column is standardised with"
+    if v.isnan().any(): return tuple(torch.cat(o) for o in zip(*(mean_and_scatter(o[~o.isnan()][:,None], least) for o in v.T)))
     mean,std,size = v.mean(0),v.std(0, correction=0),v.abs().amax(0)
     return mean,torch.where(std>least*size, std, torch.where(size>0, size, 1.))
 
@@ -124,7 +125,7 @@ class PhotometryGP(Module):
 
 def fit_photometry_gp(
     measured, # Raw features of all training galaxies (N, features), from `Photometry`
-    y, # Their values (N, outputs)
+    y, # Their values (N, outputs); nan where missing
     n_in:int=3, # Bands
     size:int=64, full:float=1., # Of the `Photometry`
     most:int=3000, # Galaxies that are used, at random if there are more
@@ -146,10 +147,12 @@ def fit_photometry_gp(
     loo = torch.empty_like(y)
     for i in range(y.shape[1]):
         t = (y[:,i]-gp.y_mean[i])/gp.y_std[i]
-        gp.kernel[i] = fit_kernel(z[sub], t[sub])
-        gp.alpha[:,i],held = _solve(gp.x, t[use], gp.kernel[i])
+        known = t.isfinite()
+        some,mine = sub[known[sub]],known[use]
+        gp.kernel[i] = fit_kernel(z[some], t[some])
+        gp.alpha[mine,i],held = _solve(gp.x[mine], t[use[mine]], gp.kernel[i]) # those without a label weigh nothing
         loo[:,i] = torch.where(there, torch.cat([gp._mean(o, i) for o in z.split(4096)]), gp.y_mean[i]) # of what could not be measured nothing is known
-        loo[use,i] = held*gp.y_std[i]+gp.y_mean[i]
+        loo[use[mine],i] = held*gp.y_std[i]+gp.y_mean[i]
     return gp,loo.numpy()
 
 # %% ../nbs/37_gp.ipynb #a71b2bc0

@@ -99,7 +99,7 @@ class TargetHead:
         "Labels as float64, nan where missing"
         return self.encode(df)
     def matrix(self, df)->np.ndarray: # (n, outputs)
-        "What the outputs would be if all were right"
+        "What the outputs would be if all were right; nan where a label is missing"
         return self.encode(df)
     def why_missing(self, df)->list:
         "For each column and row what stands there in place of a label; '' where there is one, or an empty cell"
@@ -276,7 +276,9 @@ class ClassHead(TargetHead):
     def numbers(self, df):
         y = self.encode(df)
         return np.where(y<0, np.nan, y).astype(np.float64)[:,None]
-    def matrix(self, df): return np.eye(self.n_out, dtype=np.float32)[self.encode(df)]
+    def matrix(self, df):
+        y = self.encode(df)
+        return np.where(y[:,None]<0, np.float32('nan'), np.eye(self.n_out, dtype=np.float32)[y])
     def complete(self, ok):
         v,c = self.values(ok),self.columns[0]
         classes = sorted(set(v), key=_natural)
@@ -313,7 +315,7 @@ class ClassHead(TargetHead):
         code = {o: i for i,o in enumerate(sorted({*words[0], *words[1], *self.classes}))} # classes that the labels lack, too
         p,y,g = (np.array([code[o] for o in v]) for v in (*words, self._names(guess)))
         return [(c, p, y, g)]
-    def drawn(self, df, pred, err=None): return dict(true=np.array(self.classes, dtype=object)[self.encode(df)], pred=self._names(pred), prob=pred.max(1))
+    def drawn(self, df, pred, err=None): return dict(true=self.values(df), pred=self._names(pred), prob=pred.max(1))
     def _names(self, p): return np.array(self.classes, dtype=object)[p.argmax(1)]
 
 # %% ../nbs/21_heads.ipynb #93f7cde6

@@ -333,10 +333,10 @@ def target_columns(
 label_words = dict(regression=False, classification=True, multilabel=False, votes=False) # What users call a kind of target -> are its labels words, see `check_labels`; None: either will do
 
 def check_task(
-    task:str, # A key of `label_words`, or 'auto'
+    task:str, # A key of `label_words`, 'mixed' or 'auto'
 ):
     "Raise where no kind of target is called `task`"
-    if task not in ('auto', *label_words): raise GalfastError(f"{option('task')} {task!r} is not known; use one of auto, {', '.join(label_words)}")
+    if task not in ('auto', 'mixed', *label_words): raise GalfastError(f"{option('task')} {task!r} is not known; use one of auto, mixed, {', '.join(label_words)}")
 
 def check_labels(
     df:pd.DataFrame,

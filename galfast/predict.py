@@ -7,6 +7,8 @@ __all__ = ['within_1sigma', 'predict_catalog', 'predict_chunks', 'predict_arrays
            'label_means', 'score_table', 'coverage']
 
 # %% ../nbs/40_predict.ipynb #b2e695cb
+from dataclasses import replace
+
 from .imports import *
 from fastai.vision.all import *
 
@@ -184,6 +186,7 @@ def join_truth(
     pred,cat = read_catalog(pred, id_col),read_catalog(catalog, id_col)
     target = target_columns(target, cat.columns)
     spec = target_spec(cat, target, _task_of(pred, target) if task=='auto' else task)
+    if len(spec.targets)>1 and not any(o.whole for o in spec.heads): spec = replace(spec, partial=True) # each target is scored where it is known
     preds = [f'{t}_pred' for t in spec.targets]
     check_columns(pred, preds, 'the table of predictions')
     pred,cat = _once(pred, preds, id_col, 'the table of predictions'),_once(cat, spec.targets, id_col, 'the catalogue')
@@ -209,7 +212,9 @@ def score_table(
     guess = np.broadcast_to(ifnone(guess, label_means(spec, both)), (len(both), spec.n_out))
     tables = []
     for head,out,_ in spec.places:
-        for pair in head.pairs(both, guess[:,out]): tables += [_scores(head, *pair, n_boot), _coverage(head, pair, both)]
+        known = ~head.missing(both).all(1)
+        rows = both[known]
+        for pair in head.pairs(rows, guess[known][:,out]): tables += [_scores(head, *pair, n_boot), _coverage(head, pair, rows)]
     return pd.concat(tables, ignore_index=True)
 
 def coverage(
@@ -239,6 +244,7 @@ def _once(df, cols, id_col, name):
     return df.reset_index(drop=True)
 
 def _scores(head, name, p, y, guess, n_boot):
+    if y.ndim==1: p,y,guess = (o[~np.isnan(y)] for o in (p, y, guess))
     return pd.DataFrame([dict(target=name, metric=k, value=f(p, y), err=bootstrap_err(f, p, y, n_boot), baseline=f(guess, y), n=len(y))
                          for k,f in head.scores().items()])
 
@@ -247,5 +253,7 @@ def _coverage(head, pair, both):
     t,p,y,_ = pair
     err = both.get(f'{t}_err')
     if not head.states_err or err is None or not np.isfinite(err.astype(float)).all(): return None
+    known = ~np.isnan(y)
+    p,y,err = p[known],y[known],err.to_numpy(float)[known]
     v,e = coverage(p-y, err)
     return pd.DataFrame([dict(target=t, metric='coverage', value=v, err=e, baseline=np.nan, n=len(y))])

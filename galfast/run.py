@@ -37,7 +37,7 @@ class GalaxyModel(Module):
         mean, std, # Of each band, over the training set
         spec:TargetSpec, # What the outputs are
         gp:nn.Module=None, # A `PhotometryGP`
-        gp_weight:float=0., # Its share in the answer
+        gp_weight:float|list=0., # Its share in the answer; of several heads a list, one for each output
         window:int=None, # The networks see the central `window` px only
         net_size:int=None, # The networks see images of this side; the features are measured on all pixels
     ):
@@ -53,7 +53,9 @@ class GalaxyModel(Module):
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.spec.activation, bf16, table) for m in self.members]).double() # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
-        return (mean if second is None else torch.lerp(mean, second, self.gp_weight)), spread
+        if second is None: return mean,spread
+        w = self.gp_weight if isinstance(self.gp_weight, (int,float)) else mean.new_tensor(self.gp_weight)
+        return torch.lerp(mean, second, w),spread
     def as_answer(self, p):
         "The mean of the Gaussian process as an answer: probabilities lie in [0, 1] and add up to one"
         return self.spec.as_answer(p.double())
@@ -312,6 +314,7 @@ def _disagrees(cfg):
     for o in [*nets, *([gp] if gp else [])]:
         if (o.get('n_in', 3),o.get('n_out', 1))!=(bands, spec.n_out): return f"a model of {o.get('n_in', 3)} bands and {o.get('n_out', 1)} outputs, where the run has {bands} bands and {spec.n_out} outputs"
         if any(len(np.atleast_1d(o[k]))!=spec.n_out for k in ('y_mean','y_std') if o.get(k) is not None): return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
+    if isinstance(cfg['gp_weight'], list) and len(cfg['gp_weight'])!=spec.n_out: return f"gp_weight has {len(cfg['gp_weight'])} entries for {spec.n_out} outputs"
     if cfg['err'] is not None and len(cfg['err'])!=spec.n_out: return f"err has {len(cfg['err'])} entries for {spec.n_out} outputs"
     if bands*side**2>most: return f"images of {bands} x {side} x {side} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
     if any((o['arch']=='multimodal')!=bool(table) for o in nets): return 'networks that see a table and a description of the table belong together, and one of them is missing'

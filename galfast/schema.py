@@ -230,7 +230,7 @@ _sha256 = Rule('the SHA-256 of a file, 64 digits', lambda v: isinstance(v, str) 
 
 # %% ../nbs/07_schema.ipynb #301023f3
 run_keys = dict(galfast=text(100), format=whole(0, 1000), spec=_spec(text(100, 1), parts=maybe(list_of(_part))), reader=_reader, nets=list_of(_net, most=100), id_col=_column,
-    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats, gp=maybe(_gp), gp_weight=number(), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info)) # Name in a run's config.json -> `Rule`
+    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats, gp=maybe(_gp), gp_weight=either(number(), list_of(number(), 1, 20_000)), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info)) # Name in a run's config.json -> `Rule`
 run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json as a whole; `files` are not in those of older versions
 _some_of_a_run = Record(may=run_rule.known | dict(spec=Record(may=run_keys['spec'].known)))
 pack_rule = Record(dict(format=whole(0, 1000), shape=list_of(whole(1, 65536), 3, 3), dtype=one_of('uint8','float16','float32','float64'), layout=one_of('yxb','byx'), reader=_packed_reader),
