@@ -15,7 +15,7 @@ from .core import *
 from .files import *
 
 # %% ../nbs/13_arrays.ipynb #arra0005
-most_packed = 64 # times smaller than an array may be what the file holds of it, where the array and its copy are over the budget
+most_packed = 64 # How often what the file holds of an array may go into it, where it and its copy are over the budget
 
 def check_array(
     path, # For the message
@@ -26,11 +26,21 @@ def check_array(
     what:str='a file', # What it is
 ):
     "Raise `ImageError` where an array is no plain one, or promises more than its bytes in the file can hold"
-    if dtype.hasobject or dtype.kind=='V': raise ImageError(f"{path}: {key!r} holds objects ({str(dtype)[:60]}), not numbers or text: {what} of objects is not read")
+    if dtype.hasobject or dtype.kind=='V': raise _of_objects(path, key, dtype, what)
     n = math.prod(map(int, shape))*dtype.itemsize
-    if min(shape, default=0)<0 or n>max(file_budget().most_mb*5e5, most_packed*stored):
-        raise ImageError(f"{path}: {key!r} promises {' x '.join(map(str, shape))} values ({in_bytes(n)}), of which the file holds {in_bytes(stored)}: no such array is read; raise most_mb in settings.ini if it is meant")
+    most = max(file_budget().most_mb*5e5, most_packed*stored)
+    if min(shape, default=0)<0 or n>most: raise _too_large(path, key, shape, n, stored)
     if len(shape)>2: check_pixels(f'{path}: {key!r}', shape[1:], dtype.itemsize)
+
+# %% ../nbs/13_arrays.ipynb #badaf893
+def _of_objects(path, key, dtype, what):
+    holds = f"holds objects ({str(dtype)[:60]}), not numbers or text"
+    return ImageError(f"{path}: {key!r} {holds}: {what} of objects is not read")
+
+def _too_large(path, key, shape, n, stored):
+    promise = f"{' x '.join(map(str, shape))} values ({in_bytes(n)})"
+    return ImageError(f"{path}: {key!r} promises {promise}, of which the file holds {in_bytes(stored)}: "
+                      "no such array is read; raise most_mb in settings.ini if it is meant")
 
 # %% ../nbs/13_arrays.ipynb #arra0007
 @contextmanager
@@ -39,11 +49,14 @@ def open_hdf5(
 ):
     "An open HDF5 file, for reading; what cannot be read in the block is an `ImageError`"
     import h5py
-    if (kind := kind_of(path)) not in ('hdf5',''): raise ImageError(f"{path}: not a whole HDF5 file ({kind_words[kind]}); fetch it again")
+    kind = kind_of(path)
+    if kind not in ('hdf5',''): raise _not_whole(path, kind_words[kind])
     try:
         with h5py.File(path, 'r') as f: yield f
     except GalfastError: raise
-    except Exception as e: raise ImageError(f"{path}: not a whole HDF5 file ({(str(e).splitlines() or [type(e).__name__])[0][:120]}); fetch it again") from e
+    except Exception as e:
+        said = str(e).splitlines() or [type(e).__name__]
+        raise _not_whole(path, said[0][:120]) from e
 
 def hdf5_keys(
     f, # From `open_hdf5`
@@ -51,7 +64,8 @@ def hdf5_keys(
 )->list: # Names
     "The arrays at the top of an HDF5 file, and the links out of it; names that lead nowhere are left out"
     import h5py
-    return [k for k in islice(f, most) if isinstance(f.get(k, getlink=True), h5py.ExternalLink) or isinstance(_inside(f, k), h5py.Dataset)]
+    def _leads_out(k): return isinstance(f.get(k, getlink=True), h5py.ExternalLink)
+    return [k for k in islice(f, most) if _leads_out(k) or isinstance(_inside(f, k), h5py.Dataset)]
 
 def hdf5_array(
     f, # From `open_hdf5`
@@ -60,45 +74,70 @@ def hdf5_array(
     "An array that lies in the file itself, and is not larger than that allows; raises `ImageError`"
     import h5py
     d,path = _inside(f, key, say=True),f.filename
-    if not isinstance(d, h5py.Dataset): raise ImageError(f"{path}: holds no {key!r}, but {first_few(map(repr, islice(f, 1000)), 10) or 'nothing'}")
+    if not isinstance(d, h5py.Dataset): raise _no_such(f, key)
     if d.shape is None: raise ImageError(f"{path}: {key!r} is empty")
-    if d.is_virtual or d.external: raise ImageError(f"{path}: the bytes of {key!r} lie in other files, which is not followed: copy the array into this one")
-    plist = d.id.get_create_plist()
-    odd = [o[3].decode(errors='replace') or o[0] for i in range(plist.get_nfilters()) if (o := plist.get_filter(i))[0] not in _filters]
-    if odd: raise ImageError(f"{path}: {key!r} needs the filter {first_few(odd)}, which is not read: save it with gzip, or none")
+    if d.is_virtual or d.external: raise _elsewhere(path, f'the bytes of {key!r} lie in other files')
+    _check_filters(path, key, d)
     check_array(path, key, d.shape, d.dtype, min(d.id.get_storage_size(), os.path.getsize(path)), 'an HDF5 file')
     if d.chunks: _check_chunks(path, key, d)
     return d
 
 # %% ../nbs/13_arrays.ipynb #arra0008
+def _not_whole(path, why): return ImageError(f"{path}: not a whole HDF5 file ({why}); fetch it again")
+
+def _elsewhere(path, what):
+    return ImageError(f"{path}: {what}, which is not followed: copy the array into this one")
+
+def _no_such(f, key):
+    there = first_few(map(repr, islice(f, 1000)), 10) or 'nothing'
+    return ImageError(f"{f.filename}: holds no {key!r}, but {there}")
+
 _filters = (1,2,3,32000) # gzip, shuffle, checksum; lzf, which comes with h5py
 
+def _check_filters(path, key, d):
+    plist = d.id.get_create_plist()
+    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    odd = [o[3].decode(errors='replace') or o[0] for o in filters if o[0] not in _filters]
+    needs = f"{key!r} needs the filter {first_few(odd)}"
+    if odd: raise ImageError(f"{path}: {needs}, which is not read: save it with gzip, or none")
+
+# %% ../nbs/13_arrays.ipynb #4bfb59e5
 def _inside(f, key, say=False, deep=8):
     "What `key` names in the file `f`; None, or an `ImageError`, where it is in another"
     import h5py
     at = f
     for name in filter(None, key.split('/')):
         link = at.get(name, getlink=True) if isinstance(at, h5py.Group) else None
-        if isinstance(link, h5py.ExternalLink) and say: raise ImageError(f"{f.filename}: {key!r} is a link to another file, which is not followed: copy the array into this one")
-        if isinstance(link, h5py.SoftLink) and deep: at = _inside(f if link.path.startswith('/') else at, link.path, say, deep-1)
+        out = isinstance(link, h5py.ExternalLink)
+        if out and say: raise _elsewhere(f.filename, f'{key!r} is a link to another file')
+        if isinstance(link, h5py.SoftLink) and deep:
+            start = f if link.path.startswith('/') else at
+            at = _inside(start, link.path, say, deep-1)
         else: at = at.get(name) if isinstance(link, h5py.HardLink) else None
         if at is None: return None
     return at
 
 def _check_chunks(path, key, d):
-    size,n = math.prod(d.chunks)*d.dtype.itemsize,math.prod(-(-a//b) for a,b in zip(d.shape, d.chunks))
-    if size>file_budget().most_mb*1e6: raise ImageError(f"{path}: {key!r} is packed in chunks of {in_bytes(size)}: save it with smaller ones")
+    "Raise `ImageError` where chunks are too large, too many or not whole: HDF5 itself reads beyond them"
+    size = math.prod(d.chunks)*d.dtype.itemsize
+    n = math.prod(-(-a//b) for a,b in zip(d.shape, d.chunks))
+    large = size>file_budget().most_mb*1e6
+    if large: raise ImageError(f"{path}: {key!r} is packed in chunks of {in_bytes(size)}: save it with smaller ones")
     if n>2_000_000: raise ImageError(f"{path}: {key!r} is packed in {n:,} chunks: save it with larger ones")
     whole,bad = os.path.getsize(path),[]
-    d.id.chunk_iter(lambda o: None if 4<o.size<=2*size+1000 and o.byte_offset+o.size<=whole and not o.filter_mask else bad.append(o.size) or 1) # HDF5 itself reads beyond them
-    if bad: raise ImageError(f"{path}: not a whole HDF5 file (a chunk of {key!r} with {bad[0]:,} bytes); fetch it again")
+    def _look(o):
+        if 4<o.size<=2*size+1000 and o.byte_offset+o.size<=whole and not o.filter_mask: return None
+        bad.append(o.size)
+        return 1 # ends it
+    d.id.chunk_iter(_look)
+    if bad: raise _not_whole(path, f'a chunk of {key!r} with {bad[0]:,} bytes')
 
 # %% ../nbs/13_arrays.ipynb #3e184685
 def hdf5_blocks(
     path, # An HDF5 file
     key:str='images', # Which array of it
     rows=None, # Numbers of the rows wanted, rising, or a mask of all; None for all
-    most_bytes:int=64_000_000, # Of a block where one row of chunks is smaller than that; a larger one is a block of its own
+    most_bytes:int=64_000_000, # Of a block, where a row of chunks is smaller than that; a larger one is a block
 ):
     "Yield an array of HDF5 as blocks of rows, in order, each chunk read once"
     with open_hdf5(path) as f:
@@ -119,18 +158,19 @@ def _row_numbers(rows, n):
     rows = np.asarray(rows)
     if rows.dtype==bool and rows.shape==(n,): return np.flatnonzero(rows)
     if rows.size==0: return np.zeros(0, int)
-    ok = rows.ndim==1 and rows.dtype.kind in 'iu' and rows[0]>=0 and rows[-1]<n and bool((np.diff(rows.astype(np.int64))>0).all())
-    if not ok: raise GalfastError(f"rows must be rising numbers from 0 to {n-1:,}, or a mask of {n:,}")
+    within = rows.ndim==1 and rows.dtype.kind in 'iu' and rows[0]>=0 and rows[-1]<n
+    rising = within and (np.diff(rows.astype(np.int64))>0).all()
+    if not rising: raise GalfastError(f"rows must be rising numbers from 0 to {n-1:,}, or a mask of {n:,}")
     return rows.astype(np.int64)
 
 # %% ../nbs/13_arrays.ipynb #arra000b
 class NpzFile:
-    "The arrays of an .npz file, by name; none of objects, none that is larger than the file allows. Raises `ImageError`"
+    "The arrays of an .npz file, by name; `ImageError` where one is of objects, or larger than the file allows"
     def __init__(self,
         path,
     ):
-        if (kind := kind_of(path))!='zip': raise ImageError(f"{path}: not a whole .npz file of arrays ({kind_words.get(kind, 'of no kind that is known')})")
-        self.path,self.zip = path,None
+        self.path,self.zip,kind = path,None,kind_of(path)
+        if kind!='zip': raise self._not_whole(kind_words.get(kind, 'of no kind that is known'))
         with self._said(): self.zip = zipfile.ZipFile(path)
         self.members = {o.filename.removesuffix('.npy'): o for o in self.zip.infolist()}
     def __enter__(self): return self
@@ -148,7 +188,8 @@ class NpzFile:
         return x.reshape(shape, order='F' if fortran else 'C')
     def _open(self, key):
         o = self.members[key]
-        if o.compress_type not in (zipfile.ZIP_STORED,zipfile.ZIP_DEFLATED): raise ValueError(f'{key!r} is packed in another way than gzip')
+        known = o.compress_type in (zipfile.ZIP_STORED,zipfile.ZIP_DEFLATED)
+        if not known: raise ValueError(f'{key!r} is packed in another way than gzip')
         if o.compress_size>os.path.getsize(self.path): raise ValueError(f'{key!r} is larger than the file')
         return self.zip.open(o)
     @contextmanager
@@ -156,7 +197,8 @@ class NpzFile:
         "Whatever goes wrong is an `ImageError`"
         try: yield
         except GalfastError: raise
-        except Exception as e: raise ImageError(f"{self.path}: not a whole .npz file of arrays ({type(e).__name__}: {str(e)[:120]})") from e
+        except Exception as e: raise self._not_whole(f'{type(e).__name__}: {str(e)[:120]}') from e
+    def _not_whole(self, why): return ImageError(f"{self.path}: not a whole .npz file of arrays ({why})")
 
 # %% ../nbs/13_arrays.ipynb #arra000c
 def _npy_header(f):

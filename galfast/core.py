@@ -28,8 +28,10 @@ def tell(
     "Print lines of text, names of files and columns in them as they are but for what would drive a terminal"
     print(*map(printable, lines), sep='\n', file=file, flush=True)
 
-_drives = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]') # but not tab and newline; those of the last line reorder text, or are no text
+# controls but tab and newline; what reorders text; what is no text
+_drives = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 
+# %% ../nbs/00_core.ipynb #be392dda
 def option(
     name:str, # Keyword of a function
     value=None, # What to give; None: the keyword alone
@@ -51,7 +53,8 @@ class RunError(GalfastError): "A run folder that lacks something, or is not what
 
 # %% ../nbs/00_core.ipynb #7a10b2c4
 _marked = re.compile('\x1f([^\x1f]*)\x1f')
-_flags = {"native='any'": '--any-size', 'aligned=True': '--aligned', 'id_col': '--id', 'names': '--name', 'units': '--unit', 'stretch': '--asinh'}
+_flags = {"native='any'": '--any-size', 'aligned=True': '--aligned', 'id_col': '--id',
+          'names': '--name', 'units': '--unit', 'stretch': '--asinh'}
 
 def _as_typed(o):
     "`on_error='skip'` as `--on-error skip`, `pad=True` as `--pad`, `fast=False` as `--no-fast`"
@@ -74,14 +77,19 @@ def first_few(
 )->str:
     "The first `n` of `items`, and how many more there are"
     items = list(items)
-    return ', '.join(map(str, items[:n])) + (f' and {len(items)-n:,} more' if len(items)>n else '')
+    more = f' and {len(items)-n:,} more' if len(items)>n else ''
+    return ', '.join(map(str, items[:n]))+more
 
 # %% ../nbs/00_core.ipynb #dc0d4729
-_cfg = dict(lib_name='galfast', data='data', cache='cache', model='models', release='dr17', rate=4, contact='', most_mpix=64, most_mb=512, most_seconds=10)
+_cfg = dict(
+    lib_name='galfast',
+    data='data', cache='cache', model='models', # folders
+    release='dr17', rate=4, contact='', # of the survey; requests a second; for the user agent
+    most_mpix=64, most_mb=512, most_seconds=10) # what reading one file may cost
 
 # %% ../nbs/00_core.ipynb #a2193095
-def galfast_cfg()->Config: # Keys: folders `data`, `cache`, `model`; survey `release`, request `rate` a second, `contact` for the user agent; `most_mpix`, `most_mb`, `most_seconds`: what reading one file may cost
-    "galfast's `settings.ini`: that of this checkout, if we are in one, else the one in `GALFAST_HOME`; where there is none its defaults, and nothing is written"
+def galfast_cfg()->Config: # Keys as in `settings.ini`: folders, survey and requests, what reading one file may cost
+    "galfast's `settings.ini`, of this checkout or in `GALFAST_HOME`; its defaults where there is none; none is made"
     cfg = Config.find('settings.ini', types=dict(rate=float))
     if cfg and cfg.get('lib_name')=='galfast': return cfg
     home = os.path.expanduser(os.getenv('GALFAST_HOME', '~/.galfast'))
@@ -98,68 +106,17 @@ def galfast_path(
 def atomic_path(
     path, # Final name; its folder is made if need be
 ):
-    "A temporary name to write to; it becomes `path` if the block ends well, and is removed if not, as are those that a killed process left"
+    "A temporary name to write to; it becomes `path` if the block ends well, and goes if not, as do those of the killed"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for o in _left_behind(path.parent, path.name): o.unlink(missing_ok=True)
-    tmp = path.with_name(f'.{os.getpid()}-{_node()}-{path.name}') # keeps the suffixes: writers choose a format by them
+    # the suffixes are kept, as writers choose a format by them
+    tmp = path.with_name(f'.{os.getpid()}-{_node()}-{path.name}')
     tmp.unlink(missing_ok=True) # nothing that bears this name is written through
     try:
         yield tmp
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
-
-def check_free(
-    path, # File to be written later
-    overwrite:bool=False, # Is what is there to be replaced?
-)->Path:
-    "`path`, where it can be written: a `GalfastError` tells before the work what would fail after it"
-    path = Path(path)
-    if path.is_dir(): raise GalfastError(f"{path} is a folder, and a file is to be written: give the name of a file")
-    if path.exists() and not path.is_file(): raise GalfastError(f"{path} is a device, and a file is to be written: give another name")
-    if path.exists() and not overwrite: raise GalfastError(f"{path} is there already: {option('overwrite', True)} replaces it, or give another name")
-    check_writable(path.parent)
-    return path
-
-def check_writable(
-    folder, # It need not be there yet
-):
-    "Raise a `GalfastError` where no file can be made in `folder`"
-    there = next(o for o in [Path(folder).absolute(), *Path(folder).absolute().parents] if o.exists())
-    if not there.is_dir(): raise GalfastError(f"{there} is a file, so {folder} cannot be a folder: give another name")
-    if not os.access(there, os.W_OK|os.X_OK): raise GalfastError(f"{there} cannot be written to: take another folder, or ask for the right to")
-
-def check_run_folder(
-    out, # Run folder
-    resume:bool=False, # Is a run in it to go on?
-    overwrite:bool=False, # Is it to be replaced?
-):
-    "Raise a `RunError` where no run can be written into `out`"
-    out = Path(out)
-    if out.exists() and not out.is_dir(): raise RunError(f"{out} is a file, and a run needs a folder: give another name")
-    if resume and overwrite: raise RunError(f"{option('resume', True)} goes on with a run and {option('overwrite', True)} replaces it: give one of them")
-    if not (resume or overwrite):
-        if (out/'config.json').exists(): raise RunError(f"{out} holds a run already: {option('overwrite', True)} replaces it, or give another folder")
-        if any((out/'checkpoint').glob('*.safetensors')):
-            raise RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, {option('overwrite', True)} begins anew, or give another folder")
-    check_writable(out)
-
-def without_folder(
-    folder, # Where files lie on this machine
-    texts, # What says so
-)->list: # Of str
-    "`texts` with files under `folder` called as they are in it: a table that is shared does not tell where they lie"
-    names = {str(folder), str(Path(folder)), os.path.abspath(folder), os.path.realpath(folder)}-{'.'}
-    where = re.compile('|'.join(re.escape(o.rstrip(os.sep)+os.sep)+'+' for o in sorted(names, key=len, reverse=True)))
-    return [where.sub('', str(o)) for o in texts]
-
-def write_json(
-    path, # Final name
-    o, # What JSON can hold; numpy scalars and paths are converted
-):
-    "Write `o` as indented JSON, whole or not at all"
-    def _plain(v): return v.item() if hasattr(v, 'item') else v.tolist() if hasattr(v, 'tolist') else str(v)
-    with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
 
 # %% ../nbs/00_core.ipynb #c0de0010
 def _node():
@@ -174,10 +131,89 @@ def _alive(pid):
 
 def _left_behind(folder, name=None):
     "Temporary files for `name` in `folder`, by default for all, whose process has ended on this machine"
+    if os.name!='posix': return []
     node = re.escape(_node())
-    temp = re.compile(rf'\.(\d+)-{node}-.+' if name is None else rf'\.(\d+)-(?:{node}-)?{re.escape(name)}', re.DOTALL)
-    found = [(Path(folder)/o, temp.fullmatch(o)) for o in os.listdir(folder) if o.startswith('.')] if os.name=='posix' else []
+    behind = f'{node}-.+' if name is None else f'(?:{node}-)?{re.escape(name)}'
+    temp = re.compile(rf'\.(\d+)-{behind}', re.DOTALL)
+    found = [(Path(folder)/o, temp.fullmatch(o)) for o in os.listdir(folder) if o.startswith('.')]
     return [o for o,m in found if m and not _alive(int(m[1]))]
+
+# %% ../nbs/00_core.ipynb #b2fc0a64
+def check_free(
+    path, # File to be written later
+    overwrite:bool=False, # Is what is there to be replaced?
+)->Path:
+    "`path`, where it can be written: a `GalfastError` tells before the work what would fail after it"
+    path = Path(path)
+    if path.is_dir(): raise GalfastError(f"{path} is a folder, and a file is to be written: give the name of a file")
+    if path.exists():
+        if not path.is_file(): raise GalfastError(f"{path} is a device, and a file is to be written: give another name")
+        if not overwrite: raise _there_already(path)
+    check_writable(path.parent)
+    return path
+
+def check_writable(
+    folder, # It need not be there yet
+):
+    "Raise a `GalfastError` where no file can be made in `folder`"
+    path = Path(folder).absolute()
+    there = next(o for o in [path, *path.parents] if o.exists())
+    if not there.is_dir(): raise GalfastError(f"{there} is a file, so {folder} cannot be a folder: give another name")
+    may = os.access(there, os.W_OK|os.X_OK)
+    if not may: raise GalfastError(f"{there} cannot be written to: take another folder, or ask for the right to")
+
+def check_run_folder(
+    out, # Run folder
+    resume:bool=False, # Is a run in it to go on?
+    overwrite:bool=False, # Is it to be replaced?
+):
+    "Raise a `RunError` where no run can be written into `out`"
+    out = Path(out)
+    file = out.exists() and not out.is_dir()
+    if file: raise RunError(f"{out} is a file, and a run needs a folder: give another name")
+    if resume and overwrite: raise _both()
+    if not (resume or overwrite):
+        if (out/'config.json').exists(): raise _holds_run(out)
+        if any((out/'checkpoint').glob('*.safetensors')): raise _interrupted(out)
+    check_writable(out)
+
+# %% ../nbs/00_core.ipynb #b05d5f97
+def _there_already(path):
+    way = option('overwrite', True)
+    return GalfastError(f"{path} is there already: {way} replaces it, or give another name")
+
+def _both():
+    return RunError(f"{option('resume', True)} goes on with a run and {option('overwrite', True)} replaces it: "
+                    "give one of them")
+
+def _holds_run(out):
+    return RunError(f"{out} holds a run already: {option('overwrite', True)} replaces it, or give another folder")
+
+def _interrupted(out):
+    return RunError(f"{out} holds a run already, one that was interrupted: {option('resume', True)} goes on with it, "
+                    f"{option('overwrite', True)} begins anew, or give another folder")
+
+# %% ../nbs/00_core.ipynb #4e7fca38
+def without_folder(
+    folder, # Where files lie on this machine
+    texts, # What says so
+)->list: # Of str
+    "`texts` with files under `folder` called as they are in it: a table that is shared does not tell where they lie"
+    names = {str(folder), str(Path(folder)), os.path.abspath(folder), os.path.realpath(folder)}-{'.'}
+    longest_first = sorted(names, key=len, reverse=True)
+    where = re.compile('|'.join(re.escape(o.rstrip(os.sep)+os.sep)+'+' for o in longest_first))
+    return [where.sub('', str(o)) for o in texts]
+
+# %% ../nbs/00_core.ipynb #adbdd809
+def write_json(
+    path, # Final name
+    o, # What JSON can hold; numpy scalars and paths are converted
+):
+    "Write `o` as indented JSON, whole or not at all"
+    def _plain(v):
+        if hasattr(v, 'item'): return v.item()
+        return v.tolist() if hasattr(v, 'tolist') else str(v)
+    with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
 
 # %% ../nbs/00_core.ipynb #5c341007
 lock_beat = 15 # Seconds between signs of life of a lock
@@ -187,7 +223,7 @@ def folder_lock(
     dest, # Folder; it must be there
     wait:bool=False, # Until another process lets go; else that is an error
 ):
-    "Keep other processes out of a folder by a file `.lock` in it, which goes when the block ends; what killed processes left half written goes when it begins"
+    "Keep others out of a folder by a file `.lock` in it; what killed processes left half written goes before the block"
     with _locked(Path(dest)/'.lock', dest, wait):
         for o in _left_behind(Path(dest)): o.unlink(missing_ok=True)
         yield
@@ -239,13 +275,15 @@ def _take_lock(file, what, wait):
         held,owner = _flock(f),_owner(f)
         if held is not False and not _is_foreign(owner, held) and _is_same(f, file): return _sign(f, file)
         f.close()
-        orphaned = owner and owner[1]==_node() and not _alive(owner[0]) # its children hold it, and will soon see that they are alone
-        if not wait and time.monotonic()-since>(15 if orphaned else .5): raise GalfastError(_busy(what, owner))
+        patience = 15 if _is_orphaned(owner) else .5
+        if not wait and time.monotonic()-since>patience: raise _busy(what, owner)
         time.sleep(.05)
 
+# %% ../nbs/00_core.ipynb #d4fa95c2
 def _open_lock(file):
     "Never through a link: what it leads to would be emptied"
-    try: return os.fdopen(os.open(file, os.O_RDWR|os.O_CREAT|getattr(os, 'O_NOFOLLOW', 0), 0o666), 'r+')
+    how = os.O_RDWR|os.O_CREAT|getattr(os, 'O_NOFOLLOW', 0)
+    try: return os.fdopen(os.open(file, how, 0o666), 'r+')
     except OSError as e:
         if os.path.islink(file): raise GalfastError(f"{file} is a link, and a lock is a file: remove it") from e
         raise
@@ -259,10 +297,15 @@ def _flock(f):
     except BlockingIOError: return False
     except (ImportError,OSError): return None
 
+# %% ../nbs/00_core.ipynb #7a3f6fb2
 def _owner(f):
     "(process, machine, seconds since its last sign of life) of a lock; None where it names nobody"
     m = re.fullmatch(r'(\d{1,10}) (\w*)\n', f.read(200))
     return m and (int(m[1]), m[2], time.time()-os.fstat(f.fileno()).st_mtime)
+
+def _is_orphaned(owner):
+    "Has the owner of a lock ended? Its children hold it, and will soon see that they are alone"
+    return owner and owner[1]==_node() and not _alive(owner[0])
 
 def _is_foreign(owner, held):
     "Does a lock that no process of this machine is known to hold belong to one that lives?"
@@ -285,8 +328,7 @@ def _sign(f, file):
 
 def _busy(what, owner):
     who = f" (process {owner[0]} on {owner[1]})" if owner else ''
-    return f"another process is at work in {what}{who}; wait for it, or give another name"
-
+    return GalfastError(f"another process is at work in {what}{who}; wait for it, or give another name")
 
 # %% ../nbs/00_core.ipynb #c421852d
 def track(
@@ -296,7 +338,8 @@ def track(
     file=None, # Where to show it; standard error by default
 ):
     "Yield from `it`, showing progress if it takes more than two seconds"
-    file,total = ifnone(file, sys.stderr),ifnone(total, len(it) if hasattr(it, '__len__') else None)
+    file = ifnone(file, sys.stderr)
+    if total is None and hasattr(it, '__len__'): total = len(it)
     show = _bar(desc, total, file) if getattr(file, 'isatty', bool)() else _lines(desc, total, file)
     next(show)
     for i,o in enumerate(it, 1):
@@ -339,13 +382,13 @@ def _lines(desc, total, file, first=2., every=30.):
 def _bar(desc, total, file, first=2.):
     from rich.console import Console
     from rich.progress import Progress,TextColumn,BarColumn,MofNCompleteColumn,TimeRemainingColumn
+    columns = TextColumn('{task.description}', markup=False),BarColumn(),MofNCompleteColumn(),TimeRemainingColumn()
     bar,task,t0,last = None,None,time.monotonic(),-math.inf
     try:
         i = yield
         while True:
             if bar is None and time.monotonic()-t0>first:
-                bar = Progress(TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                               console=Console(file=file), transient=True)
+                bar = Progress(*columns, console=Console(file=file), transient=True)
                 bar.start()
                 task = bar.add_task(_text(desc), total=total)
             if bar and time.monotonic()-last>.1:

@@ -36,17 +36,23 @@ def cutout_scale(
     try: return np.full(len(df), float(rule))
     except ValueError: pass
     m = re.fullmatch(r'\s*([0-9.]+)\s*\*\s*(\w+)\s*', rule)
-    if rule!='wu-boada' and not m: raise GalfastError(f"scale {rule!r} is neither a number of arcseconds a pixel, nor a rule such as '6*petroR90_r', nor 'wu-boada'")
+    if rule!='wu-boada' and not m: raise _no_scale(rule)
     col = m[2] if m else 'petroR90_r'
     check_columns(df, [col], hint=f"; the scale {rule!r} needs it")
     r = pd.to_numeric(df[col], errors='coerce').to_numpy(float, na_value=np.nan)
     r = np.where(r>0, r, np.nan)
     return float(m[1])*r/size if m else 2*r/.396/128
 
+# %% ../nbs/14_cutouts.ipynb #423f6723
+def _no_scale(rule):
+    return GalfastError(f"scale {rule!r} is neither a number of arcseconds a pixel, "
+                        "nor a rule such as '6*petroR90_r', nor 'wu-boada'")
+
 # %% ../nbs/14_cutouts.ipynb #870bce78
 class OtherImage(ImageError): "A whole image, but not the one that was asked for: asking again brings the same"
 
-blank_over,partial_over,outside_over = .5,.08,.85 # Shares of pixels without data: a real SDSS field has less than 8% of pixels that are exactly zero
+# shares of pixels without data: a real SDSS field has less than 8% of pixels that are exactly zero
+blank_over,partial_over,outside_over = .5,.08,.85
 
 def sky_status(
     empty:np.ndarray, # True where a pixel has no data (y, x)
@@ -54,7 +60,9 @@ def sky_status(
 )->dict: # `status` and `zero_fraction`
     "ok, partial, blank or out_of_footprint, by the share of pixels without data"
     share = float(empty.mean())
-    status = 'out_of_footprint' if no_sky or share>=outside_over else 'blank' if share>blank_over else 'partial' if share>partial_over else 'ok'
+    if no_sky or share>=outside_over: status = 'out_of_footprint'
+    elif share>blank_over: status = 'blank'
+    else: status = 'partial' if share>partial_over else 'ok'
     return dict(status=status, zero_fraction=round(share, 4))
 
 def judge_jpeg(
@@ -68,7 +76,8 @@ def judge_jpeg(
     if body[-2:]!=b'\xff\xd9': raise ImageError("a JPEG that was cut off")
     if not _jpeg_markers(body): raise ImageError("a damaged JPEG")
     with open_picture(body, 'the JPEG', ('jpeg',)) as im:
-        if im.size!=(size,size): raise OtherImage(f"it came as {im.width} x {im.height} px, {size} x {size} were asked for") # nothing larger is decoded
+        got = f"it came as {im.width} x {im.height} px"
+        if im.size!=(size,size): raise OtherImage(f"{got}, {size} x {size} were asked for") # nothing larger is decoded
         if im.mode not in ('RGB', 'L'): raise ImageError(f"a JPEG of mode {im.mode}")
         r,g,b = (np.asarray(o) for o in im.convert('RGB').split())
     grey = (r==g)&(g==b)
@@ -105,34 +114,44 @@ def judge_fits(
     ask:CutoutAsk,
     bands:str='', # Those that must be in it, one plane each; '' takes any number
 )->dict: # `status`, `zero_fraction`, `width`, `height`
-    "Whether `body` is a whole FITS image of the sky; raises `ImageError` where it is none. A pixel without data is 0 or NaN in every band"
-    from astropy.io import fits
+    "Whether `body` is a whole FITS image of the sky; raises `ImageError` where it is none"
     if body[:9]!=b'SIMPLE  =': raise ImageError(f"not FITS{_but(body)}")
     if len(body)%2880: raise ImageError(f"a FITS file that was cut off: {len(body):,} bytes are not a multiple of 2880")
     _check_parts(body)
-    try:
-        with fits.open(io.BytesIO(body), memmap=False, disable_image_compression=True) as hdus:
-            hdu = first(h for h in hdus if h.is_image and h.header.get('NAXIS', 0)>=2)
-            if hdu is None: return dict(status='out_of_footprint', zero_fraction=1., width=0, height=0) # OVERLAP = F, no image
-            head,x = hdu.header,np.asarray(hdu.data, np.float32)
-    except ImageError: raise
-    except Exception as e: raise ImageError(f"a damaged FITS file ({type(e).__name__}: {str(e)[:80]})") from e
+    head,x = _first_image(body)
+    if x is None: return _outside() # OVERLAP = F, no image
     x = x[None] if x.ndim==2 else x
-    if x.ndim!=3 or x.shape[1:]!=(ask.size,ask.size): raise OtherImage(f"it came as {x.shape}, {ask.size} x {ask.size} px were asked for")
+    same_size = x.ndim==3 and x.shape[1:]==(ask.size,ask.size)
+    if not same_size: raise OtherImage(f"it came as {x.shape}, {ask.size} x {ask.size} px were asked for")
     has = str(head.get('BANDS', bands)).replace(',', '').strip()
-    if bands and (has!=bands or len(x)!=len(bands)): raise OtherImage(f"it came with the bands {has} in {len(x)} planes, {bands} were asked for")
-    empty = ((x==0)|np.isnan(x)).all(0)
+    same_bands = not bands or (has==bands and len(x)==len(bands))
+    if not same_bands: raise OtherImage(f"it came with the bands {has} in {len(x)} planes, {bands} were asked for")
+    empty = ((x==0)|np.isnan(x)).all(0) # 0 or NaN in every band
     return dict(**sky_status(empty, bool((x==x[:,:1,:1]).all())), width=x.shape[2], height=x.shape[1])
 
 # %% ../nbs/14_cutouts.ipynb #d1347461
+def _outside(): return dict(status='out_of_footprint', zero_fraction=1., width=0, height=0)
+
+def _first_image(body):
+    "Header and pixels of the first image of a FITS file; None and None if there is none"
+    from astropy.io import fits
+    try:
+        with fits.open(io.BytesIO(body), memmap=False, disable_image_compression=True) as hdus:
+            hdu = first(h for h in hdus if h.is_image and h.header.get('NAXIS', 0)>=2)
+            return (None,None) if hdu is None else (hdu.header,np.asarray(hdu.data, np.float32))
+    except ImageError: raise
+    except Exception as e: raise ImageError(f"a damaged FITS file ({type(e).__name__}: {str(e)[:80]})") from e
+
 def _check_parts(body):
-    "Raise `ImageError` where a FITS file is none of plain images, or larger than may be read: before anything is made of it"
+    "Raise `ImageError` where a FITS file is none of plain images, or larger than may be read: before any is made"
     try: parts,end = whole_fits(body)
     except ImageError as e: raise ImageError(f"a damaged FITS file: {e}") from e
     if body[end:].strip(b'\0 '): raise ImageError("a damaged FITS file: something else is behind its last part")
     for o in parts.values():
-        if not re.match(r'.{80}BITPIX  = .{70}NAXIS   = ', o.head, re.S): raise ImageError("a damaged FITS file: BITPIX and NAXIS are not where they have to be")
-        if any(o.head.startswith('ZIMAGE  =', i) for i in range(0, len(o.head), 80)): raise ImageError("a compressed FITS file, where a plain one was asked for")
+        in_place = re.match(r'.{80}BITPIX  = .{70}NAXIS   = ', o.head, re.S)
+        if not in_place: raise ImageError("a damaged FITS file: BITPIX and NAXIS are not where they have to be")
+        packed = any(o.head.startswith('ZIMAGE  =', i) for i in range(0, len(o.head), 80))
+        if packed: raise ImageError("a compressed FITS file, where a plain one was asked for")
         shape = [o.cards[f'NAXIS{i}'] for i in range(1, o.cards['NAXIS']+1)]
         check_pixels('the reply', shape or [0], abs(o.cards['BITPIX'])//8)
 
@@ -150,19 +169,28 @@ def judge_cutout(
     survey:Survey,
 )->dict: # `status`, `zero_fraction`, `width`, `height`
     "What a reply to a cutout is worth; raises `NetError` where it is no image"
-    if r.status==404 and r.type=='image/jpeg': return dict(status='out_of_footprint', zero_fraction=1., width=0, height=0)
+    if r.status==404 and r.type=='image/jpeg': return _outside()
     check_status(r)
-    what = r.body[:60].decode('ascii', 'replace').strip()
-    if r.type not in media_types[ask.format]:
-        raise NetError(f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}", r.status, retry=what.lower() not in survey.refusals)
+    if r.type not in media_types[ask.format]: raise _no_image(r, survey)
     try: return judge_body(r.body, ask, survey)
     except ImageError as e: raise NetError(str(e), r.status, retry=not isinstance(e, OtherImage)) from e
 
-# %% ../nbs/14_cutouts.ipynb #c2e652de
-manifest_columns = dict(objID='text primary key', url='text', status='text', reason='text', http_status='integer', bytes='integer', sha256='text', width='integer', height='integer',
-                        zero_fraction='real', tries='integer', time='text', request='text', file='text')
-kept = ('ok', 'partial') # Statuses of a cutout that is on disk
+# %% ../nbs/14_cutouts.ipynb #aa810e9a
+def _no_image(r, survey):
+    what = r.body[:60].decode('ascii', 'replace').strip()
+    said = f"sent {r.type or 'no media type'}, {len(r.body):,} bytes, not an image: {what!r}"
+    return NetError(said, r.status, retry=what.lower() not in survey.refusals)
 
+# %% ../nbs/14_cutouts.ipynb #c2e652de
+manifest_columns = dict(
+    objID='text primary key', url='text', status='text', reason='text', http_status='integer', bytes='integer',
+    sha256='text', width='integer', height='integer', zero_fraction='real', tries='integer', time='text',
+    request='text', file='text')
+kept = ('ok', 'partial') # Statuses of a cutout that is on disk
+_table = f"create table cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid"
+_insert = f"insert or replace into cutouts values ({', '.join('?'*len(manifest_columns))})"
+
+# %% ../nbs/14_cutouts.ipynb #7f2edd86
 class Manifest:
     "The manifest of a folder"
     def __init__(self,
@@ -174,31 +202,34 @@ class Manifest:
         for o in ('-journal','-wal','-shm'): _plain_file(dest, self.path.name+o)
         new = not self.path.exists()
         with self.told():
-            self.db = sqlite3.connect(':memory:' if new and not write else f"{self.path.resolve().as_uri()}?mode={'rwc' if write else 'rw'}", timeout=30, uri=True)
+            uri = f"{self.path.resolve().as_uri()}?mode={'rwc' if write else 'rw'}"
+            self.db = sqlite3.connect(':memory:' if new and not write else uri, timeout=30, uri=True)
             self.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000_000)
-            if new: self.db.execute(f"create table cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid")
+            if new: self.db.execute(_table)
             else: self.check()
         if new and old.exists():
             for rows in _parquet_rows(old): self.put(rows)
     def check(self):
         "Raise an error unless the database is one that galfast made: one table, no views, no triggers"
-        if not self.db.execute('select 1 from sqlite_master').fetchone(): # a run that was killed at once
-            self.db.execute(f"create table cutouts ({', '.join(f'{k} {v}' for k,v in manifest_columns.items())}) without rowid")
+        empty = not self.db.execute('select 1 from sqlite_master').fetchone() # a run that was killed at once
+        if empty: self.db.execute(_table)
         made = self.db.execute('select type, name from sqlite_master').fetchall()
-        cols = self.db.execute("select name from pragma_table_xinfo('cutouts')").fetchall()
-        if made!=[('table','cutouts')] or [o[0] for o in cols]!=list(manifest_columns): raise sqlite3.DatabaseError('other tables or columns')
+        cols = [o for o, in self.db.execute("select name from pragma_table_xinfo('cutouts')")]
+        ours = made==[('table','cutouts')] and cols==list(manifest_columns)
+        if not ours: raise sqlite3.DatabaseError('other tables or columns')
     @contextmanager
     def told(self):
         "What SQLite says, as a sentence"
         try: yield
-        except sqlite3.Error as e: raise GalfastError(f"{self.path} is no manifest that galfast wrote, or cannot be used ({str(e)[:100]}): if it is damaged remove it, and manifest.parquet is read in its place") from e
+        except sqlite3.Error as e: raise _not_used(self.path, e) from e
     def __enter__(self): return self
     def __exit__(self, *args): self.db.close()
     def put(self,
         rows, # Dicts; what they lack is missing
     ):
         "Add rows, or replace those of the same galaxy; on disk when it returns"
-        with self.told(), self.db: self.db.executemany(f"insert or replace into cutouts values ({', '.join('?'*len(manifest_columns))})", [tuple(r.get(k) for k in manifest_columns) for r in rows])
+        values = [tuple(r.get(k) for k in manifest_columns) for r in rows]
+        with self.told(), self.db: self.db.executemany(_insert, values)
     def get(self, objID)->dict:
         "The row of a galaxy, None if it has none"
         with self.told(): r = self.db.execute('select * from cutouts where objID=?', (objID,)).fetchone()
@@ -209,12 +240,14 @@ class Manifest:
             for r in self.db.execute(f'select * from cutouts where {where} order by objID'): yield _row(r, self.path)
     def counts(self)->dict:
         "How many galaxies there are of each status"
-        with self.told(): return dict(self.db.execute('select status, count(*) from cutouts group by status order by count(*) desc').fetchall())
+        sql = 'select status, count(*) from cutouts group by status order by count(*) desc'
+        with self.told(): return dict(self.db.execute(sql).fetchall())
     def write(self)->Path:
         "Write `manifest.parquet`, a part at a time"
         import pyarrow as pa, pyarrow.parquet as pq
         kinds = dict(text=pa.string(), integer=pa.int64(), real=pa.float64())
-        schema,rows = pa.schema([(k, kinds[v.split()[0]]) for k,v in manifest_columns.items()]),self.rows()
+        schema = pa.schema([(k, kinds[v.split()[0]]) for k,v in manifest_columns.items()])
+        rows = self.rows()
         with atomic_path(self.dest/'manifest.parquet') as p, pq.ParquetWriter(p, schema) as w:
             while some := list(itertools.islice(rows, 20_000)): w.write_table(pa.Table.from_pylist(some, schema))
         return self.dest/'manifest.parquet'
@@ -225,30 +258,45 @@ statuses = ('ok', 'partial', 'blank', 'out_of_footprint', 'failed')
 def _plain_file(folder, name):
     "`folder/name`, in the folder and a plain file if it is there"
     p = own_file(folder, name)
-    if p.exists() and not p.is_file(): raise GalfastError(f"{p} is no plain file: remove it") # a pipe would be waited for
+    # a pipe would be waited for
+    if p.exists() and not p.is_file(): raise GalfastError(f"{p} is no plain file: remove it")
     return p
+
+def _not_used(path, why):
+    return GalfastError(f"{path} is no manifest that galfast wrote, or cannot be used ({str(why)[:100]}): "
+                        "if it is damaged remove it, and manifest.parquet is read in its place")
 
 def _row(values, path):
     "The values of a row as a dict; raises `GalfastError` where galfast would not have written them"
     r = dict(zip(manifest_columns, values))
-    bad = [k for k,v in r.items() if v is not None and not isinstance(v, _types[manifest_columns[k].split()[0]])]
-    if bad or r['objID'] is None or r['status'] not in statuses: raise GalfastError(f"{path} has a row that galfast did not write, {str(r['objID'])[:60]!r} with {first_few(f'{k} {str(r[k])[:40]!r}' for k in (bad or ['status']))}: remove the file, and fetch again")
+    bad = [k for k,v in r.items() if v is not None and not isinstance(v, _types[k])]
+    if bad or r['objID'] is None or r['status'] not in statuses: raise _not_ours(path, r, bad or ['status'])
     return r
 
-_types = dict(text=str, integer=int, real=(int,float))
+_kinds = dict(text=str, integer=int, real=(int,float))
+_types = {k: _kinds[v.split()[0]] for k,v in manifest_columns.items()}
+
+def _not_ours(path, r, bad):
+    what = first_few(f'{k} {str(r[k])[:40]!r}' for k in bad)
+    return GalfastError(f"{path} has a row that galfast did not write, {str(r['objID'])[:60]!r} with {what}: "
+                        "remove the file, and fetch again")
 
 def _parquet_rows(path, most=100_000_000):
     "Lists of rows of `manifest.parquet`"
     import pyarrow as pa, pyarrow.parquet as pq
+    def _none(what): return GalfastError(f"{path} is no manifest that galfast wrote: {what}")
     try:
         with pq.ParquetFile(path) as f:
-            have = [k for k in manifest_columns if k in f.schema_arrow.names]
-            if not {'objID','status'}<={*have} or f.metadata.num_rows>most: raise GalfastError(f"{path} is no manifest that galfast wrote: it has {f.metadata.num_rows:,} rows of {first_few(f.schema_arrow.names)}")
+            names,n = f.schema_arrow.names,f.metadata.num_rows
+            have = [k for k in manifest_columns if k in names]
+            if not {'objID','status'}<={*have} or n>most: raise _none(f"it has {n:,} rows of {first_few(names)}")
             for b in f.iter_batches(1000, columns=have):
-                if b.nbytes>1e8: raise GalfastError(f"{path} is no manifest that galfast wrote: a thousand rows of it have {in_bytes(b.nbytes)}")
+                if b.nbytes>1e8: raise _none(f"a thousand rows of it have {in_bytes(b.nbytes)}")
                 yield [_row([r.get(k) for k in manifest_columns], path) for r in b.to_pylist()]
     except GalfastError: raise
-    except (pa.ArrowException,OSError,ValueError,MemoryError) as e: raise GalfastError(f"{path} cannot be read ({str(e).splitlines()[0][:100]}): remove it, and fetch again") from e
+    except (pa.ArrowException,OSError,ValueError,MemoryError) as e:
+        why = str(e).splitlines()[0][:100]
+        raise GalfastError(f"{path} cannot be read ({why}): remove it, and fetch again") from e
 
 # %% ../nbs/14_cutouts.ipynb #5e3d3660
 @dataclass
@@ -262,7 +310,8 @@ class CutoutJob:
     def asks(self, df)->list: # A `CutoutAsk`, or the text of an error, for each row
         "What is asked for each row of a catalogue with `ra` and `dec`"
         survey = get_survey(self.survey)
-        survey.ask(0, 0, self.size, None if isinstance(self.scale, str) else self.scale, self.format, self.bands) # a mistake in these is one of all rows
+        # a mistake in these is one of all rows
+        survey.ask(0, 0, self.size, None if isinstance(self.scale, str) else self.scale, self.format, self.bands)
         scale = cutout_scale(ifnone(self.scale, survey.pixscale), df, self.size)
         pos = [pd.to_numeric(df[c], errors='coerce').to_numpy(float, na_value=np.nan) for c in ('ra','dec')]
         def _ask(ra, dec, s):
@@ -276,11 +325,14 @@ def ask_hash(ask:CutoutAsk, survey:Survey)->str:
     "Names what was asked for: another size, scale, position or survey is another hash"
     return sha256_of(json.dumps([survey.name, survey.layer, *vars(ask).values()]).encode())[:16]
 
-_never = r'[/\\\x00-\x1f\x7f]' + (r'|[<>:"|?*]' if os.name=='nt' else '') # In no name of a file; some systems forbid more
+# %% ../nbs/14_cutouts.ipynb #57ef7316
+_never = r'[/\\\x00-\x1f\x7f]' # In no name of a file
+if os.name=='nt': _never += r'|[<>:"|?*]'
 
 def safe_id(o)->bool:
     "Can a file be named by this id, inside its folder and not hidden there? Blanks can: `NGC 1300`"
-    if not isinstance(o, str) or not o or o!=o.strip() or o[0]=='.' or re.search(_never, o): return False
+    if not isinstance(o, str) or not o or o!=o.strip(): return False
+    if o[0]=='.' or re.search(_never, o): return False
     try: return len(o.encode())<=150 # bytes; a name has 255, and a part of it is ours
     except UnicodeEncodeError: return False
 
@@ -294,6 +346,7 @@ def row_files(
     if n<2: return [f] if f else []
     return f.split(_between) if _between in f else f.split() # as galfast wrote it when ids had no blanks
 
+# %% ../nbs/14_cutouts.ipynb #3ae607c5
 class CutoutFolder:
     "Names and files of a folder of cutouts"
     def __init__(self, dest,
@@ -301,7 +354,8 @@ class CutoutFolder:
     ): self.dest,self.sharded = Path(dest),sharded
     def path(self, objID, ending):
         name = objID if objID.lower().endswith(ending) else objID+ending
-        return (self.dest/re.sub(r'\W', '_', objID[-2:].lower().rjust(2, '0')) if self.sharded else self.dest)/name
+        if not self.sharded: return self.dest/name
+        return self.dest/re.sub(r'\W', '_', objID[-2:].lower().rjust(2, '0'))/name
     def own(self, f)->Path:
         "The file `f` of a manifest row; raises `GalfastError` where its name, or a link, leads out of the folder"
         return own_file(self.dest, f)
@@ -337,11 +391,14 @@ class CutoutFolder:
 class CutoutTask:
     "A cutout on its way: what came so far of its addresses, and how often they were asked"
     def __init__(self, objID:str, ask:CutoutAsk):
-        self.objID,self.ask,self.got,self.tries,self.status = objID,ask,{},{},None # `got`: URL -> verdict and `Reply`, or the error that it ends with
+        self.objID,self.ask,self.status = objID,ask,None
+        self.tries = {} # URL -> `Tries`
+        self.got = {} # URL -> verdict and `Reply`, or the error that it ends with
 
 class _Later(Exception):
     def __init__(self, wait): self.wait = wait
 
+# %% ../nbs/14_cutouts.ipynb #677cffae
 class CutoutFetcher:
     "Fetches a cutout, judges it, and puts what is good on disk under its hidden name; many threads may call it"
     def __init__(self, survey:Survey, folder:CutoutFolder, service:HTTPService, release:str='dr17'): store_attr()
@@ -355,8 +412,11 @@ class CutoutFetcher:
         except Interrupted: return None
         except (HostStopped,OSError) as e: return e
         except NetError as e: res = dict(status='failed', reason=str(e)[:300])
-        return merge(dict(objID=task.objID, request=ask_hash(task.ask, self.survey), tries=sum(t.n for t in task.tries.values()), time=datetime.now(UTC).isoformat(timespec='seconds'),
-                          url=' '.join(task.tries), http_status=task.status), res)
+        return self.told(task) | res
+    def told(self, task)->dict: # Of the manifest row
+        "What was asked, and how often"
+        return dict(objID=task.objID, request=ask_hash(task.ask, self.survey), time=_iso(datetime.now(UTC)),
+                    tries=sum(t.n for t in task.tries.values()), url=' '.join(task.tries), http_status=task.status)
     def get(self, task, url, judge, tries=None):
         "What comes of a URL, or came before; raises `_Later` where it is to be asked for again"
         if url not in task.got:
@@ -372,21 +432,24 @@ class CutoutFetcher:
         task.status = res[1].status
         return res
     def fetch(self, task)->dict: # Of the manifest row
-        s,ask,kw = self.survey,task.ask,dict(base=self.service.base, layer=self.survey.layer, release=self.release)
+        s,ask = self.survey,task.ask
+        kw = dict(base=self.service.base, layer=s.layer, release=self.release)
         if s.names_url:
             kw['names'],_ = self.get(task, s.names_url(ask, **kw), _judge_names(s))
             miss = [b for b in ask.bands if b not in kw['names']]
             if not kw['names']: return dict(status='out_of_footprint', reason='no image of this position')
             if miss: return dict(status='failed', reason=f"no image in {', '.join(miss)} of this position")
         got = [(e, *self.judged(task, url)) for e,url in s.urls(ask, **kw).items()]
-        worst = max((v for _,v,_ in got), key=lambda v: ['ok','partial','blank','out_of_footprint'].index(v['status']))
+        worst = max((v for _,v,_ in got), key=lambda v: statuses.index(v['status']))
         if worst['status'] not in kept: return worst
         files = [(self.folder.path(task.objID, e), r.body) for e,_,r in got]
         for p,body in files: self.folder.write_part(p, ask_hash(ask, s), body)
-        return merge(worst, dict(bytes=sum(len(b) for _,b in files), sha256=' '.join(sha256_of(b) for _,b in files),
-                                 file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files)))
+        return worst | dict(
+            bytes=sum(len(b) for _,b in files),
+            sha256=' '.join(sha256_of(b) for _,b in files),
+            file=_between.join(p.relative_to(self.folder.dest).as_posix() for p,_ in files))
     def judged(self, task, url):
-        "The verdict and the reply; where the service fails, the image of another format may tell that the position lies outside"
+        "The verdict and the reply; where the service fails, an image of another format may tell that it lies outside"
         s,ask = self.survey,task.ask
         other = s.outside_by if s.outside_by!=ask.format else ''
         try: return self.get(task, url, partial(judge_cutout, ask=ask, survey=s), 3 if other else None)
@@ -399,6 +462,8 @@ class CutoutFetcher:
             raise
 
 # %% ../nbs/14_cutouts.ipynb #ea8a2cb1
+def _iso(time): return time.isoformat(timespec='seconds')
+
 def _judge_names(survey):
     def _inner(r):
         check_status(r)
@@ -418,9 +483,14 @@ def cutout_service(
     base = service_url(survey.service)
     own = base!=services[survey.service]
     rate = ifnone(rate, min(survey.rate, galfast_cfg().get('rate', survey.rate)))
-    if not own and not 0<rate<=most_rate: raise GalfastError(f"a rate of {rate} a second: {survey.title} bears {survey.rate:g}, and more than {most_rate:g} is not sent to any public service")
+    if not own and not 0<rate<=most_rate: raise _too_fast(rate, survey)
     return HTTPService(base, rate, min(8 if own and not rate else survey.in_flight, 8), **kwargs)
 
+def _too_fast(rate, survey):
+    return GalfastError(f"a rate of {rate} a second: {survey.title} bears {survey.rate:g}, "
+                        f"and more than {most_rate:g} is not sent to any public service")
+
+# %% ../nbs/14_cutouts.ipynb #755b1f23
 @delegates(CutoutJob)
 def download_cutouts(
     df, # What `read_catalog` takes, with `ra` and `dec` in degrees (ICRS)
@@ -446,12 +516,19 @@ def download_cutouts(
             try: fetch_all(m, folder, survey, service, asks, retry_failed, limit, say)
             finally: # whatever happened, what was fetched is known
                 m.write()
-                df['cutout'] = [(m.get(o) or {}).get('status', 'not asked') if isinstance(o, str) else 'no id' for o in df[id_col]]
+                df['cutout'] = [_known(m, o) for o in df[id_col]]
                 write_table(df, dest/'catalog.csv')
             c = m.counts()
     say(f"{dest}: {', '.join(f'{v:,} {k}' for k,v in c.items())}")
     return pd.read_parquet(dest/'manifest.parquet')
 
+# %% ../nbs/14_cutouts.ipynb #4c884040
+def _known(m, o):
+    "What the manifest says of a galaxy, in a word"
+    if not isinstance(o, str): return 'no id'
+    return (m.get(o) or {}).get('status', 'not asked')
+
+# %% ../nbs/14_cutouts.ipynb #7c4fc936
 @delegates(CutoutJob)
 def describe_cutouts(
     df, dest, id_col:str='objID', rate:float=None, limit:int=None, on_error:str='raise', # As in `download_cutouts`
@@ -462,30 +539,48 @@ def describe_cutouts(
     survey = get_survey(job.survey)
     service,(_,asks) = cutout_service(survey, rate),plan_cutouts(df, job, id_col, on_error)
     good = {o: a for o,a in asks.items() if not isinstance(a, str)}
+    todo = list(good)
     if (dest/'cutouts.json').exists():
-        with Manifest(dest, write=False) as m: todo = list(_wanted(m, open_folder(dest, job, len(asks)), survey, good, False))
-    else: todo = list(good)
+        folder = open_folder(dest, job, len(asks))
+        with Manifest(dest, write=False) as m: todo = list(_wanted(m, folder, survey, good, False))
     n = min(len(todo), ifnone(limit, len(todo)))
-    some = [good[o] for o in todo[:3]]
-    urls = [survey.names_url(a, base=service.base) if survey.names_url else u for a in some for u in ([''] if survey.names_url else survey.urls(a, base=service.base, layer=survey.layer, release=galfast_cfg().get('release', 'dr17')).values())]
-    size = survey.nbytes(job.size, job.format, job.bands)*n
-    return '\n'.join([f"{len(asks):,} galaxies, {len(good)-len(todo):,} of them done before: {n:,} to fetch from {urlsplit(service.base).netloc}",
-                      f"about {in_bytes(size)}, {in_words(n/service.pacer.most)} at {service.pacer.most:g} a second", *urls])
+    size,rate = survey.nbytes(job.size, job.format, job.bands)*n,service.pacer.most
+    done,host = len(good)-len(todo),urlsplit(service.base).netloc
+    return '\n'.join([f"{len(asks):,} galaxies, {done:,} of them done before: {n:,} to fetch from {host}",
+                      f"about {in_bytes(size)}, {in_words(n/rate)} at {rate:g} a second",
+                      *(u for o in todo[:3] for u in _first_urls(survey, good[o], service.base))])
 
-def plan_cutouts(df, job, id_col='objID', on_error='raise')->tuple: # The catalogue, and a dict id -> `CutoutAsk`, or the reason why there is none
+def _first_urls(survey, ask, base):
+    "What is sent first for a cutout"
+    if survey.names_url: return [survey.names_url(ask, base=base)]
+    release = galfast_cfg().get('release', 'dr17')
+    return list(survey.urls(ask, base=base, layer=survey.layer, release=release).values())
+
+# %% ../nbs/14_cutouts.ipynb #2c8c9895
+def plan_cutouts(
+    df, job, id_col='objID', on_error='raise',
+)->tuple: # The catalogue, and a dict id -> `CutoutAsk`, or the reason why there is none
     "What is to be asked; raises `CatalogError` for rows that cannot be, unless they are to be skipped"
     if on_error not in ('raise','skip'): raise GalfastError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     df = read_catalog(df, id_col)
     check_columns(df, ['ra','dec'])
     asks,why = {},{}
     for o,a in zip(df[id_col], job.asks(df)):
-        bad = 'no id' if not isinstance(o, str) or not o else 'duplicate id' if o in asks else 'an id that is no file name' if not safe_id(o) else a if isinstance(a, str) else None
+        bad = _bad_id(o, asks) or (a if isinstance(a, str) else None)
         if bad: why.setdefault(bad, []).append(str(o)[:60])
         if o not in asks and bad!='no id': asks[o] = bad or a
     if why and on_error=='raise':
+        n = sum(map(len, why.values()))
         what = '; '.join(f"{len(v):,} with {k}: {first_few(v)}" for k,v in list(why.items())[:5])
-        raise CatalogError(f"{sum(map(len, why.values())):,} of {len(df):,} rows cannot be asked for: {what}. {option('on_error', 'skip')} leaves them out")
+        way = option('on_error', 'skip')
+        raise CatalogError(f"{n:,} of {len(df):,} rows cannot be asked for: {what}. {way} leaves them out")
     return df,asks
+
+def _bad_id(o, asks):
+    "Why `o` cannot name a galaxy, beside those in `asks`; None if it can"
+    if not isinstance(o, str) or not o: return 'no id'
+    if o in asks: return 'duplicate id'
+    return None if safe_id(o) else 'an id that is no file name'
 
 def open_folder(dest, job, n)->CutoutFolder:
     "The folder of `job`; raises `GalfastError` if it holds cutouts of another kind"
@@ -503,7 +598,10 @@ def _wanted(m, folder, survey, asks, retry_failed):
     for o,a in asks.items():
         if isinstance(a, str): continue
         r = m.get(o)
-        if r is None or r['request']!=ask_hash(a, survey) or (not folder.there(r) if r['status'] in kept else retry_failed and r['status'] in ('failed','blank')): yield o
+        if r is None or r['request']!=ask_hash(a, survey): yield o
+        elif r['status'] in kept:
+            if not folder.there(r): yield o
+        elif retry_failed and r['status'] in ('failed','blank'): yield o
 
 def _enter(m, folder, rows):
     "Rows into the manifest first, then files to their names"
@@ -514,23 +612,27 @@ def _enter(m, folder, rows):
     for r in rows:
         if r['status'] in kept: folder.finish(r)
 
+# %% ../nbs/14_cutouts.ipynb #3dee0a34
 def _recover(m, folder, survey, asks):
     "Take over what a killed run had on disk under hidden names"
     parts = set(folder.parts())
     if not parts: return
     for r in m.rows("status in ('ok','partial')"):
-        if row_files(r) and all(folder.part(folder.dest/f, r['request']) in parts for f in row_files(r)): folder.finish(r)
+        files = row_files(r)
+        if files and all(folder.part(folder.dest/f, r['request']) in parts for f in files): folder.finish(r)
     for o,a in asks.items():
         if isinstance(a, str) or survey.names_url: continue
-        p = folder.path(o, f'.{a.format}')
-        q = folder.part(p, ask_hash(a, survey))
+        p,request = folder.path(o, f'.{a.format}'),ask_hash(a, survey)
+        q = folder.part(p, request)
         if q not in parts or not q.exists(): continue
         body = q.read_bytes()
         try: v = judge_body(body, a, survey)
         except ImageError: continue
-        time = datetime.fromtimestamp(q.stat().st_mtime, UTC).isoformat(timespec='seconds')
-        if v['status'] in kept: _enter(m, folder, [dict(objID=o, request=ask_hash(a, survey), tries=1, time=time, http_status=200, bytes=len(body), sha256=sha256_of(body), file=p.relative_to(folder.dest).as_posix(),
-                                                        url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], **v)])
+        if v['status'] not in kept: continue
+        _enter(m, folder, [dict(
+            objID=o, request=request, url=survey.urls(a, layer=survey.layer)[f'.{a.format}'], http_status=200, tries=1,
+            time=_iso(datetime.fromtimestamp(q.stat().st_mtime, UTC)), bytes=len(body), sha256=sha256_of(body),
+            file=p.relative_to(folder.dest).as_posix(), **v)])
     for q in folder.parts(): q.unlink()
 
 # %% ../nbs/14_cutouts.ipynb #75ed29f6
@@ -541,11 +643,15 @@ def _read_job(dest)->dict:
         if f.stat().st_size>100_000: raise ValueError('it is too large')
         o = json.loads(f.read_text())
         if not isinstance(o, dict): raise ValueError('it is no object')
-    except (OSError,ValueError,RecursionError) as e: raise GalfastError(f"{f} is not what galfast wrote ({str(e)[:100] or type(e).__name__}): take another folder") from e
+    except (OSError,ValueError,RecursionError) as e:
+        why = str(e)[:100] or type(e).__name__
+        raise GalfastError(f"{f} is not what galfast wrote ({why}): take another folder") from e
     kinds = dict(survey=str, size=int, scale=(int,float,str,type(None)), format=str, bands=str, sharded=bool)
     bad = [k for k,v in kinds.items() if not isinstance(o.get(k), v) or (k!='sharded' and isinstance(o.get(k), bool))]
-    if bad: raise GalfastError(f"{f} is not what galfast wrote: {first_few(f'{k} {str(o.get(k))[:40]!r}' for k in bad)}; take another folder")
-    get_survey(o['survey']).ask(0, 0, o['size'], None if isinstance(o['scale'], str) else o['scale'], o['format'], o['bands'])
+    what = first_few(f'{k} {str(o.get(k))[:40]!r}' for k in bad)
+    if bad: raise GalfastError(f"{f} is not what galfast wrote: {what}; take another folder")
+    scale = None if isinstance(o['scale'], str) else o['scale']
+    get_survey(o['survey']).ask(0, 0, o['size'], scale, o['format'], o['bands'])
     return {k: o[k] for k in kinds}
 
 # %% ../nbs/14_cutouts.ipynb #31b9a529
@@ -558,7 +664,8 @@ def fetch_all(
     _recover(m, folder, survey, asks)
     m.put([dict(objID=o, status='failed', reason=a, tries=0) for o,a in asks.items() if isinstance(a, str)])
     todo = list(_wanted(m, folder, survey, asks, retry_failed))
-    say(f"{len(asks):,} galaxies, {len(asks)-len(todo):,} of them done before" + (f"; {limit:,} in this run" if limit is not None and limit<len(todo) else ''))
+    now = f"; {limit:,} in this run" if limit is not None and limit<len(todo) else ''
+    say(f"{len(asks):,} galaxies, {len(asks)-len(todo):,} of them done before{now}")
     todo = todo[:limit]
     if not todo: return
     fetch = CutoutFetcher(survey, folder, service, galfast_cfg().get('release', 'dr17'))
@@ -566,10 +673,12 @@ def fetch_all(
     _enter(m, folder, first_rows)
     seen = {r['objID'] for r in first_rows}
     todo = [o for o in todo if o not in seen]
-    each = next((r['bytes'] for r in first_rows if r.get('bytes')), survey.nbytes(*[getattr(asks[first_rows[0]['objID']], k) for k in ('size','format','bands')]))
+    a = asks[first_rows[0]['objID']]
+    each = next((r['bytes'] for r in first_rows if r.get('bytes')), survey.nbytes(a.size, a.format, a.bands))
     rate = min(service.pacer.most, service.in_flight/max(took, 1e-3))
-    say(f"{len(todo):,} to fetch from {urlsplit(service.base).netloc}: about {in_bytes(each*len(todo))}, {in_words(len(todo)/rate)} at {rate:.1f} a second")
-    n,t0 = dict.fromkeys(('ok','partial','blank','out_of_footprint','failed'), 0),time.monotonic()
+    host,size,left = urlsplit(service.base).netloc,in_bytes(each*len(todo)),in_words(len(todo)/rate)
+    say(f"{len(todo):,} to fetch from {host}: about {size}, {left} at {rate:.1f} a second")
+    n,t0 = dict.fromkeys(statuses, 0),time.monotonic()
     def _rows():
         for batch in in_parallel(fetch, ((o, asks[o]) for o in todo), service.in_flight, service.pacer.stop.set):
             rows = [o for o in batch if isinstance(o, dict)]
@@ -577,9 +686,14 @@ def fetch_all(
             for r in rows: n[r['status']] += 1; yield r
             for o in batch:
                 if isinstance(o, BaseException): raise o
-    def _how(): return ', '.join(f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v)+f", {sum(n.values())/max(time.monotonic()-t0, 1e-3):.1f}/s"+(', but the service sends nothing of use now' if service.down else '')
-    for _ in track(_rows(), lambda: f'cutouts: {_how()}', len(todo)): pass
+    def _how():
+        each = [f"{v:,} {k.replace('_', ' ')}" for k,v in n.items() if v]
+        pace = sum(n.values())/max(time.monotonic()-t0, 1e-3)
+        down = ', but the service sends nothing of use now' if service.down else ''
+        return f"cutouts: {', '.join(each)}, {pace:.1f}/s{down}"
+    for _ in track(_rows(), _how, len(todo)): pass
 
+# %% ../nbs/14_cutouts.ipynb #9cef904f
 def _spread(todo):
     "A few from all over a list: the first galaxies may be those that can never be had"
     n = len(todo)
@@ -598,7 +712,9 @@ def probe(fetch, items)->tuple: # Rows of the manifest, and the seconds that the
         rows.append(r)
         if r['status']!='failed': return rows,time.monotonic()-t0
         if len(rows)==2 and not any(o.get('http_status') for o in rows): break # no reply at all
-    raise NetError(f"the first {'cutout' if len(rows)==1 else f'{len(rows)} cutouts, from all over the catalogue,'} failed, and no more were asked for: {rows[-1]['reason']} ({rows[-1]['url']})")
+    some = 'cutout' if len(rows)==1 else f'{len(rows)} cutouts, from all over the catalogue,'
+    why = f"{rows[-1]['reason']} ({rows[-1]['url']})"
+    raise NetError(f"the first {some} failed, and no more were asked for: {why}")
 
 # %% ../nbs/14_cutouts.ipynb #33b75a4a
 def verify_cutouts(
@@ -608,19 +724,26 @@ def verify_cutouts(
     dest = Path(dest)
     if not (dest/'cutouts.json').exists(): raise GalfastError(f"{dest} is no folder of cutouts: it has no cutouts.json")
     job = _read_job(dest)
-    survey,folder,bad,known = get_survey(job['survey']),CutoutFolder(dest, job['sharded']),[],set()
+    folder,bad,known = CutoutFolder(dest, job['sharded']),[],set()
     with _lock(dest), Manifest(dest) as m:
         for r in track(list(m.rows("status in ('ok','partial')")), 'verifying'):
-            files,sums = row_files(r),(r['sha256'] or '').split()
-            known |= set(files)
-            if not files or len(files)!=len(sums): bad.append((r, r['file'] or '', 'the manifest names no file of it, or no checksum'))
-            bad += [(r, f, p) for f,sha in zip(files, sums) if (p := _problem(folder, f, sha, job, survey))]
-        m.put([merge(r, dict(status='failed', reason=f'on disk: {p}', request='')) for r,_,p in bad])
+            bad += [(r, f, p) for f,p in _problems(folder, r, job)]
+            known |= set(row_files(r))
+        m.put([r|dict(status='failed', reason=f'on disk: {p}', request='') for r,_,p in bad])
         if bad: m.write()
-    strange = [dict(objID='', file=p, problem='not in the manifest') for p in sorted(o.relative_to(dest).as_posix() for o in dest.rglob('*') if o.suffix in image_types and o.name[0]!='.') if p not in known]
-    return pd.DataFrame([dict(objID=r['objID'], file=f, problem=p) for r,f,p in bad]+strange, columns=['objID','file','problem'])
+    images = (o for o in dest.rglob('*') if o.suffix in image_types and o.name[0]!='.')
+    strange = sorted({o.relative_to(dest).as_posix() for o in images}-known)
+    rows = [(r['objID'], f, p) for r,f,p in bad]+[('', f, 'not in the manifest') for f in strange]
+    return pd.DataFrame(rows, columns=['objID','file','problem'])
 
 # %% ../nbs/14_cutouts.ipynb #56b63b52
+def _problems(folder, r, job):
+    "(file, what is wrong with it) of a manifest row"
+    files,sums,survey = row_files(r),(r['sha256'] or '').split(),get_survey(job['survey'])
+    if not files or len(files)!=len(sums): yield r['file'] or '','the manifest names no file of it, or no checksum'
+    for f,sha in zip(files, sums):
+        if p := _problem(folder, f, sha, job, survey): yield f,p
+
 def _problem(folder, f, sha, job, survey):
     "What is wrong with a file, None if nothing is"
     try:

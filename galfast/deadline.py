@@ -16,7 +16,8 @@ from .imports import *
 
 # %% ../nbs/09_deadline.ipynb #2502b338
 _here = threading.local() # `watch`: what watches over the requests of this thread
-_active,_wake,_clock = set(),threading.Event(),[] # Watches whose block is entered; that there are some; the thread that looks at them
+_active,_wake = set(),threading.Event() # Watches whose block is entered; that there are some
+_clock = [] # The thread that looks at them
 
 def _look():
     while True:
@@ -32,6 +33,7 @@ def _start_clock():
         _clock[:] = [threading.Thread(target=_look, daemon=True)]
         _clock[0].start()
 
+# %% ../nbs/09_deadline.ipynb #4722afb1
 class Watch:
     "`with watch:` around parts of a request cuts its connection when the time is up, and raises `TimeoutError`"
     def __init__(self,
@@ -46,7 +48,9 @@ class Watch:
     def __exit__(self, kind, e, tb):
         _active.discard(self)
         _here.watch = None
-        if self.late and not isinstance(e, (KeyboardInterrupt,SystemExit)): raise TimeoutError('the time is up') from e # what came by then may look whole
+        told_to_stop = isinstance(e, (KeyboardInterrupt,SystemExit))
+        # what came by then may look whole
+        if self.late and not told_to_stop: raise TimeoutError('the time is up') from e
     def cut(self):
         self.late = True
         for s in (getattr(self.conn, 'sock', None), self.sock):

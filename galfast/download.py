@@ -25,21 +25,30 @@ class _FileService(HTTPService):
         watch = self.local.watch
         if r.status_code not in (200,206) or 'text/html' in r.headers.get('Content-Type', ''):
             with watch: return next(r.iter_content(2000), b'')
-        if r.status_code==206 and not r.headers.get('Content-Range', '').startswith(f'bytes {self.have}-'):
-            raise NetError(f"{r.url} sent another part of the file than was asked for", r.status_code)
-        n = self.have if r.status_code==206 else 0
+        n = self._begin(r)
         watch.end += self.size/50_000 # s: a large file takes its time, but not for ever
         with watch, open(self.part, 'ab' if n else 'wb') as f:
             for o in track(r.iter_content(2**20), f'{self.part.name.strip(".")} (MB)', max(self.size-n, 0)>>20):
                 n += f.write(o)
-                if n>self.most_bytes: raise NetError(f"{r.url} sent more than {in_bytes(self.most_bytes)}, the file has {in_bytes(self.size)}", r.status_code)
+                if n>self.most_bytes: raise self._too_much(r)
         return b''
+    def _begin(self, r):
+        "How many bytes are there before what `r` brings"
+        if r.status_code!=206: return 0
+        goes_on = r.headers.get('Content-Range', '').startswith(f'bytes {self.have}-')
+        if not goes_on: raise NetError(f"{r.url} sent another part of the file than was asked for", r.status_code)
+        return self.have
+    def _too_much(self, r):
+        most,size = in_bytes(self.most_bytes),in_bytes(self.size)
+        return NetError(f"{r.url} sent more than {most}, the file has {size}", r.status_code)
     def judge(self, r):
         if r.status==416: # nothing is left to send, or the file has changed: from the beginning
             self.part.unlink(missing_ok=True)
             raise NetError(f"{r.url} has no more bytes than are here, and these are not the file", 416, retry=True)
         check_status(r)
-        if r.type=='text/html': raise NetError(f"{r.url} sent a page instead of the file: {r.body[:80]!r}. Look at it with a browser; the file may have moved", r.status)
+        if r.type=='text/html':
+            raise NetError(f"{r.url} sent a page instead of the file: {r.body[:80]!r}. "
+                           "Look at it with a browser; the file may have moved", r.status)
 
 # %% ../nbs/11_download.ipynb #51205001
 def download_file(
@@ -50,7 +59,7 @@ def download_file(
     title:str='the file', # What a message calls it
     **kwargs # For `HTTPService`: `tries`, `first_wait` ...
 )->Path: # `dest`
-    "Fetch one large file, going on where an earlier try stopped, unless it is there; a file with another content is replaced"
+    "Fetch one large file, going on where an earlier try stopped, unless it is there; another content is replaced"
     dest,sha256 = Path(dest),sha256.lower()
     dest.parent.mkdir(parents=True, exist_ok=True)
     with folder_lock(dest.parent):
@@ -62,7 +71,11 @@ def download_file(
             if (got := sha256_of(part))!=sha256:
                 n = part.stat().st_size
                 part.unlink()
-                raise NetError(f"{url} sent {n:,} bytes with the SHA-256 {got[:12]}..., but {title} has {sha256[:12]}...; "
-                               "they were removed. Try again, or give another url")
+                raise _another(url, n, got, title, sha256)
         os.replace(part, dest)
     return dest
+
+# %% ../nbs/11_download.ipynb #0b9faa8a
+def _another(url, n, got, title, sha256):
+    return NetError(f"{url} sent {n:,} bytes with the SHA-256 {got[:12]}..., but {title} has {sha256[:12]}...; "
+                    "they were removed. Try again, or give another url")

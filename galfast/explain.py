@@ -25,6 +25,34 @@ def param_comments(
     _walk(ast.parse(source).body, '')
     return res
 
+# %% ../nbs/08_explain.ipynb #e8b10006
+def _comment(lines, node):
+    "What stands behind ` # ` after a piece of source"
+    line,at = lines[node.end_lineno-1],node.end_col_offset # in bytes
+    return line.encode()[at:].decode().partition('# ')[2].strip()
+
+def _params(f, lines):
+    "Parameter -> comment; those that share a line share what stands at its end"
+    a = f.args
+    args = [*a.posonlyargs, *a.args, *filter(None, [a.vararg]), *a.kwonlyargs, *filter(None, [a.kwarg])]
+    ends = {}
+    for o in args: ends.setdefault(o.end_lineno, []).append(o)
+    res = {}
+    for n,os in ends.items():
+        c = _comment(lines, os[-1])
+        if c and n<f.body[0].lineno: res.update({o.arg: c for o in os})
+    if f.returns is not None and (c := _comment(lines, f.returns)): res['return'] = c
+    return res
+
+def _fields(c, lines):
+    "Field -> comment of a class, and what `__init__` says"
+    init = next((o for o in c.body if isinstance(o, ast.FunctionDef) and o.name=='__init__'), None)
+    res = _params(init, lines) if init else {}
+    for o in c.body:
+        if isinstance(o, ast.AnnAssign) and (s := _comment(lines, o)): res[o.target.id] = s
+    return res
+
+# %% ../nbs/08_explain.ipynb #fbc25252
 def explain(
     modules, # Imported modules
 ):
@@ -39,29 +67,7 @@ def explain(
         try: f.__doc__ = f"{inspect.cleandoc(f.__doc__ or '')}\n\n{text}".strip()
         except (AttributeError,TypeError): pass # a type whose docstring cannot be written
 
-# %% ../nbs/08_explain.ipynb #e8b10006
-def _comment(line, at):
-    "What stands behind ` # ` after column `at`"
-    return line.encode()[at:].decode().partition('# ')[2].strip()
-
-def _params(f, lines):
-    "Parameter -> comment; those that share a line share what stands at its end"
-    a = f.args
-    args = [*a.posonlyargs, *a.args, *filter(None, [a.vararg]), *a.kwonlyargs, *filter(None, [a.kwarg])]
-    ends = {}
-    for o in args: ends.setdefault(o.end_lineno, []).append(o)
-    res = {o.arg: c for n,os in ends.items() if n<f.body[0].lineno and (c := _comment(lines[n-1], os[-1].end_col_offset)) for o in os}
-    if f.returns is not None and (c := _comment(lines[f.returns.end_lineno-1], f.returns.end_col_offset)): res['return'] = c
-    return res
-
-def _fields(c, lines):
-    "Field -> comment of a class, and what `__init__` says"
-    init = next((o for o in c.body if isinstance(o, ast.FunctionDef) and o.name=='__init__'), None)
-    res = _params(init, lines) if init else {}
-    for o in c.body:
-        if isinstance(o, ast.AnnAssign) and (s := _comment(lines[o.end_lineno-1], o.end_col_offset)): res[o.target.id] = s
-    return res
-
+# %% ../nbs/08_explain.ipynb #c9670c8b
 def _find(module, name):
     "The function or class that `name` is in `module`, if it was made there"
     o = module
@@ -77,7 +83,10 @@ def _own_first(f, doc, known):
     more = known.get(to) or known.get(getattr(to, '__func__', to)) or {} if to else {}
     try: names = inspect.signature(f).parameters
     except (TypeError,ValueError): return doc
-    return {k: v for k,v in doc.items() if k!='return'} | {k: v for k,v in more.items() if k in names and k not in doc} | {k: v for k,v in doc.items() if k=='return'}
+    own = {k: v for k,v in doc.items() if k!='return'}
+    handed_on = {k: v for k,v in more.items() if k in names and k not in doc}
+    back = {k: v for k,v in doc.items() if k=='return'}
+    return own|handed_on|back
 
 def _section(doc):
     "As numpydoc has it; parameters that share a comment share a line"
@@ -87,5 +96,6 @@ def _section(doc):
         if v==last: lines[-1] = lines[-1].replace(' : ', f', {k} : ', 1)
         else: lines.append(f'{k} : {v}')
         last = v
-    res = ['Parameters', '-'*10, *lines] if lines else []
-    return '\n'.join(res+([''] if res and 'return' in doc else [])+(['Returns', '-'*7, doc['return']] if 'return' in doc else []))
+    parts = [['Parameters', '-'*10, *lines]] if lines else []
+    if 'return' in doc: parts.append(['Returns', '-'*7, doc['return']])
+    return '\n\n'.join('\n'.join(o) for o in parts)

@@ -31,18 +31,25 @@ def kind_of(
     "What the file `fn` is; raises `ImageError` where it cannot be opened"
     try:
         if not os.path.exists(fn): raise ImageError(f"{fn}: there is no such file")
-        if not os.path.isfile(fn): raise ImageError(f"{fn}: a folder or a device, not a file") # a pipe would be waited for
+        # a pipe would be waited for
+        if not os.path.isfile(fn): raise ImageError(f"{fn}: a folder or a device, not a file")
         with open(fn, 'rb') as f: return file_kind(f.read(512))
     except OSError as e: raise ImageError(f"{fn}: cannot be opened ({e.strerror})") from e
 
 # %% ../nbs/00_files.ipynb #1ef54777
-kind_words = dict(jpeg='a JPEG image', png='a PNG image', tiff='a TIFF image', webp='a WebP image', gif='a GIF image', bmp='a BMP image', fits='FITS',
-    gzip='gzip', bzip2='bzip2', xz='xz', zip='a zip archive', hdf5='HDF5', numpy='an array of NumPy', postscript='PostScript', pdf='PDF',
-    json='JSON', empty='empty (0 bytes)') | {'web page': 'a web page or XML'} # Kind -> what a message calls it
+kind_words = dict(
+    jpeg='a JPEG image', png='a PNG image', tiff='a TIFF image',
+    webp='a WebP image', gif='a GIF image', bmp='a BMP image',
+    fits='FITS', hdf5='HDF5', numpy='an array of NumPy', postscript='PostScript', pdf='PDF', json='JSON',
+    gzip='gzip', bzip2='bzip2', xz='xz', zip='a zip archive', empty='empty (0 bytes)',
+) | {'web page': 'a web page or XML'} # Kind -> what a message calls it
 
 # %% ../nbs/00_files.ipynb #51cd549d
-_starts = ((b'\xff\xd8\xff', 'jpeg'), (b'\x89PNG', 'png'), (b'II*\0', 'tiff'), (b'MM\0*', 'tiff'), (b'II+\0', 'tiff'), (b'MM\0+', 'tiff'), (b'SIMPLE', 'fits'),
-    (b'\x1f\x8b', 'gzip'), (b'BZh', 'bzip2'), (b'\xfd7zXZ\0', 'xz'), (b'PK', 'zip'), (b'\x89HDF\r\n\x1a\n', 'hdf5'), (b'\x93NUMPY', 'numpy'),
+_starts = (
+    (b'\xff\xd8\xff', 'jpeg'), (b'\x89PNG', 'png'),
+    (b'II*\0', 'tiff'), (b'MM\0*', 'tiff'), (b'II+\0', 'tiff'), (b'MM\0+', 'tiff'),
+    (b'SIMPLE', 'fits'), (b'\x89HDF\r\n\x1a\n', 'hdf5'), (b'\x93NUMPY', 'numpy'),
+    (b'\x1f\x8b', 'gzip'), (b'BZh', 'bzip2'), (b'\xfd7zXZ\0', 'xz'), (b'PK', 'zip'),
     (b'GIF8', 'gif'), (b'BM', 'bmp'), (b'\xc5\xd0\xd3\xc6', 'postscript'))
 _text_starts = ((b'%!', 'postscript'), (b'%PDF', 'pdf'), (b'<', 'web page'), (b'{', 'json'))
 
@@ -66,10 +73,9 @@ def check_pixels(
 ):
     "Raise `ImageError` where an image is larger than the budget allows; to be asked before it is allocated"
     b,n = budget or file_budget(),math.prod(map(int, shape))
-    if n<=b.most_mpix*1e6 and n*itemsize<=b.most_mb*1e6: return
-    size = ' x '.join(map(str, shape))
-    if n>b.most_mpix*1e6: raise ImageError(f"{fn}: an image of {size} pixels, where at most {b.most_mpix:g} million are read; cut it first, or raise most_mpix in settings.ini")
-    raise ImageError(f"{fn}: an image of {size} pixels takes {in_bytes(n*itemsize)}, where at most {b.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
+    if n>b.most_mpix*1e6: raise _over(fn, shape, f'{b.most_mpix:g} million', 'most_mpix')
+    if n*itemsize<=b.most_mb*1e6: return
+    raise _over(fn, shape, f'{b.most_mb:g} MB', 'most_mb', takes=f' takes {in_bytes(n*itemsize)}')
 
 # %% ../nbs/00_files.ipynb #c0043eb0
 @lru_cache
@@ -78,8 +84,15 @@ def _budget(*where):
     kept = {k: cfg.get(k) for k in asdict(Budget()) if cfg.get(k) not in (None, '')}
     try: res = Budget(**{k: float(v) for k,v in kept.items()})
     except ValueError as e: raise GalfastError(f"settings.ini: {first_few(kept)} are numbers ({e})") from e
-    if bad := [k for k,v in asdict(res).items() if not v>0]: raise GalfastError(f"settings.ini: {first_few(bad)} must be above 0")
+    bad = [k for k,v in asdict(res).items() if not v>0]
+    if bad: raise GalfastError(f"settings.ini: {first_few(bad)} must be above 0")
     return res
+
+def _over(fn, shape, most, key, takes=''):
+    "An image that is larger than the limit `key`"
+    size = ' x '.join(map(str, shape))
+    return ImageError(f"{fn}: an image of {size} pixels{takes}, where at most {most} are read; "
+                      f"cut it first, or raise {key} in settings.ini")
 
 # %% ../nbs/00_files.ipynb #6107912d
 class OverBudget(ImageError): "A file that unpacks to more than it may"
@@ -98,16 +111,28 @@ def unpacked(
             for o in _pieces(f, kind, b):
                 if look and o: look = look(o)
                 res.write(o)
-                if res.tell()>b.most_mb*1e6: raise OverBudget(f"{fn}: unpacks to more than {b.most_mb:g} MB; cut what is in it, or raise most_mb in settings.ini")
-                if time.monotonic()>end: raise ImageError(f"{fn}: has not unpacked in {b.most_seconds:g} s; unpack it first, or raise most_seconds in settings.ini")
+                if res.tell()>b.most_mb*1e6: raise _too_much(fn, b)
+                if time.monotonic()>end: raise _too_slow(fn, b)
     except ImageError: raise
     except MemoryError as e: raise ImageError(f"{fn}: there is not enough memory to unpack it") from e
-    except Exception as e: raise ImageError(f"{fn}: cut short or damaged, it does not unpack as {kind_words.get(kind, kind)} ({e}); download it again") from e
+    except Exception as e: raise _damaged(fn, kind_words.get(kind, kind), e) from e
     return res.getvalue()
 
 
 # %% ../nbs/00_files.ipynb #fcd61c07
-_raw,_piece = 1<<14,1<<18 # Bytes that are read, and that are unpacked, at a time; small ones, as each member copies what is behind it
+def _too_much(fn, budget):
+    most = f'{budget.most_mb:g} MB'
+    return OverBudget(f"{fn}: unpacks to more than {most}; cut what is in it, or raise most_mb in settings.ini")
+
+def _too_slow(fn, budget):
+    most = f'{budget.most_seconds:g} s'
+    return ImageError(f"{fn}: has not unpacked in {most}; unpack it first, or raise most_seconds in settings.ini")
+
+def _damaged(fn, kind, why):
+    return ImageError(f"{fn}: cut short or damaged, it does not unpack as {kind} ({why}); download it again")
+
+# %% ../nbs/00_files.ipynb #33c4220e
+_raw,_piece = 1<<14,1<<18 # Bytes that are read, and that are unpacked, at a time
 
 class _Gunzip:
     "zlib's decompressor, called as those of bz2 and lzma are"
@@ -123,8 +148,9 @@ def _unpackers(budget):
 
 def _pieces(f, kind, budget):
     "The bytes in `f`, unpacked; some pieces are empty"
-    if kind not in (them := _unpackers(budget)): yield from iter(partial(f.read, _raw), b''); return
-    start,new = them[kind]
+    unpackers = _unpackers(budget)
+    if kind not in unpackers: yield from iter(partial(f.read, _raw), b''); return
+    start,new = unpackers[kind]
     raw = f.read(_raw)
     while raw.startswith(start): # a member
         d = new()
@@ -138,7 +164,6 @@ def _pieces(f, kind, budget):
         if len(raw)<6: raw += f.read(_raw)
         while raw[:1]==b'\0': raw = raw.lstrip(b'\0') or f.read(_raw)
 
-
 # %% ../nbs/00_files.ipynb #3a563619
 def own_file(
     folder, # A folder that galfast wrote; it may be a link itself
@@ -148,7 +173,8 @@ def own_file(
     path = Path(folder)/name
     home,there = os.path.realpath(folder),os.path.realpath(path)
     if there!=home and os.path.commonpath([home, there])==home and not os.path.isabs(name): return path
-    raise GalfastError(f"{path} leads out of {folder}: {'a link' if os.path.islink(path) else 'such a name'} is not followed; remove it, or put the file itself there")
+    what = 'a link' if os.path.islink(path) else 'such a name'
+    raise GalfastError(f"{path} leads out of {folder}: {what} is not followed; remove it, or put the file itself there")
 
 # %% ../nbs/00_files.ipynb #93fea4a7
 def sha256_of(

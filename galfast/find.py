@@ -18,7 +18,8 @@ from .core import *
 picture_types = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
 fits_types = ('.fits', '.fits.gz', '.fits.bz2', '.fits.fz', '.fit', '.fit.gz', '.fts', '.fz')
 image_types = picture_types+fits_types
-other_types = ('.gif', '.bmp', '.heic', '.heif', '.avif', '.jp2', '.jxl', '.eps', '.pdf', '.svg', '.psd', '.ppm', '.npy', '.npz', '.h5', '.hdf5', '.asdf')
+other_types = ('.gif', '.bmp', '.heic', '.heif', '.avif', '.jp2', '.jxl', '.eps', '.pdf', '.svg', '.psd', '.ppm',
+               '.npy', '.npz', '.h5', '.hdf5', '.asdf')
 
 class ImageFiles(dict):
     "Name without its type -> path as str; the first in alphabetical order where there are several"
@@ -44,6 +45,7 @@ class ImageFiles(dict):
         "The sub-folder that `path` lies in"
         return _nfc(os.path.dirname(path)[len(self.folder):].strip(os.sep).replace(os.sep, '/'))
 
+# %% ../nbs/03_find.ipynb #3536bf20
 def list_images(
     folder, # Searched with all its sub-folders, links too; hidden ones are left alone
 )->ImageFiles:
@@ -54,6 +56,20 @@ def list_images(
     for d,f in _walk(folder): res.add(d, f)
     return res
 
+# %% ../nbs/03_find.ipynb #3a5d0e71
+def _nfc(s): return s if s.isascii() else unicodedata.normalize('NFC', s) # macOS writes accents apart from letters
+
+def _walk(folder):
+    "(folder, name) of each file in alphabetical order; no folder is entered twice, wherever links lead"
+    seen = set()
+    for d,ds,fs in os.walk(folder, followlinks=True):
+        st = os.stat(d)
+        if (st.st_dev,st.st_ino) in seen: ds[:] = []; continue
+        seen.add((st.st_dev,st.st_ino))
+        ds[:] = sorted(o for o in ds if o[0]!='.')
+        yield from ((d,f) for f in sorted(fs) if f[0]!='.')
+
+# %% ../nbs/03_find.ipynb #cd340a87
 def split_image_name(
     name:str, # File name
     types=image_types,
@@ -65,19 +81,6 @@ def split_image_name(
         if low[i:] in types: return name[:i],low[i:]
         i = low.find('.', i+1)
     return name,''
-
-# %% ../nbs/03_find.ipynb #3a5d0e71
-def _nfc(s): return s if s.isascii() else unicodedata.normalize('NFC', s) # macOS writes accents apart from their letters
-
-def _walk(folder):
-    "(folder, name) of each file in alphabetical order; no folder is entered twice, wherever links lead"
-    seen = set()
-    for d,ds,fs in os.walk(folder, followlinks=True):
-        st = os.stat(d)
-        if (st.st_dev,st.st_ino) in seen: ds[:] = []; continue
-        seen.add((st.st_dev,st.st_ino))
-        ds[:] = sorted(o for o in ds if o[0]!='.')
-        yield from ((d,f) for f in sorted(fs) if f[0]!='.')
 
 # %% ../nbs/03_find.ipynb #41a02737
 def find_images(
@@ -96,9 +99,12 @@ def find_images(
     doubt = _Doubt(kind)
     res = [doubt.bands(o, ps) if isinstance(ps, dict) else doubt.one(o, ps) for o,ps in zip(df[id_col], found)]
     doubt.settle(res, images, say)
-    if len(df) and not any(res) and (why := no_image_hint(df, res, images, id_col, files)): raise CatalogError(f"no image in {images} can be used: {why}")
+    if any(res) or not len(df): return res
+    why = no_image_hint(df, res, images, id_col, files)
+    if why: raise CatalogError(f"no image in {images} can be used: {why}")
     return res
 
+# %% ../nbs/03_find.ipynb #6b8de475
 def no_image_hint(
     df:pd.DataFrame, # As `find_images` had it
     found, # What `find_images` returned
@@ -109,17 +115,23 @@ def no_image_hint(
     "What is there under the names of the rows without an image, but is not read"
     if files is None: files = list_images(images)
     names = df['filename'] if 'filename' in df else df[id_col]
-    stems = [_nfc(split_image_name(re.split(r'[\\/]', str(o))[-1], image_types+other_types)[0]) for o,p in zip(names, found) if p is None]
+    stems = [_stem(o) for o,p in zip(names, found) if p is None]
     there = [files.others[o] for o in stems if o in files.others]
     if not there: return '' if any(found) else _zeros_hint(stems, files)
-    types = sorted({split_image_name(o, other_types)[1] for o in there})
-    return f"there is {first_few(map(os.path.basename, there), 3)}, and {first_few(types)} is not read: convert to PNG, TIFF or FITS"
+    types = first_few(sorted({split_image_name(o, other_types)[1] for o in there}))
+    some = first_few(map(os.path.basename, there), 3)
+    return f"there is {some}, and {types} is not read: convert to PNG, TIFF or FITS"
+
+def _last(name): return re.split(r'[\\/]', str(name))[-1]
+def _stem(name): return _nfc(split_image_name(_last(name), image_types+other_types)[0])
 
 def _zeros_hint(stems, files):
     "Files that have the names of the rows, but for zeros in front"
     bare = {o.lstrip('0'): o for o in files if o[:1]=='0'}
-    lost = [(o, bare[o.lstrip('0')]) for o in stems if o.isdigit() and o.lstrip('0') in bare]
-    return f"the catalogue has {lost[0][0]}, the folder {os.path.basename(files[lost[0][1]])}: ids that lost their zeros? Read them as text" if lost else ''
+    lost = next((o for o in stems if o.isdigit() and o.lstrip('0') in bare), None)
+    if lost is None: return ''
+    there = os.path.basename(files[bare[lost.lstrip('0')]])
+    return f"the catalogue has {lost}, the folder {there}: ids that lost their zeros? Read them as text"
 
 # %% ../nbs/03_find.ipynb #27e0b333
 _kin = dict.fromkeys(fits_types, 'fits') | {'.jpeg': '.jpg', '.tiff': '.tif'} # types that are one, spelt otherwise
@@ -143,7 +155,8 @@ def _matches(name, files, kin=True):
 def _by_id(o, files):
     if pd.isna(o): return []
     o = _nfc(str(o))
-    return _matches(o, files, kin=False) or ('\\' in o and _matches(o.replace('\\', '/'), files, kin=False)) or []
+    res = _matches(o, files, kin=False)
+    return _matches(o.replace('\\', '/'), files, kin=False) if not res and '\\' in o else res
 
 # %% ../nbs/03_find.ipynb #9e02d4b8
 def _at(name, files):
@@ -167,10 +180,11 @@ def _by_column(df, files, id_col, say):
     "Paths of each row, by the column `filename` if there is one that is about these images"
     if 'filename' not in df: return [_by_id(o, files) for o in df[id_col]]
     found = [_by_filename(o, files) for o in df['filename']]
-    names = [re.split(r'[\\/]', str(o))[-1] for o in df['filename'] if pd.notna(o)]
+    names = [_last(o) for o in df['filename'] if pd.notna(o)]
     if any(found) or any(files.all(_nfc(split_image_name(o)[0])) for o in names): return found
     by_id = [_by_id(o, files) for o in df[id_col]]
-    if any(by_id): say(f"the column filename names none of the images in {files.folder} ({first_few(names, 1)}): {id_col} says which they are")
+    none = f"the column filename names none of the images in {files.folder} ({first_few(names, 1)})"
+    if any(by_id): say(f"{none}: {id_col} says which they are")
     return by_id
 
 # %% ../nbs/03_find.ipynb #71f3b9ad
@@ -204,7 +218,8 @@ def _by_pattern(df, files, pattern, bands, id_col):
     "Paths of each row, or a dict band -> paths"
     def _name(o, b=''): return _nfc(fill_pattern(pattern, o, b, id_col))
     if per_band(pattern): bands = bands_wanted(pattern, bands)
-    if _name('1')==_name('2'): raise GalfastError(f"pattern {pattern!r} is one name for all galaxies: put {{objID}} into it")
+    same = _name('1')==_name('2')
+    if same: raise GalfastError(f"pattern {pattern!r} is one name for all galaxies: put {{objID}} into it")
     def _look(*args): return _matches(_name(*args), files)
     if not per_band(pattern): return [[] if pd.isna(o) else _look(o) for o in df[id_col]]
     return [{} if pd.isna(o) else {b: _look(o, b) for b in bands} for o in df[id_col]]
@@ -217,7 +232,8 @@ def band_files(
     "The files of an image that has one a band; raises `ImageError` where one is missing"
     if isinstance(path, dict):
         keys = list(path if bands is None else bands)
-        _check_bands([o for o in keys if path.get(o) is None], (f'{b} ({p})' for b,p in path.items() if p is not None))
+        missing = [o for o in keys if path.get(o) is None]
+        _check_bands(missing, (f'{b} ({p})' for b,p in path.items() if p is not None))
         return [path[o] for o in keys],keys
     if isinstance(path, (list,tuple,L)): return list(path),None
     if not per_band(path): return None,None
@@ -232,7 +248,8 @@ def _check_bands(miss, have, where=''):
 def _of_any_band(name):
     "Names of the files that differ from `name` in their band alone"
     d,n = os.path.split(name)
-    if os.path.isdir(d or '.'): yield from sorted(o.name for o in Path(d or '.').glob(glob.escape(n).replace('{band}', '*')))
+    folder,any_band = Path(d or '.'),glob.escape(n).replace('{band}', '*')
+    if folder.is_dir(): yield from sorted(o.name for o in folder.glob(any_band))
 
 # %% ../nbs/03_find.ipynb #48ab90f6
 def _same_file(a, b):
@@ -244,7 +261,8 @@ class _Doubt:
     def __init__(self, kind): self.kind,self.twice,self.taken = kind,{},{}
     def one(self, o, paths):
         if len(paths)<2: return paths[0] if paths else None
-        left = [p for p in paths if not self.kind or (_kin_of(p)=='fits')==(self.kind=='fits')] or paths
+        fits = self.kind=='fits'
+        left = [p for p in paths if not self.kind or (_kin_of(p)=='fits')==fits] or paths
         if not all(_same_file(left[0], p) for p in left[1:]): self.twice[o] = left
         elif len(left)<len(paths): self.taken[o] = left+[p for p in paths if p not in left]
         return left[0]
@@ -253,11 +271,19 @@ class _Doubt:
     def settle(self, res, images, say):
         "Raise for what is in doubt, say what was taken"
         names = {o: ' and '.join(os.path.relpath(p, images) for p in ps) for o,ps in (self.twice|self.taken).items()}
-        if self.taken and not self.twice: say(f"{len(self.taken):,} galaxies have images of two types, and the first is taken: {first_few((names[o] for o in self.taken), 3)}")
-        if not self.twice: return
+        if self.twice: raise self._error(names, res, images)
+        if not self.taken: return
+        some = first_few((names[o] for o in self.taken), 3)
+        say(f"{len(self.taken):,} galaxies have images of two types, and the first is taken: {some}")
+    def _error(self, names, res, images):
+        n = len(self.twice)
         each = '; '.join(f'{o}: {names[o]}' for o in list(self.twice)[:3])
-        more = f'; and {len(self.twice)-3:,} more' if len(self.twice)>3 else ''
-        typ = {split_image_name(p)[1] for p in next(iter(self.twice.values()))}
+        if n>3: each += f'; and {n-3:,} more'
+        return CatalogError(f"{n:,} of {len(res):,} galaxies have more than one image in {images}: {each}. "
+                            f"Keep one of each{self._way(res)}, or name the right one in a column filename")
+    def _way(self, res):
+        "How to ask for the most usual type of image, where the first of those in doubt has several"
+        types = {split_image_name(p)[1] for p in next(iter(self.twice.values()))}
+        if len(types)<2: return ''
         usual = [split_image_name(o)[1] for o in res if isinstance(o, str)]
-        way = f", ask for one type by {option('pattern', '{objID}'+max(sorted(typ), key=usual.count))}" if len(typ)>1 else ''
-        raise CatalogError(f"{len(self.twice):,} of {len(res):,} galaxies have more than one image in {images}: {each}{more}. Keep one of each{way}, or name the right one in a column filename")
+        return f", ask for one type by {option('pattern', '{objID}'+max(sorted(types), key=usual.count))}"

@@ -35,22 +35,31 @@ class Galaxy10Set:
         "Name of the file"
         return self.url.rsplit('/', 1)[-1]
 
-_cite = 'Galaxy10: Leung & Bovy 2019 (MNRAS 483, 3255). Galaxy Zoo: Lintott et al. 2008 (MNRAS 389, 1179) and 2011 (MNRAS 410, 166)'
+# %% ../nbs/16_galaxy10.ipynb #61307dc6
+_cite = ('Galaxy10: Leung & Bovy 2019 (MNRAS 483, 3255). '
+         'Galaxy Zoo: Lintott et al. 2008 (MNRAS 389, 1179) and 2011 (MNRAS 410, 166)')
 _licence = "as its Zenodo record says; labels from Galaxy Zoo, images from {}, both to be acknowledged"
+
 galaxy10_sets = dict(
-    sdss=Galaxy10Set('sdss', 'Galaxy10 SDSS', 'https://zenodo.org/records/10844811/files/Galaxy10.h5', '969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af',
-        210_234_548, 21785, 69, 'irg', galaxy10_classes['sdss'], (1,2,4,6,9), licence=_licence.format('SDSS'), cite=_cite),
-    decals=Galaxy10Set('decals', 'Galaxy10 DECaLS', 'https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5', '19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571',
-        2_727_000_000, 17736, 256, 'zrg', galaxy10_classes['decals'], (2,3,7,8,9), .262, _licence.format('the DESI Legacy Imaging Surveys'),
-        _cite+', Walmsley et al. 2021 (MNRAS 509, 3966). Images: Dey et al. 2019 (AJ 157, 168)'))
+    sdss=Galaxy10Set(
+        'sdss', 'Galaxy10 SDSS', 'https://zenodo.org/records/10844811/files/Galaxy10.h5',
+        sha256='969a6b1cefcc36e09fffa86febd2f699a4aa19b837ba0427f01b0bc6ded458af',
+        size=210_234_548, n=21785, side=69, bands='irg', classes=galaxy10_classes['sdss'], five=(1,2,4,6,9),
+        licence=_licence.format('SDSS'), cite=_cite),
+    decals=Galaxy10Set(
+        'decals', 'Galaxy10 DECaLS', 'https://zenodo.org/records/10845026/files/Galaxy10_DECals.h5',
+        sha256='19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571',
+        size=2_727_000_000, n=17736, side=256, bands='zrg', classes=galaxy10_classes['decals'], five=(2,3,7,8,9),
+        pixscale=.262, licence=_licence.format('the DESI Legacy Imaging Surveys'),
+        cite=_cite+', Walmsley et al. 2021 (MNRAS 509, 3966). Images: Dey et al. 2019 (AJ 157, 168)'))
 
 def galaxy10_set(
     which, # 'sdss', 'decals' or a `Galaxy10Set` of your own
 )->Galaxy10Set:
     "The record of a set"
     if isinstance(which, Galaxy10Set): return which
-    if which not in galaxy10_sets: raise GalfastError(f"which={which!r} is no set of Galaxy10; there are {first_few(galaxy10_sets)}")
-    return galaxy10_sets[which]
+    if which in galaxy10_sets: return galaxy10_sets[which]
+    raise GalfastError(f"which={which!r} is no set of Galaxy10; there are {first_few(galaxy10_sets)}")
 
 # %% ../nbs/16_galaxy10.ipynb #8e3adda5
 def download_galaxy10(
@@ -68,7 +77,7 @@ def download_galaxy10(
 # %% ../nbs/16_galaxy10.ipynb #b21e7b95
 def galaxy10_images(
     path, # See `LabelledImages`
-    which=None, # 'sdss', 'decals' or a `Galaxy10Set`: names of classes and bands. None: by the size of the images, 69 or 256 px; else names are numbers
+    which=None, # 'sdss', 'decals' or a `Galaxy10Set`, for names of classes and bands; None: by the size of the images
 )->LabelledImages:
     "A file in the layout of Galaxy10"
     f = LabelledImages(path)
@@ -77,9 +86,9 @@ def galaxy10_images(
 
 def read_galaxy10(
     path, which=None, # See `galaxy10_images`
-    classes=None, # Names or numbers of those wanted, which are then numbered from 0 in this order, such as `galaxy10_sets['sdss'].five`; None for all
+    classes=None, # Names or numbers of those wanted, numbered from 0 in this order; None for all
     one_hot:bool=False, bands=None, scale:bool=False, # See `LabelledImages.read`
-)->tuple: # Images (n, y, x, band), or (n, y, x) if one band; labels, int64 (n,), or float32 (n, class); names of the classes
+)->tuple: # Images (n, y, x, band), or (n, y, x) if one band; labels as in `LabelledImages.read`; names of the classes
     "Images, labels and class names of a file in the layout of Galaxy10"
     return galaxy10_images(path, which).read(classes, one_hot, bands, scale)
 

@@ -26,7 +26,7 @@ def walk_fits(
     f, # An open FITS file
     end:int, # How many bytes it has
 )->tuple: # Byte at which a header begins -> `FitsPart`; and the byte behind the last part
-    "Where the parts of a FITS file lie, as far as there are whole headers; raises `ImageError` where one of them cannot be"
+    "Where the parts of a FITS file lie, as far as headers are whole; raises `ImageError` where one of them cannot be"
     res,here,blocks = {},0,0
     while end-here>=fits_block:
         f.seek(here)
@@ -36,32 +36,26 @@ def walk_fits(
         head = _header(f, end)
         if head is None: break
         blocks += len(head)//fits_block+1
-        if blocks>10*_most_blocks: raise ImageError(f"headers of more than {10*_most_blocks*fits_block//80:,} cards; save the image that is meant")
+        if blocks>_most_in_all: raise ImageError(f"headers of {_cards(_most_in_all)}; save the image that is meant")
         if len(res)==_most_hdus: raise ImageError(f"more than {_most_hdus:,} HDUs; save the one that is meant")
         head = head.decode('latin-1')
-        if not res and not re.fullmatch(r'SIMPLE  = +T *(/.*)?', head[:80], re.S): raise ImageError(f"it begins with {head[:40].strip()!r}, not with SIMPLE = T")
+        if not res: _check_simple(head)
         c = _length_cards(head)
         res[here] = w = FitsPart(head, c, f.tell(), _size(c, head))
         here = w.at+-(-w.size//fits_block)*fits_block
     return res,min(here, end)
 
-def whole_fits(
-    b:bytes, # A FITS file
-)->tuple: # As `walk_fits` has it
-    "Where the parts of a FITS file lie; raises `ImageError` where it has not the bytes that its headers promise"
-    parts,end = walk_fits(BytesIO(b), len(b))
-    if not parts or b[end:end+8]==b'XTENSION': raise ImageError("a header is missing, or has no END")
-    last = list(parts.values())[-1]
-    if last.at+last.size>len(b): raise ImageError(f"it has {in_bytes(len(b))}, where its headers promise {in_bytes(last.at+last.size)}")
-    return parts,end
-
 # %% ../nbs/00_hdus.ipynb #hdus0010
-_most_blocks,_most_hdus,_most_axes,_most_len = 1000,1000,16,1<<48
+_most_blocks,_most_in_all = 1000,10_000 # Of a header, of all headers
+_most_hdus,_most_axes,_most_len = 1000,16,1<<48
 _end = re.compile(rb'END$|END {0,76}[^A-Z0-9_-]|END {77}') # as astropy has it
-_whole = re.compile(r'= *([+-]?\d{1,20}) *(/.*)?', re.S)
-_lengths = {'BITPIX', 'NAXIS', 'PCOUNT', 'GCOUNT', 'TFIELDS', 'THEAP', 'ZBITPIX', 'ZNAXIS', *(f'{z}NAXIS{i}' for z in ('','Z') for i in range(1, _most_axes+1))}
-_limits = dict(NAXIS=(0,_most_axes), ZNAXIS=(1,_most_axes), TFIELDS=(0,999)) # of the others: 0 to `_most_len`
-_bits = {8, 16, 32, 64, -32, -64}
+
+def _cards(blocks): return f'more than {blocks*fits_block//80:,} cards'
+
+def _check_simple(head):
+    "Raise `ImageError` where the first header does not begin as that of a FITS file"
+    if re.fullmatch(r'SIMPLE  = +T *(/.*)?', head[:80], re.S): return
+    raise ImageError(f"it begins with {head[:40].strip()!r}, not with SIMPLE = T")
 
 def _header(f, end):
     "The header that begins where `f` is, without its END; None where there is no END before byte `end`"
@@ -69,10 +63,18 @@ def _header(f, end):
     for _ in range(_most_blocks):
         b = f.read(min(fits_block, end-f.tell()))
         if len(b)<fits_block: return None
-        i = next((i for i in range(0, fits_block, 80) if b[i:i+3]==b'END' and _end.match(b, i)), None)
+        ends = (i for i in range(0, fits_block, 80) if b[i:i+3]==b'END' and _end.match(b, i))
+        i = next(ends, None)
         res += b[:i]
         if i is not None: return bytes(res)
-    raise ImageError(f"a header of more than {_most_blocks*fits_block//80:,} cards")
+    raise ImageError(f"a header of {_cards(_most_blocks)}")
+
+# %% ../nbs/00_hdus.ipynb #e6395eb2
+_axes = (f'{z}NAXIS{i}' for z in ('','Z') for i in range(1, _most_axes+1))
+_lengths = {'BITPIX', 'NAXIS', 'PCOUNT', 'GCOUNT', 'TFIELDS', 'THEAP', 'ZBITPIX', 'ZNAXIS', *_axes}
+_limits = dict(NAXIS=(0,_most_axes), ZNAXIS=(1,_most_axes), TFIELDS=(0,999)) # of the others: 0 to `_most_len`
+_bits = {8, 16, 32, 64, -32, -64}
+_whole = re.compile(r'= *([+-]?\d{1,20}) *(/.*)?', re.S)
 
 def _keyword(card):
     "The keyword of `card`, as forgiving as astropy"
@@ -87,16 +89,35 @@ def _length_cards(head):
         if k not in _lengths and not ('NAXIS' in k and re.fullmatch(r'Z?NAXIS\d+', k)): continue
         m = _whole.fullmatch(head[i+8:i+80])
         v = int(m[1]) if m else None
-        lo,hi = _limits.get(k, (0, _most_len))
-        bad = v not in _bits if k.endswith('BITPIX') else v is None or not lo<=v<=hi or k not in _lengths
-        if bad or res.get(k, v)!=v: raise ImageError(f"its header says {head[i:i+80].strip()[:60]!r}, which {'it says twice' if not bad else 'cannot be'}")
+        said = f"its header says {head[i:i+80].strip()[:60]!r}"
+        if not _can_be(k, v): raise ImageError(f"{said}, which cannot be")
+        if res.get(k, v)!=v: raise ImageError(f"{said}, which it says twice")
         res[k] = v
     return res
+
+def _can_be(k, v):
+    "Can the card `k` have the number `v`?"
+    if k.endswith('BITPIX'): return v in _bits
+    lo,hi = _limits.get(k, (0, _most_len))
+    return v is not None and lo<=v<=hi and k in _lengths
 
 def _size(c, head):
     "Bytes of the data that the cards `c` describe"
     axes = [c.get(f'NAXIS{i}') for i in range(1, c.get('NAXIS', 0)+1)]
-    if 'BITPIX' not in c or 'NAXIS' not in c or None in axes: raise ImageError("its header lacks BITPIX, NAXIS or one of NAXISn")
+    lacks = 'BITPIX' not in c or 'NAXIS' not in c or None in axes
+    if lacks: raise ImageError("its header lacks BITPIX, NAXIS or one of NAXISn")
     if axes and axes[0]==0 and re.search(r'GROUPS  = +T', head): axes = axes[1:] # random groups
     n = math.prod(axes) if axes else 0
     return abs(c['BITPIX'])//8*c.get('GCOUNT', 1)*(c.get('PCOUNT', 0)+n)
+
+# %% ../nbs/00_hdus.ipynb #f1c3a9fb
+def whole_fits(
+    b:bytes, # A FITS file
+)->tuple: # As `walk_fits` has it
+    "Where the parts of a FITS file lie; raises `ImageError` where it has not the bytes that its headers promise"
+    parts,end = walk_fits(BytesIO(b), len(b))
+    if not parts or b[end:end+8]==b'XTENSION': raise ImageError("a header is missing, or has no END")
+    last = list(parts.values())[-1]
+    need = last.at+last.size
+    if need>len(b): raise ImageError(f"it has {in_bytes(len(b))}, where its headers promise {in_bytes(need)}")
+    return parts,end

@@ -20,28 +20,46 @@ def _say_pickle(path):
     return (f"{path}: a pickle can run any program when it is read. "
             f"`convert_pickle({str(path)!r}, {better!r})` takes the arrays from it and runs nothing")
 
+def _say_suffix(path, suf):
+    return f"{path}: a file of images and labels comes as .h5, .hdf5 or .npz, not as {suf!r}"
+
 _most_classes = 1000 # Each number up to the largest gets a name
-_image_keys,_label_keys = ('images','image','imgs','img','x','X','data','arr_0'),('ans','labels','label','y','Y','target','targets','arr_1')
+_image_keys = 'images','image','imgs','img','x','X','data','arr_0'
+_label_keys = 'ans','labels','label','y','Y','target','targets','arr_1'
 
 def _pick(keys, known, what, path):
-    got = [k for k in known if k in (keys := list(keys))]
-    if not got: raise ImageError(f"{path}: holds no {what}: its keys are {first_few(map(repr, keys), 10) or 'none'}, one of {first_few(known, 10)} is needed")
-    return got[0]
+    "The first of the `known` keys that is there"
+    keys = list(keys)
+    got = first(k for k in known if k in keys)
+    if got is not None: return got
+    there = first_few(map(repr, keys), 10) or 'none'
+    raise ImageError(f"{path}: holds no {what}: its keys are {there}, one of {first_few(known, 10)} is needed")
 
+# %% ../nbs/14_labelled.ipynb #a6480d8b
 def _labels(y, n, path):
     "Labels as numbers, from numbers or one-hot rows, as many as there are images"
+    def _bad(what): return ImageError(f"{path}: {what}")
     y = np.asarray(y)
     if y.ndim==2 and y.shape[1]>1:
-        if not ((y==0)|(y==1)).all() or (y.sum(1)!=1).any(): raise ImageError(f"{path}: labels of shape {y.shape} are not one-hot: each row needs a single 1")
+        one_hot = ((y==0)|(y==1)).all() and (y.sum(1)==1).all()
+        if not one_hot: raise _bad(f"labels of shape {y.shape} are not one-hot: each row needs a single 1")
         y = y.argmax(1)
     if y.ndim==2 and y.size==len(y): y = y[:,0]
-    if y.ndim!=1 or len(y)!=n: raise ImageError(f"{path}: has {n:,} images but labels of shape {y.shape}; there must be one for each")
-    if y.dtype.kind not in 'iuf' or not np.isfinite(y).all() or (y!=np.floor(y)).any() or (y<0).any(): raise ImageError(f"{path}: labels must be numbers of classes from 0, not {first_few(y, 3)}")
-    if y.max(initial=0)>=_most_classes: raise ImageError(f"{path}: has a label {int(y.max())}, where classes are numbered from 0 and at most {_most_classes:,} are told apart: number those that there are")
+    if y.ndim!=1 or len(y)!=n: raise _bad(f"has {n:,} images but labels of shape {y.shape}; there must be one for each")
+    if not _are_whole(y): raise _bad(f"labels must be numbers of classes from 0, not {first_few(y, 3)}")
+    if y.max(initial=0)>=_most_classes: raise _bad(_too_many(y))
     return y.astype(np.int64)
 
+def _are_whole(y): return y.dtype.kind in 'iuf' and np.isfinite(y).all() and (y==np.floor(y)).all() and (y>=0).all()
+
+def _too_many(y):
+    return (f"has a label {int(y.max())}, where classes are numbered from 0 and at most {_most_classes:,} "
+            "are told apart: number those that there are")
+
 def _check_shape(shape, dtype, path):
-    if len(shape) not in (3,4) or dtype.kind not in 'uif': raise ImageError(f"{path}: images of shape {tuple(shape)} and type {dtype}, but (n, y, x) or (n, y, x, band) of numbers is needed")
+    if len(shape) in (3,4) and dtype.kind in 'uif': return
+    raise ImageError(f"{path}: images of shape {tuple(shape)} and type {dtype}, "
+                     "but (n, y, x) or (n, y, x, band) of numbers is needed")
 
 # %% ../nbs/14_labelled.ipynb #f04e61a1
 def _class_numbers(classes, names):
@@ -50,37 +68,50 @@ def _class_numbers(classes, names):
     classes = [classes] if isinstance(classes, (str,int,np.integer)) else [*classes]
     low = [o.lower() for o in names]
     out = [low.index(o.lower()) if isinstance(o, str) and o.lower() in low else o for o in classes]
-    bad = [o for o in out if not (isinstance(o, (int,np.integer)) and not isinstance(o, bool) and 0<=o<len(names))]
-    if bad or not out: raise GalfastError(f"there is no class {first_few(map(repr, bad)) or 'in an empty list'}; there are " + '; '.join(f'{i}: {o}' for i,o in enumerate(names)))
+    bad = [o for o in out if not _is_index(o, len(names))]
+    if bad or not out: raise _no_class(bad, names)
     if len(set(out))<len(out): raise GalfastError(f"classes={classes} names a class twice")
     return [int(o) for o in out]
 
+def _is_index(o, n): return isinstance(o, (int,np.integer)) and not isinstance(o, bool) and 0<=o<n
+
+def _no_class(bad, names):
+    none = first_few(map(repr, bad)) or 'in an empty list'
+    return GalfastError(f"there is no class {none}; there are {'; '.join(f'{i}: {o}' for i,o in enumerate(names))}")
+
 def _band_number(bands, letters, n):
     "Which channel `bands` is; None for all"
-    if bands is None or bands=='all' or (isinstance(bands, str) and bands==letters and n==len(letters)): return None
-    i = letters.find(bands) if isinstance(bands, str) and len(bands)==1 else bands
-    if isinstance(i, (int,np.integer)) and not isinstance(i, bool) and 0<=i<n: return int(i)
-    raise GalfastError(f"bands={bands!r}: one band is named by a letter of {letters or '(none known)'!r} or a number from 0 to {n-1}; None means all")
+    is_text = isinstance(bands, str)
+    if bands is None or is_text and (bands=='all' or bands==letters and n==len(letters)): return None
+    i = letters.find(bands) if is_text and len(bands)==1 else bands
+    if _is_index(i, n): return int(i)
+    raise GalfastError(f"bands={bands!r}: one band is named by a letter of {letters or '(none known)'!r} "
+                       f"or a number from 0 to {n-1}; None means all")
 
 # %% ../nbs/14_labelled.ipynb #85fb0eb6
+_beside = 'ra','dec','redshift','pxscale' # What may be known of each galaxy beside its image
+
 class _Hdf5:
     "The arrays of an HDF5 file"
     def __init__(self, path):
         with open_hdf5(path) as f:
             keys = hdf5_keys(f)
-            self.path,self.key,lab = path,_pick(keys, _image_keys, 'images', path),_pick(keys, _label_keys, 'labels', path)
+            self.path,self.key = path,_pick(keys, _image_keys, 'images', path)
+            lab = _pick(keys, _label_keys, 'labels', path)
             d = hdf5_array(f, self.key)
             self.shape,self.dtype,self.labels = d.shape,d.dtype,hdf5_array(f, lab)[()]
             _check_shape(self.shape, self.dtype, path)
-            self.extra = {k: f[k][()] for k in ('ra','dec','redshift','pxscale') if k in keys and hdf5_array(f, k).shape==self.shape[:1]}
+            def _one_each(k): return k in keys and hdf5_array(f, k).shape==self.shape[:1]
+            self.extra = {k: f[k][()] for k in _beside if _one_each(k)}
     def blocks(self, rows): return hdf5_blocks(self.path, self.key, rows)
 
 class _Npz:
     "The arrays of an .npz file"
     def __init__(self, path):
         with NpzFile(path) as f:
-            self.images,self.labels = f[_pick(f, _image_keys, 'images', path)],f[_pick(f, _label_keys, 'labels', path)]
-            self.extra = {k: f[k] for k in ('ra','dec','redshift','pxscale') if k in f.members and f.shape(k)==self.images.shape[:1]}
+            self.images = f[_pick(f, _image_keys, 'images', path)]
+            self.labels = f[_pick(f, _label_keys, 'labels', path)]
+            self.extra = {k: f[k] for k in _beside if k in f.members and f.shape(k)==self.images.shape[:1]}
         self.shape,self.dtype = self.images.shape,self.images.dtype
         _check_shape(self.shape, self.dtype, path)
     def blocks(self, rows):
@@ -97,7 +128,7 @@ class LabelledImages:
     ):
         self.path,suf = Path(path),Path(path).suffix.lower()
         if suf in ('.pkl','.pickle'): raise ImageError(_say_pickle(path))
-        if suf not in ('.h5','.hdf5','.npz'): raise ImageError(f"{path}: a file of images and labels comes as .h5, .hdf5 or .npz, not as {suf!r}")
+        if suf not in ('.h5','.hdf5','.npz'): raise ImageError(_say_suffix(path, suf))
         self.file = (_Npz if suf=='.npz' else _Hdf5)(path)
         self.shape,self.dtype,self.extra = self.file.shape,self.file.dtype,self.file.extra
         self.labels = _labels(self.file.labels, self.shape[0], path)
@@ -110,8 +141,8 @@ class LabelledImages:
         o.bands = bands
         return o._name(names, title)
     def _name(self, names, title):
-        most = int(self.labels.max(initial=-1))
-        if most>=len(names): raise ImageError(f"{self.path}: has a label {most}, but {title or 'the set'} has {len(names)} classes: name those of this file")
+        most,has = int(self.labels.max(initial=-1)),f"{title or 'the set'} has {len(names)} classes"
+        if most>=len(names): raise ImageError(f"{self.path}: has a label {most}, but {has}: name those of this file")
         self.names = tuple(names)
         return self
     def read(self,
@@ -130,16 +161,18 @@ class LabelledImages:
         return x,np.eye(len(want), dtype=np.float32)[y] if one_hot else y,tuple(self.names[i] for i in want)
     def catalog(self,
         classes=None, # As in `read`
-    )->pd.DataFrame: # objID (number of the row), label (name of the class), ans (its number); ra, dec, redshift, pxscale if there
+    )->pd.DataFrame: # objID (number of the row), label and ans (of the class); ra, dec, redshift, pxscale if there
         "What is known of each galaxy beside its image; rows are those of the images, or of the classes wanted"
         y = self.labels
-        ids,labels = (pd.array([*o], dtype='str') for o in (map(str, range(len(y))), (self.names[i] for i in y)))
+        ids = pd.array([str(i) for i in range(len(y))], dtype='str')
+        labels = pd.array([self.names[i] for i in y], dtype='str')
         d = pd.DataFrame(dict(objID=ids, label=labels, ans=y))
         d = d.assign(**{k: v.astype(float) for k,v in self.extra.items()})
-        return d if classes is None else d[d.ans.isin(_class_numbers(classes, self.names))].reset_index(drop=True)
+        if classes is None: return d
+        return d[d.ans.isin(_class_numbers(classes, self.names))].reset_index(drop=True)
     def _pixels(self, rows, bands, scale):
-        stack = len(self.shape)==4
-        band = _band_number(bands, self.bands, self.shape[3] if stack else 1) if stack or bands is not None else None
+        stack,band = len(self.shape)==4,None
+        if stack or bands is not None: band = _band_number(bands, self.bands, self.shape[3] if stack else 1)
         shape = self.shape[1:3] if band is not None else self.shape[1:]
         out,i = np.empty((len(rows),*shape), np.float32 if scale else self.dtype),0
         for o in self.file.blocks(rows):
@@ -154,25 +187,34 @@ def _plain_labels(y, path):
     "Labels in a list as an array; a list of the same list over and over would have no end"
     if not isinstance(y, (list,tuple)): return y
     y = [plain_array(o) for o in y]
-    def _number(o): return isinstance(o, (bool,int,float)) or isinstance(o, (np.ndarray,np.generic)) and o.ndim==0 and o.dtype.kind in 'biuf'
-    def _row(o): return isinstance(o, np.ndarray) and o.ndim==1 and o.dtype.kind in 'biuf' or isinstance(o, (list,tuple)) and all(map(_number, o))
-    if all(map(_number, y)): return np.array(y)
-    sizes = [len(o) if isinstance(o, (list,tuple)) or isinstance(o, np.ndarray) and o.ndim==1 else math.inf for o in y]
-    if sum(sizes)>5_000_000 or not all(map(_row, y)): raise ImageError(f"{path}: labels must be numbers of classes, or a row of 0 and 1 for each image")
+    if all(map(_is_number, y)): return np.array(y)
+    rows = sum(map(_row_length, y))<=5_000_000 and all(map(_is_row, y))
+    if not rows: raise ImageError(f"{path}: labels must be numbers of classes, or a row of 0 and 1 for each image")
     return np.array([np.asarray(o) for o in y])
+
+def _is_array(o, ndim): return isinstance(o, (np.ndarray,np.generic)) and o.ndim==ndim
+def _is_number(o): return isinstance(o, (bool,int,float)) or _is_array(o, 0) and o.dtype.kind in 'biuf'
+def _row_length(o): return len(o) if isinstance(o, (list,tuple)) or _is_array(o, 1) else math.inf
+
+def _is_row(o):
+    if isinstance(o, (list,tuple)): return all(map(_is_number, o))
+    return _is_array(o, 1) and o.dtype.kind in 'biuf'
 
 # %% ../nbs/14_labelled.ipynb #a929c134
 def convert_pickle(
     path, # .pkl or .pickle: a dict with the keys of `LabelledImages`, or (images, labels)
     dest, # .npz
 )->Path: # `dest`, for `LabelledImages`
-    "The arrays of a pickle as an .npz file; a pickle that asks for anything but numpy's arrays is refused, and nothing of it is run"
-    warnings.warn(f"{path} is a pickle: only its arrays are read. Ask for it as HDF5 or .npz where you can", stacklevel=2)
+    "The arrays of a pickle as .npz; one that asks for anything but numpy's arrays is refused, and nothing of it is run"
+    said = f"{path} is a pickle: only its arrays are read. Ask for it as HDF5 or .npz where you can"
+    warnings.warn(said, stacklevel=2)
     if Path(dest).suffix.lower()!='.npz': raise GalfastError(f"{dest}: a pickle is converted to .npz")
     o = unpickle_arrays(path)
     if isinstance(o, (list,tuple)) and len(o)==2: o = dict(images=o[0], ans=o[1])
-    if not isinstance(o, dict): raise ImageError(f"{path}: holds a {type(o).__name__}, but a dict or (images, labels) is needed")
-    x,y = (plain_array(o[_pick(o, keys, what, path)]) for keys,what in ((_image_keys,'images'),(_label_keys,'labels')))
+    is_dict,what = isinstance(o, dict),type(o).__name__
+    if not is_dict: raise ImageError(f"{path}: holds a {what}, but a dict or (images, labels) is needed")
+    x = plain_array(o[_pick(o, _image_keys, 'images', path)])
+    y = plain_array(o[_pick(o, _label_keys, 'labels', path)])
     if not isinstance(x, np.ndarray): raise ImageError(f"{path}: its images are a {type(x).__name__}, not an array")
     _check_shape(x.shape, x.dtype, path)
     with atomic_path(dest) as tmp: np.savez(tmp, images=x, ans=_labels(_plain_labels(y, path), len(x), path))

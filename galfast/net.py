@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin,urlsplit
 
 import requests
+from requests.exceptions import ChunkedEncodingError,ContentDecodingError,RequestException
 from urllib3.exceptions import HTTPError
 
 import galfast
@@ -65,16 +66,25 @@ def check_status(r:Reply):
     "Raise the error that the HTTP status of `r` stands for"
     if 200<=r.status<300: return
     host = urlsplit(r.url).netloc
-    if r.status==403: raise HostStopped(f"{host} answered 403: it refuses this address, perhaps after too many requests. Stop for today, and ask for less at a time", 403)
+    if r.status==403: raise _banned(host)
+    if r.status not in _may_pass: raise NetError(f"{host} answered {r.status}", r.status)
     wait = retry_after(r.headers.get('Retry-After'))
-    if r.status in (408,425,429,500,502,503,504): raise NetError(f"{host} answered {r.status}{f', and asks to wait {in_words(wait)}' if (wait or 0)>60 else ''}", r.status, retry=True, wait=wait)
-    raise NetError(f"{host} answered {r.status}", r.status)
+    long = f', and asks to wait {in_words(wait)}' if (wait or 0)>60 else ''
+    raise NetError(f"{host} answered {r.status}{long}", r.status, retry=True, wait=wait)
+
+# %% ../nbs/10_net.ipynb #bb9ee4d4
+_may_pass = 408,425,429,500,502,503,504 # HTTP statuses after which asking again may help
+
+def _banned(host):
+    return HostStopped(f"{host} answered 403: it refuses this address, perhaps after too many requests. "
+                       "Stop for today, and ask for less at a time", 403)
 
 # %% ../nbs/10_net.ipynb #37f20969
 class Pacer:
     "Turns for requests: at most `rate` a second and `in_flight` at one time"
     window,replies = 1.,20 # A window lasts at least so long (s) and has so many replies
-    several,share,told = 8,.4,3 # Overload: different failures in a window, their share of it; or requests in a row that were told to wait
+    several,share = 8,.4 # Overload: different failures in a window, and their share of it
+    told = 3 # or: requests in a row that were told to wait
     def __init__(self,
         rate:float, # Requests a second; 0: as fast as replies come
         in_flight:int=1,
@@ -83,11 +93,14 @@ class Pacer:
         if not rate>=0: raise GalfastError(f"a rate is a number of requests a second, not {rate}")
         self.most = self.rate = rate or math.inf
         self.top,self.clock = self.most,clock # `top`: what the pace grows back to
-        self.slots,self.gate,self.lock,self.stop = threading.Semaphore(in_flight),threading.Lock(),threading.Lock(),threading.Event()
+        self.slots,self.stop = threading.Semaphore(in_flight),threading.Event()
+        self.gate,self.lock = threading.Lock(),threading.Lock()
         self.last = self.hold = self.cut_at = -math.inf # The last turn; the end of a wait for all; the last cut
         self.waits,self.noted = set(),clock()
         self._new_window()
-    def _new_window(self): self.since,self.n,self.n_bad,self.failed = self.clock(),0,0,set() # `failed`: what failed in it
+    def _new_window(self):
+        self.since,self.n,self.n_bad = self.clock(),0,0
+        self.failed = set() # What failed in it
     @contextmanager
     def turn(self):
         "Wait for a turn; it lasts as long as the block"
@@ -130,10 +143,13 @@ class Pacer:
             self.waits = self.waits|{what} if wait is not None else set()
             told = len(self.waits)>=self.told
             if told: self.hold = max(self.hold, now+wait)
-            n = len(self.failed) if self.n_bad<self.n else self.n # where nothing is good, whatever it was
-            over = told or (n>=self.several and n>self.share*self.n)
+            over = told or self._too_many()
             if over and now-self.cut_at>=self.window: self._cut(now)
             return over
+    def _too_many(self):
+        "Are the failures of this window more than noise?"
+        n = len(self.failed) if self.n_bad<self.n else self.n # where nothing is good, whatever it was
+        return n>=self.several and n>self.share*self.n
     def trust(self):
         "The failures were not the service's: the pace that was asked for"
         with self.lock:
@@ -144,7 +160,8 @@ class Pacer:
         self.n += 1
         return self.clock()
     def _cut(self, now):
-        if self.most==math.inf: self.top = max(self.n/max(now-self.since, .1), 20) # what it does, where nothing was asked for
+        does = self.n/max(now-self.since, .1) # requests a second
+        if self.most==math.inf: self.top = max(does, 20) # nothing was asked for
         self.rate,self.cut_at = max(min(self.rate, self.top)/2, self.top/16),now
         self._new_window()
 
@@ -152,7 +169,8 @@ class Pacer:
 def user_agent()->str:
     "How galfast introduces itself; `contact` of settings.ini is added for those who run a service"
     contact = galfast_cfg().get('contact', '')
-    return f"galfast/{galfast.__version__} (astronomical image download{'; '+contact if contact else ''}) python-requests/{requests.__version__}"
+    about = f'astronomical image download; {contact}' if contact else 'astronomical image download'
+    return f"galfast/{galfast.__version__} ({about}) python-requests/{requests.__version__}"
 
 most_wait = 600. # s: who asks to wait for longer is not asked again in this run
 
@@ -162,7 +180,10 @@ class Tries:
         service, # `HTTPService`
         most:int=None, # By default the service's
         patient:bool=False, # Do tries not count while the host is down?
-    ): self.service,self.patient,self.n,self.timeouts,self.slow,self.left = service,patient,0,0,0.,most or service.tries # `slow`: seconds without an answer in time
+    ):
+        store_attr('service,patient')
+        self.n,self.left = 0,most or service.tries
+        self.timeouts,self.slow = 0,0. # Tries, and seconds, without an answer in time
     def again(self, e:NetError)->float: # s; None: not at all
         "How long to wait after the failure `e` before it is asked for again"
         s = self.service
@@ -170,15 +191,19 @@ class Tries:
             self.left -= 1
             self.timeouts += e.timed_out
             self.slow += e.took
-        if not e.retry or self.left<=0 or self.timeouts>=s.most_timeouts or self.slow>.9*s.most_seconds or (e.wait or 0)>most_wait or isinstance(e, (HostStopped,Interrupted)): return None
-        return max(random.uniform(0, min(s.first_wait*2**(self.n-1), 60)), e.wait or 0)
+        wait = e.wait or 0
+        for_all = isinstance(e, (HostStopped,Interrupted))
+        spent = self.left<=0 or self.timeouts>=s.most_timeouts or self.slow>.9*s.most_seconds
+        if not e.retry or for_all or spent or wait>most_wait: return None
+        return max(random.uniform(0, min(s.first_wait*2**(self.n-1), 60)), wait)
 
+# %% ../nbs/10_net.ipynb #4be5f262
 class HTTPService:
     "One host, asked politely by any number of threads"
     def __init__(self,
         base:str, # Scheme and host
         rate:float=1., in_flight:int=1, # See `Pacer`
-        timeout:tuple=(10,60), # To connect, and between bytes, s; all tries without an answer in time take three times the longer one
+        timeout:tuple=(10,60), # To connect, and between bytes, s; all tries that end so take three times the longer one
         tries:int=5,
         most_timeouts:int=5, # Tries that may end without an answer in time: those cost the service most
         most_bytes:int=200_000_000, # A larger reply is an error
@@ -188,14 +213,16 @@ class HTTPService:
         store_attr()
         self.most_seconds = 3*max(timeout)
         self.pacer,self.local,self.lock = Pacer(rate, in_flight),threading.local(),threading.Lock()
-        self.row,self.row_since,self.row_last,self.known = 0,None,-math.inf,None # Failures since the last success, when they began, and the last of them; the last success
+        self.row,self.row_since,self.row_last = 0,None,-math.inf # Failures in a row: how many, the first, the last
+        self.known = None # The last success
     @property
     def session(self):
         "A connection for each thread"
         if not hasattr(self.local, 'session'):
             self.local.session = s = watched_session()
             s.headers.update({'User-Agent': user_agent(), 'Accept-Encoding': 'identity'})
-            s.trust_env = urlsplit(self.base).hostname not in ('127.0.0.1', 'localhost') # proxies are for the world outside
+            here = urlsplit(self.base).hostname in ('127.0.0.1', 'localhost')
+            s.trust_env = not here # proxies are for the world outside
         return self.local.session
     @property
     def down(self)->bool:
@@ -241,11 +268,13 @@ class HTTPService:
         over,now = self.pacer.bad(url, e.wait, again and not self.down),self.pacer.clock()
         with self.lock:
             if now-self.row_last>120: self.row = 0 # that was another time
-            self.row,self.row_since,self.row_last = self.row+1,self.row_since if self.row else now,now
+            if not self.row: self.row_since = now
+            self.row,self.row_last = self.row+1,now
             often,late = self.row%20==0,now-self.row_since
         if often and self.known and self._still_there(): return
         if over and (e.wait or 0)>most_wait: self._stop(e, f"asks to wait {in_words(e.wait)}")
-        if self.down and late>self.patience: self._stop(e, f"has sent nothing of use for {in_words(late)}, the last time: {e}. It may be down")
+        silent = f"has sent nothing of use for {in_words(late)}, the last time: {e}. It may be down"
+        if self.down and late>self.patience: self._stop(e, silent)
     def _still_there(self):
         "Does what came well before come again?"
         url,judge = self.known
@@ -262,12 +291,12 @@ class HTTPService:
     def _ask(self, url, seconds):
         self.local.watch,t0 = Watch(seconds),time.monotonic()
         try: return self.ask(url)
-        except TimeoutError: err = NetError(f"{urlsplit(url).netloc} took more than {seconds:.0f} s for one reply", retry=True, timed_out=True)
+        except TimeoutError: err = _too_slow(url, seconds)
         except NetError as e: err = e
         if err.timed_out: err.took = time.monotonic()-t0
         raise err
     def ask(self, url, hops:int=3)->Reply:
-        "One request, its body read whole; a redirect is followed if only the scheme becomes https or the host's own port changes"
+        "One request, its body read whole; a redirect is followed where only the port changes, or http to https"
         try:
             with self.local.watch: r = self.session.get(url, timeout=self.timeout, stream=True, allow_redirects=False)
             with r:
@@ -275,18 +304,17 @@ class HTTPService:
                 if not r.is_redirect: return Reply(url, r.status_code, r.headers, body)
                 to = r.headers['Location']
         except (GalfastError,TimeoutError): raise
-        except (requests.exceptions.RequestException,HTTPError,ValueError) as e: # `ValueError`: an address that is none, in a redirect
-            broken = isinstance(e, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError))
-            raise NetError(f"{urlsplit(url).netloc}: {_why(e)}", retry=broken, timed_out=isinstance(e, requests.Timeout)) from e
+        except (RequestException,HTTPError,ValueError) as e: raise _broken(url, e) from e # Value: of a redirect
         return self.ask(_moved(url, to, hops, r.status_code), hops-1)
     def read(self, r)->bytes:
         "The body of `r`, if it comes in time and is not too large"
         body,n,told = io.BytesIO(),0,r.headers.get('Content-Length', '')
-        if told.isdecimal() and int(told[:20])>self.most_bytes: raise NetError(f"{urlsplit(r.url).netloc} says that it sends {told[:20]} bytes, more than {self.most_bytes:,}", r.status_code)
+        if told.isdecimal() and int(told[:20])>self.most_bytes:
+            raise _too_large(r, f"says that it sends {told[:20]} bytes, more than {self.most_bytes:,}")
         with self.local.watch:
             for o in r.iter_content(2**16):
                 n += body.write(o)
-                if n>self.most_bytes: raise NetError(f"{urlsplit(r.url).netloc} sent more than {self.most_bytes:,} bytes", r.status_code)
+                if n>self.most_bytes: raise _too_large(r, f"sent more than {self.most_bytes:,} bytes")
         return body.getvalue()
 
 # %% ../nbs/10_net.ipynb #bbf4ab78
@@ -294,22 +322,46 @@ def _moved(url, to, hops, status):
     "Where a redirect leads, if that is the same thing on the same host and no less safe"
     try: a,b = urlsplit(url),urlsplit(urljoin(url, to))
     except ValueError: a,b = urlsplit(url),urlsplit('')
-    if a.scheme=='https' and b.scheme=='http': raise NetError(f"{a.netloc} has moved {a.path} to {b.geturl()[:200]!r}, where anybody on the way could change what it sends: a redirect from https to http is not followed", status)
-    if hops and b.scheme in ('http','https') and (a.hostname,a.path,a.query)==(b.hostname,b.path,b.query): return b.geturl()
+    if a.scheme=='https' and b.scheme=='http': raise _unsafe(a, b, status)
+    same = b.scheme in ('http','https') and (a.hostname,a.path,a.query)==(b.hostname,b.path,b.query)
+    if same and hops: return b.geturl()
     raise NetError(f"{a.netloc} has moved {a.path} to {to[:200]!r}: this galfast does not know the new place", status)
+
+def _unsafe(a, b, status):
+    return NetError(f"{a.netloc} has moved {a.path} to {b.geturl()[:200]!r}, where anybody on the way could change "
+                    "what it sends: a redirect from https to http is not followed", status)
+
+def _too_slow(url, seconds):
+    host = urlsplit(url).netloc
+    return NetError(f"{host} took more than {seconds:.0f} s for one reply", retry=True, timed_out=True)
+
+def _too_large(r, what): return NetError(f"{urlsplit(r.url).netloc} {what}", r.status_code)
+
+def _broken(url, e):
+    "The error for what went wrong on the way"
+    again = isinstance(e, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError, ContentDecodingError))
+    host,late = urlsplit(url).netloc,isinstance(e, requests.Timeout)
+    return NetError(f"{host}: {_why(e)}", retry=again, timed_out=late)
 
 def _why(e):
     "A transport error in a few words"
     t = str(e)
-    for key,say in (('NameResolution', 'the name of the host is not known; is there a network?'), ('Connection refused', 'nothing answers there'), ('Read timed out', 'no answer in time'),
-                    ('ConnectTimeout', 'no connection in time'), ('IncompleteRead', 'the reply was cut off'), ('reset by peer', 'the connection was cut'), ('prematurely', 'the reply was cut off'), ('Remote end closed', 'the connection was closed without a reply')):
-        if key in t: return say
-    return f'{type(e).__name__}: {t[:150]}'
+    return next((say for key,say in _reasons.items() if key in t), f'{type(e).__name__}: {t[:150]}')
+
+_reasons = { # What is in the error -> what it means; the first that fits counts
+    'NameResolution': 'the name of the host is not known; is there a network?',
+    'Connection refused': 'nothing answers there',
+    'Read timed out': 'no answer in time',
+    'ConnectTimeout': 'no connection in time',
+    'IncompleteRead': 'the reply was cut off',
+    'reset by peer': 'the connection was cut',
+    'prematurely': 'the reply was cut off',
+    'Remote end closed': 'the connection was closed without a reply'}
 
 # %% ../nbs/10_net.ipynb #8ca57bbe
 @dataclass
 class Again:
-    "What a function gives back to `in_parallel` to be called with `item` once more, not before `wait` seconds have passed"
+    "What a function gives back to `in_parallel` to be called with `item` once more, `wait` seconds later or more"
     item:object
     wait:float
 
@@ -319,12 +371,16 @@ def in_parallel(
     n:int, # Threads
     stop=None, # Called if it ends early, before it waits for what is under way
 ):
-    "Yield lists of `f(item)` as they are done, in any order; at most `4n` items are under way. Where `f` returns `Again` the item is set aside, and others go on"
+    "Yield lists of `f(item)` as they are done, in any order, at most `4n` under way; where it is `Again`, others go on"
     from concurrent.futures import ThreadPoolExecutor,wait,FIRST_COMPLETED
-    ex,todo,it,late,nr,new = ThreadPoolExecutor(n),set(),iter(items),[],itertools.count(),False # `late`: (when, number, item), the first due first
+    ex,todo,it = ThreadPoolExecutor(n),set(),iter(items)
+    late,nr,new = [],itertools.count(),False # `late`: (when, number, item), the first due first
     try:
         while True:
-            while len(todo)<4*n and (o := _next(it, late, new := not new)): todo.add(ex.submit(f, *o))
+            while len(todo)<4*n:
+                new = not new
+                if not (o := _next(it, late, new)): break
+                todo.add(ex.submit(f, *o))
             if not todo and not late: stop = None; return
             s = max(late[0][0]-time.monotonic(), 0) if late else None
             if todo: done,todo = wait(todo, s, FIRST_COMPLETED)

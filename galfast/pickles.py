@@ -12,6 +12,8 @@ from .imports import *
 from .core import *
 
 # %% ../nbs/13_pickles.ipynb #af169729
+_holds = pickle.UnpicklingError # What the file holds, and may not
+
 class _TypeOfArray:
     "Stands for `numpy.dtype`: numbers and text only"
     def __init__(self, code='', *args): self.code,self.order = code,'='
@@ -19,7 +21,8 @@ class _TypeOfArray:
     @property
     def dtype(self):
         code = self.code.decode() if isinstance(self.code, bytes) else self.code
-        if not (isinstance(code, str) and re.fullmatch(r'([biufS]\d{1,4}|U\d{1,4})', code) and self.order in ('<','>','|','=')): raise pickle.UnpicklingError(f"an array of type {str(self.code)[:40]!r}")
+        plain = isinstance(code, str) and re.fullmatch(r'([biufS]\d{1,4}|U\d{1,4})', code)
+        if not plain or self.order not in ('<','>','|','='): raise _holds(f"an array of type {str(self.code)[:40]!r}")
         return np.dtype(('' if self.order=='|' else self.order)+code)
 
 class _Array:
@@ -32,9 +35,9 @@ class _Array:
         self.data = _from_bytes(raw, typ, shape, 'F' if fortran else 'C')
 
 def _from_bytes(raw, typ, shape, order='C'):
-    if not isinstance(typ, _TypeOfArray): raise pickle.UnpicklingError("an array without a type")
+    if not isinstance(typ, _TypeOfArray): raise _holds("an array without a type")
     if isinstance(raw, str): raw = raw.encode('latin1') # of Python 2
-    if isinstance(raw, list): raise pickle.UnpicklingError("an array of objects")
+    if isinstance(raw, list): raise _holds("an array of objects")
     return np.frombuffer(raw, typ.dtype).reshape([int(o) for o in shape], order=order)
 
 def _made(loader, raw, typ, shape, order):
@@ -43,8 +46,9 @@ def _made(loader, raw, typ, shape, order):
     o.data = _from_bytes(raw, typ, shape, order)
     return o
 
+# %% ../nbs/13_pickles.ipynb #01b728c4
 class _ArraysOnly(pickle._Unpickler):
-    "Reads containers, numbers, text and arrays; each name it knows gives a new function, so that a file cannot change one for good"
+    "Reads containers, numbers, text and arrays; each name gives a new function, as a file may change what it gets"
     dispatch = dict(pickle._Unpickler.dispatch)
     def __init__(self, f, size):
         super().__init__(_Within(f, size), encoding='latin1')
@@ -57,20 +61,22 @@ class _ArraysOnly(pickle._Unpickler):
             case 'numpy','ndarray': return lambda *args: _Array(self)
             case 'numpy.core.multiarray','_reconstruct': return lambda *args: _Array(self)
             case 'numpy.core.numeric','_frombuffer': return lambda *args: _made(self, *args)
-            case 'numpy.core.multiarray','scalar': return lambda typ, raw: self.spent(raw) and _from_bytes(raw, typ, (1,))[0]
+            case 'numpy.core.multiarray','scalar': return lambda *args: self.scalar(*args)
             case '_codecs','encode': return lambda *args: self.latin1(*args)
-        raise pickle.UnpicklingError(f"the name {module[:80]}.{name[:80]}")
+        raise _holds(f"the name {module[:80]}.{name[:80]}")
+    def scalar(self, typ, raw): return self.spent(raw) and _from_bytes(raw, typ, (1,))[0]
     def latin1(self, text, codec):
-        if codec!='latin1': raise pickle.UnpicklingError(f"the codec {str(codec)[:40]!r}")
+        if codec!='latin1': raise _holds(f"the codec {str(codec)[:40]!r}")
         return self.spent(text) and text.encode('latin1')
     def spent(self, raw):
         "True, as long as copies are not larger than the file"
         self.left -= len(raw)+64
-        if self.left<0: raise pickle.UnpicklingError("the same bytes over and over")
+        if self.left<0: raise _holds("the same bytes over and over")
         return True
     def setitem(self, k, v, o):
-        if not isinstance(k, (str,bytes,int,float,type(None))): raise pickle.UnpicklingError(f"a dict with a {type(k).__name__} for a key") # nested tuples take for ever to hash
-        if not isinstance(o, dict): raise pickle.UnpicklingError(f"items of a {type(o).__name__}")
+        plain = isinstance(k, (str,bytes,int,float,type(None)))
+        if not plain: raise _holds(f"a dict with a {type(k).__name__} for a key")
+        if not isinstance(o, dict): raise _holds(f"items of a {type(o).__name__}")
         o[k] = v
     def load_setitem(self):
         v,k = self.stack.pop(),self.stack.pop()
@@ -82,30 +88,35 @@ class _ArraysOnly(pickle._Unpickler):
         items,o = self.pop_mark(),{}
         for k,v in zip(items[::2], items[1::2], strict=True): self.setitem(k, v, o)
         self.append(o)
-    def load_bytearray8(self): self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
+    def load_bytearray8(self):
+        n = int.from_bytes(self.read(8), 'little')
+        self.append(bytearray(self.read(n)))
     def load_long1(self): self.long(self.read(1))
     def load_long4(self): self.long(self.read(4))
     def long(self, size):
         n = int.from_bytes(size, 'little')
-        if n>16: raise pickle.UnpicklingError(f"a number of {8*n:,} bits")
+        if n>16: raise _holds(f"a number of {8*n:,} bits")
         self.append(int.from_bytes(self.read(n), 'little', signed=True))
-    for _o in ('SETITEM','SETITEMS','DICT','BYTEARRAY8','LONG1','LONG4'): dispatch[getattr(pickle, _o)[0]] = locals()['load_'+_o.lower()]
-    for _o in ('EMPTY_SET','ADDITEMS','FROZENSET','NEXT_BUFFER','READONLY_BUFFER','PERSID','BINPERSID','EXT1','EXT2','EXT4'): del dispatch[getattr(pickle, _o)[0]]
+    for _o in ('SETITEM','SETITEMS','DICT','BYTEARRAY8','LONG1','LONG4'):
+        dispatch[getattr(pickle, _o)[0]] = locals()['load_'+_o.lower()]
+    for _o in ('EMPTY_SET','ADDITEMS','FROZENSET','NEXT_BUFFER','READONLY_BUFFER',
+               'PERSID','BINPERSID','EXT1','EXT2','EXT4'): del dispatch[getattr(pickle, _o)[0]]
 
+# %% ../nbs/13_pickles.ipynb #2ab02238
 class _Steps(dict):
     "What each step of a pickle does; there are only so many steps"
     n = 0
     def __getitem__(self, k):
         self.n += 1
-        if self.n>_most_steps: raise pickle.UnpicklingError(f"more than {_most_steps:,} steps")
-        if k not in self: raise pickle.UnpicklingError(f"the step {bytes([k])!r}")
+        if self.n>_most_steps: raise _holds(f"more than {_most_steps:,} steps")
+        if k not in self: raise _holds(f"the step {bytes([k])!r}")
         return super().__getitem__(k)
 
 class _Within:
     "A file of which no more can be asked for than it has"
     def __init__(self, f, size): self.f,self.size,self.readline = f,size,f.readline
     def read(self, n):
-        if n>self.size-self.f.tell(): raise pickle.UnpicklingError(f"{n:,} bytes, in a file of {self.size:,}")
+        if n>self.size-self.f.tell(): raise _holds(f"{n:,} bytes, in a file of {self.size:,}")
         return self.f.read(n)
 
 _most_steps = 500_000 # Of a pickle; each makes up to 200 bytes
@@ -114,12 +125,16 @@ _most_steps = 500_000 # Of a pickle; each makes up to 200 bytes
 def unpickle_arrays(
     path, # A pickle
 ): # What it holds; an array is a stand-in, see `plain_array`
-    "The lists, dicts, numbers, text and arrays of a pickle, of which nothing is run; raises `ImageError` where it holds anything else"
+    "Lists, dicts, numbers, text and arrays of a pickle, of which nothing is run; an `ImageError` where it holds more"
     if not Path(path).is_file(): raise ImageError(f"{path}: there is no such file")
     try:
         with open(path, 'rb') as f: return _ArraysOnly(f, Path(path).stat().st_size).load()
-    except pickle.UnpicklingError as e: raise ImageError(f"{path}: this pickle holds {e}, but only arrays of numbers and text are taken from one") from e
-    except Exception as e: raise ImageError(f"{path}: not a whole pickle of arrays ({type(e).__name__}: {str(e)[:120]})") from e
+    except pickle.UnpicklingError as e: raise _refused(path, e) from e
+    except Exception as e:
+        raise ImageError(f"{path}: not a whole pickle of arrays ({type(e).__name__}: {str(e)[:120]})") from e
+
+def _refused(path, what):
+    return ImageError(f"{path}: this pickle holds {what}, but only arrays of numbers and text are taken from one")
 
 def plain_array(o):
     "The array that `o` stands for in what `unpickle_arrays` gave, or `o`"

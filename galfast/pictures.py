@@ -18,19 +18,27 @@ def _check_size(name, h, w, bands, itemsize, budget):
     "Raise `ImageError` where the image is too large for the budget, or for PIL, which warns from there on"
     from PIL import Image
     check_pixels(name, (h, w, bands) if bands>1 else (h, w), itemsize, budget)
-    if Image.MAX_IMAGE_PIXELS and h*w>Image.MAX_IMAGE_PIXELS: raise ImageError(f"{name}: an image of {h} x {w} pixels, where PIL reads at most {Image.MAX_IMAGE_PIXELS:,}; cut it first")
+    most = Image.MAX_IMAGE_PIXELS
+    if most and h*w>most:
+        raise ImageError(f"{name}: an image of {h} x {w} pixels, where PIL reads at most {most:,}; cut it first")
+
+def _anew(name, what): return ImageError(f"{name}: {what}; save it anew")
+def _several(name, n): return ImageError(f"{name}: {n} pictures in one file; save the one that is meant")
 
 # %% ../nbs/13_pictures.ipynb #pict0009
 _most_parts = 100_000 # Of a PNG or TIFF; an honest one has a part for some thousand pixels, and each takes PIL a while
+_png_bands = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4} # Type of colour -> bands
+
+def _big(b): return int.from_bytes(b, 'big')
 
 def _check_png(b, name, budget):
     w,h,bits,colour = struct.unpack('>IIBB', b[16:26])
-    _check_size(name, h, w, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 4), 2 if bits>8 else 1, budget)
+    _check_size(name, h, w, _png_bands.get(colour, 4), 2 if bits>8 else 1, budget)
     parts,i,n = [b[:8]],8,0
     while i+8<=len(b):
-        end,what,n = i+12+int.from_bytes(b[i:i+4], 'big'),b[i+4:i+8],n+1
-        if what==b'acTL' and b[i+8:i+12]>b'\0\0\0\1': raise ImageError(f"{name}: {int.from_bytes(b[i+8:i+12], 'big')} pictures in one file; save the one that is meant")
-        if n>_most_parts: raise ImageError(f"{name}: a PNG of more than {_most_parts:,} parts; save it anew")
+        end,what,n = i+12+_big(b[i:i+4]),b[i+4:i+8],n+1
+        if what==b'acTL' and b[i+8:i+12]>b'\0\0\0\1': raise _several(name, _big(b[i+8:i+12]))
+        if n>_most_parts: raise _anew(name, f"a PNG of more than {_most_parts:,} parts")
         if what[:1].isupper() or what==b'tRNS': parts.append(b[i:end])
         i = end
     return b''.join(parts)
@@ -49,14 +57,15 @@ def count_scans(
     b:bytes, # A JPEG
 )->int:
     "How often the mark of a scan is in `b`; `bytes.count` takes three times as long"
-    return sum(int(np.count_nonzero(np.frombuffer(b, '<u2', (len(b)-i)//2, i)==0xdaff)) for i in (0,1) if len(b)>i+1)
+    def _from(i): return int(np.count_nonzero(np.frombuffer(b, '<u2', (len(b)-i)//2, i)==0xdaff))
+    return sum(_from(i) for i in (0,1) if len(b)>i+1)
 
 # %% ../nbs/13_pictures.ipynb #pict000d
 def _check_jpeg(b, name, budget):
     size,b = _jpeg_parts(b, name)
     if size: _check_size(name, *size, 1, budget)
     n = count_scans(b)
-    if n>most_scans: raise ImageError(f"{name}: a JPEG of {n:,} scans, where at most {most_scans} are decoded; save it anew")
+    if n>most_scans: raise _anew(name, f"a JPEG of {n:,} scans, where at most {most_scans} are decoded")
     return b
 
 def _jpeg_parts(b, name):
@@ -65,24 +74,27 @@ def _jpeg_parts(b, name):
     for _ in range(_most_parts):
         i = b.find(b'\xff', i)
         if i<0 or i+4>len(b): return size,b''.join(parts) # it ends early: PIL has the words for it
-        mark,end = b[i+1],i+2+int.from_bytes(b[i+2:i+4], 'big')
+        mark,end = b[i+1],i+2+_big(b[i+2:i+4])
         if mark in (0,1,0xff) or 0xd0<=mark<=0xd9: i += 1+(mark!=0xff); continue # has no length
         if mark==0xda: return size,b''.join(parts)+b[i:]
-        if 0xc0<=mark<=0xcf and mark not in (0xc4,0xc8,0xcc): size = (int.from_bytes(b[i+5:i+7], 'big'), int.from_bytes(b[i+7:i+9], 'big'), b[i+9])
+        is_frame = 0xc0<=mark<=0xcf and mark not in (0xc4,0xc8,0xcc)
+        if is_frame: size = _big(b[i+5:i+7]),_big(b[i+7:i+9]),b[i+9]
         if not (0xe1<=mark<=0xed or mark in (0xef,0xfe)): parts.append(b[i:end])
         i = end
-    raise ImageError(f"{name}: a JPEG of more than {_most_parts:,} parts; save it anew")
+    raise _anew(name, f"a JPEG of more than {_most_parts:,} parts")
 
 # %% ../nbs/13_pictures.ipynb #pict0010
-_compressions = {1: 'none', 5: 'LZW', 7: 'JPEG', 8: 'deflate', 32773: 'PackBits', 32946: 'deflate', 50000: 'Zstandard'} # Of TIFF: those of the others are for fax, or take what memory they ask for
-_sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8} # Type of a tag -> bytes of a value
+_sizes = { # Type of a tag -> bytes of a value
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 class _Tiff:
     "The tags of a TIFF, where they are"
     def __init__(self, b):
-        self.b,self.order,self.big,self.total,self.n = b,'<' if b[:2]==b'II' else '>',43 in b[2:4],0,0
+        self.b,self.order,self.big = b,'<' if b[:2]==b'II' else '>',43 in b[2:4]
+        self.total,self.n = 0,0 # Bytes of values that lie elsewhere; tags
         self.tags,self.next = self.folder(self.number(8, 8) if self.big else self.number(4, 4))
-    def number(self, at, size): return struct.unpack_from(self.order+{1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size], self.b, at)[0]
+    def number(self, at, size):
+        return struct.unpack_from(self.order+{1: 'B', 2: 'H', 4: 'I', 8: 'Q'}[size], self.b, at)[0]
     def folder(self, at):
         "Tag -> (type, count, place), and the place of the next folder"
         w,step = (8,20) if self.big else (4,12)
@@ -103,21 +115,33 @@ class _Tiff:
         return np.frombuffer(self.b, self.order+f'u{_sizes[typ]}', count, at).tolist()
     def first(self, tag, default=0): return next(iter(self.values(tag)[:1]), default)
 
+# %% ../nbs/13_pictures.ipynb #aa414003
+_compressions = {
+    1: 'none', 5: 'LZW', 7: 'JPEG', 8: 'deflate', 32773: 'PackBits', 32946: 'deflate', 50000: 'Zstandard'}
+
 def _check_tiff(b, name, budget):
     t = _Tiff(b)
     bits,n = max(t.values(258), default=1),t.first(277, 1)
     for h,w in ((257,256), (323,322)): _check_size(name, t.first(h), t.first(w), n, -(-bits//8), budget) # image, tiles
     for tag in (34665,34853,40965): # of the camera: PIL looks into them
         if tag in t.tags: t.tags |= {k: v for k,v in t.folder(t.first(tag))[0].items() if k==40965}
-    if t.total>len(b): raise ImageError(f"{name}: it is damaged (a TIFF whose tags take {in_bytes(t.total)}, in a file of {in_bytes(len(b))})")
-    if t.next: raise ImageError(f"{name}: {_n_folders(t)} pictures in one file; save the one that is meant")
+    if t.total>len(b): raise _damaged(name, b, f"a TIFF whose tags take {in_bytes(t.total)}")
+    if t.next: raise _several(name, _n_folders(t))
     how = t.first(259, 1)
-    if how not in _compressions: raise ImageError(f"{name}: a TIFF of a kind that is not read (compression {how}); save it as PNG or FITS, or with {first_few(dict.fromkeys(_compressions.values()), 9)} for a compression")
+    if how not in _compressions: raise _compressed(name, how)
     parts = t.values(279)+t.values(325)
-    if sum(parts)>len(b) or len(parts)>_most_parts: raise ImageError(f"{name}: it is damaged (a TIFF in {len(parts):,} parts of {in_bytes(sum(parts))}, in a file of {in_bytes(len(b))})")
+    if sum(parts)>len(b) or len(parts)>_most_parts:
+        raise _damaged(name, b, f"a TIFF in {len(parts):,} parts of {in_bytes(sum(parts))}")
     scans = count_scans(b) if how==7 else 0
-    if scans>most_scans+len(parts): raise ImageError(f"{name}: a TIFF of {scans:,} JPEG scans, where at most {most_scans} are decoded; save it anew")
-    return b
+    if scans<=most_scans+len(parts): return b
+    raise _anew(name, f"a TIFF of {scans:,} JPEG scans, where at most {most_scans} are decoded")
+
+def _damaged(name, b, what): return ImageError(f"{name}: it is damaged ({what}, in a file of {in_bytes(len(b))})")
+
+def _compressed(name, how):
+    known = first_few(dict.fromkeys(_compressions.values()), 9)
+    return ImageError(f"{name}: a TIFF of a kind that is not read (compression {how}); save it as PNG or FITS, "
+                      f"or with {known} for a compression")
 
 def _n_folders(t, most=1000):
     "How many pictures a TIFF has"
@@ -150,15 +174,17 @@ def open_picture(
     kinds=tuple(picture_kinds), # Those that are wanted
     budget:Budget=None, # `file_budget()` by default
 ):
-    "The PIL image in `src`, not decoded yet; whatever goes wrong in the block, decoding too, is an `ImageError` that names the file"
+    "The PIL image in `src`, not decoded yet; what goes wrong in the block, decoding too, is an `ImageError`"
     from PIL import Image
-    name = src if name is None and not isinstance(src, bytes) else name or 'the picture'
-    kind,b = checked_picture(src if isinstance(src, bytes) else picture_bytes(src, budget), name, kinds, budget)
+    is_path = not isinstance(src, bytes)
+    name = src if name is None and is_path else name or 'the picture'
+    kind,b = checked_picture(picture_bytes(src, budget) if is_path else src, name, kinds, budget)
     try:
         with Image.open(BytesIO(b), formats=[picture_kinds[kind]]) as im: yield im
     except GalfastError: raise
     except Exception as e: raise ImageError(f"{name}: {_damage(kind, e)}") from e
 
+# %% ../nbs/13_pictures.ipynb #b98ac0bf
 def picture_bytes(
     fn, # Path
     budget:Budget=None, # As in `open_picture`
@@ -169,7 +195,7 @@ def picture_bytes(
         try:
             st,most = os.fstat(f),(budget or file_budget()).most_mb*1e6
             if not stat.S_ISREG(st.st_mode): kind_of(fn) # has the words for it
-            if st.st_size>most: raise ImageError(f"{fn}: a file of {in_bytes(st.st_size)}, where at most {in_bytes(most)} are read; raise most_mb in settings.ini if it is meant")
+            if st.st_size>most: raise _too_large(fn, st.st_size, most)
             b = os.read(f, st.st_size+1)
             return b if len(b)==st.st_size else Path(fn).read_bytes()
         finally: os.close(f)
@@ -191,13 +217,19 @@ def checked_picture(
 # %% ../nbs/13_pictures.ipynb #pict0006
 _quick = os.O_RDONLY|getattr(os, 'O_NONBLOCK', 0)|getattr(os, 'O_BINARY', 0) # a pipe would be waited for
 
+def _too_large(fn, size, most):
+    return ImageError(f"{fn}: a file of {in_bytes(size)}, where at most {in_bytes(most)} are read; "
+                      "raise most_mb in settings.ini if it is meant")
+
 def _no_picture(kind, kinds):
     wanted = ', '.join(dict(webp='WebP').get(o, o.upper()) for o in kinds)
     if kind=='empty': return 'the file is empty'
     if kind=='web page': return 'it is a web page, not an image'
-    return f"it is {kind_words[kind]}, where the others are pictures ({wanted})" if kind else f'it is no image that is known here ({wanted})'
+    if not kind: return f'it is no image that is known here ({wanted})'
+    return f"it is {kind_words[kind]}, where the others are pictures ({wanted})"
 
 def _damage(kind, e):
     "What is wrong with a picture that PIL gave up with `e`"
     if kind=='tiff': return f'a TIFF of a kind that is not read ({str(e)[:80]}); save it as PNG or FITS'
-    return 'it is no image, but for its first bytes' if 'identify' in str(e) else f'it is damaged ({str(e)[:100] or type(e).__name__})'
+    if 'identify' in str(e): return 'it is no image, but for its first bytes'
+    return f'it is damaged ({str(e)[:100] or type(e).__name__})'

@@ -39,9 +39,11 @@ def shown(
 )->str: # One line without characters that drive a terminal
     "What a message shows of a value"
     if isinstance(v, str): return repr(v) if len(v)<=most else f'{v[:most]!r}... ({len(v):,} characters)'
-    if isinstance(v, (list,dict)): return f"{'a list' if isinstance(v, list) else 'an object'} of {len(v):,}"
+    if isinstance(v, list): return f'a list of {len(v):,}'
+    if isinstance(v, dict): return f'an object of {len(v):,}'
     if type(v) is int and abs(v)>10**most: return f'a number of more than {most} digits'
-    return {None: 'null', True: 'true', False: 'false'}.get(v, repr(v)) if v is None or isinstance(v, bool) else repr(v)
+    if v is None or isinstance(v, bool): return {None: 'null', True: 'true', False: 'false'}[v]
+    return repr(v)
 
 # %% ../nbs/07_schema.ipynb #23e809d5
 def number(
@@ -63,27 +65,33 @@ def text(
     least:int=0, # Characters
 )->Rule:
     "Text that drives no terminal"
-    return Rule(f'text of {least:,} to {most:,} characters, none of which drives a terminal', lambda v: isinstance(v, str) and least<=len(v)<=most and not _drives.search(v))
+    words = f'text of {least:,} to {most:,} characters, none of which drives a terminal'
+    return Rule(words, lambda v: isinstance(v, str) and least<=len(v)<=most and not _drives.search(v))
 
 def one_of(
     *values, # Words, or None
 )->Rule:
     "One of a few words"
-    return Rule(f'one of {first_few(map(shown, values), 20)}', lambda v: (v is None or isinstance(v, str)) and v in values)
+    words = f'one of {first_few(map(shown, values), 20)}'
+    return Rule(words, lambda v: (v is None or isinstance(v, str)) and v in values)
 
 def truth()->Rule:
     "true or false"
     return Rule('true or false', lambda v: isinstance(v, bool))
 
 # %% ../nbs/07_schema.ipynb #f375df7b
-_drives = re.compile('[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]') # controls but tab and newline, what turns the direction of writing, halves of characters
+# controls but tab and newline, what turns the direction of writing, halves of characters
+_drives = re.compile('[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]')
 
 def _range(lo, hi):
     big = sys.float_info.max
     if lo==-big and hi==big: return ''
-    return f' of {lo:,} or more' if hi==big else f' of {hi:,} or less' if lo==-big else f' from {lo:,} to {hi:,}'
+    if hi==big: return f' of {lo:,} or more'
+    return f' of {hi:,} or less' if lo==-big else f' from {lo:,} to {hi:,}'
 
 # %% ../nbs/07_schema.ipynb #a271aff4
+def _name(k): return k if len(k)<=60 and k.isprintable() else shown(k)
+
 def either(
     *rules, # `Rule`s
 )->Rule:
@@ -102,7 +110,9 @@ def list_of(
 )->Rule:
     "A list"
     n = f'{least:,}' if least==most else f'{least:,} to {most:,}'
-    return Rule(f'a list of {n}', lambda v: isinstance(v, list) and least<=len(v)<=most, lambda v: ((f'[{i}]', o, rule) for i,o in enumerate(v)))
+    def _ok(v): return isinstance(v, list) and least<=len(v)<=most
+    def _parts(v): return ((f'[{i}]', o, rule) for i,o in enumerate(v))
+    return Rule(f'a list of {n}', _ok, _parts)
 
 def dict_of(
     rule:Rule, # Of each value
@@ -111,23 +121,34 @@ def dict_of(
 )->Rule:
     "An object with any names"
     keys = keys or text()
-    def _parts(v): return (o for k,x in v.items() for o in ((f'.{_name(k)} (the name)', k, keys), (f'.{_name(k)}', x, rule)))
-    return Rule(f'an object of up to {most:,}', lambda v: isinstance(v, dict) and len(v)<=most, _parts)
+    def _ok(v): return isinstance(v, dict) and len(v)<=most
+    def _parts(v):
+        for k,x in v.items():
+            yield f'.{_name(k)} (the name)', k, keys
+            yield f'.{_name(k)}', x, rule
+    return Rule(f'an object of up to {most:,}', _ok, _parts)
 
+# %% ../nbs/07_schema.ipynb #c6842a03
 class Record(Rule):
     "An object with certain names, and no others"
     def __init__(self,
         must:dict=None, # Name -> `Rule` of what has to be there
         may:dict=None, # Name -> `Rule` of what can be left out
     ):
-        self.must,self.known = must or {},{**(must or {}), **(may or {})}
-        super().__init__(f'an object with {first_few(self.known, 10)}', lambda v: isinstance(v, dict), lambda v: ((f'.{k}', o, self.known[k]) for k,o in v.items()))
+        self.must = must or {}
+        self.known = self.must | (may or {})
+        def _parts(v): return ((f'.{k}', o, self.known[k]) for k,o in v.items())
+        super().__init__(f'an object with {first_few(self.known, 10)}', lambda v: isinstance(v, dict), _parts)
     def check(self, v, at=''):
-        if isinstance(v, dict):
-            lacks,more = [k for k in self.must if k not in v],[_name(k) for k in v if k not in self.known]
-            wrong = [f'has unknown keys: {first_few(more)}' if more else '', f'lacks {first_few(lacks)}' if lacks else '']
-            if any(wrong): raise Misfit(f"{at.lstrip('.')} {' and '.join(filter(None, wrong))}".lstrip())
+        if isinstance(v, dict) and (wrong := self._wrong(v)): raise Misfit(f"{at.lstrip('.')} {wrong}".lstrip())
         super().check(v, at)
+    def _wrong(self, v):
+        "Which names are too many, and which are missing; '' where all is well"
+        more = [_name(k) for k in v if k not in self.known]
+        lacks = [k for k in self.must if k not in v]
+        wrong = [f'has unknown keys: {first_few(more)}'] if more else []
+        if lacks: wrong.append(f'lacks {first_few(lacks)}')
+        return ' and '.join(wrong)
 
 class Anything(Rule):
     "Whatever JSON can hold, within limits: for what is kept and shown, and nothing is built from"
@@ -137,14 +158,13 @@ class Anything(Rule):
         ints:Rule=None, # What whole numbers may be
     ):
         ints = ints or number()
-        leaf = either(text(most), Rule(f'a number, where {ints.words}', lambda v: number().fits(v) and (isinstance(v, float) or ints.fits(v))), one_of(None), truth())
+        def _number(v): return number().fits(v) and (isinstance(v, float) or ints.fits(v))
+        leaf = either(text(most), Rule(f'a number, where {ints.words}', _number), one_of(None), truth())
         if not depth: super().__init__(leaf.words, leaf.fits); return
         inner = Anything(depth-1, most, ints)
         kinds = {list: list_of(inner, most=most), dict: dict_of(inner, most)}
-        super().__init__(f'text, a number, or a list or object of up to {most:,}', lambda v: True, lambda v: [('', v, kinds.get(type(v), leaf))])
-
-# %% ../nbs/07_schema.ipynb #d8933d7d
-def _name(k): return k if len(k)<=60 and k.isprintable() else shown(k)
+        def _parts(v): return [('', v, kinds.get(type(v), leaf))]
+        super().__init__(f'text, a number, or a list or object of up to {most:,}', lambda v: True, _parts)
 
 # %% ../nbs/07_schema.ipynb #cf8824d3
 def parse_json(
@@ -181,25 +201,33 @@ def read_json(
 # %% ../nbs/07_schema.ipynb #4255c373
 def _once(pairs):
     res = dict(pairs)
-    if len(res)<len(pairs): raise ValueError(f"the name {shown(Counter(k for k,_ in pairs).most_common(1)[0][0])} is there twice")
-    return res
+    if len(res)==len(pairs): return res
+    (twice,_), = Counter(k for k,_ in pairs).most_common(1)
+    raise ValueError(f"the name {shown(twice)} is there twice")
 
 def _no_number(o): raise ValueError(f'{o} is no number')
 
 # %% ../nbs/07_schema.ipynb #0f39c4ed
 _column,_columns = text(1000, 1),list_of(text(1000, 1), most=1000)
 _side = maybe(whole(1, 16384))
-_spread = {k: number() for k in ('low','high','middle','scatter','least')}
+_numbers,_positives = maybe(list_of(number())),maybe(list_of(number(above=0)))
+
 _kind = dict(kind=one_of('numbers','truth','words'))
-_facts = either(Record(_kind | dict(n=whole(1, 10**12)) | _spread, dict(codes=list_of(number()))), Record(_kind, dict(codes=list_of(number()), n=whole(0, 0))))
+_codes = list_of(number())
+_spread = dict(n=whole(1, 10**12)) | {k: number() for k in ('low','high','middle','scatter','least')}
+_seen,_unseen = Record(_kind|_spread, dict(codes=_codes)),Record(_kind, dict(codes=_codes, n=whole(0, 0)))
+_facts = maybe(dict_of(either(_seen, _unseen)))
 
 def _spec(task, **more):
-    return Record(dict(task=task, targets=list_of(_column, 1)), dict(classes=maybe(list_of(text(), 1, 10_000)), mean=maybe(list_of(number())), std=maybe(list_of(number(above=0))),
-        exclusive=truth(), partial=truth(), err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=maybe(dict_of(_facts)), **more))
+    "What a run learned"
+    may = dict(classes=maybe(list_of(text(), 1, 10_000)), exclusive=truth(), partial=truth(),
+               mean=_numbers, std=_positives,
+               err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=_facts)
+    return Record(dict(task=task, targets=list_of(_column, 1)), may|more)
 
 _part = _spec(text(100, 1), parts=one_of(None))
-_pattern = Rule("the name of a file below the folder of images, such as '{objID}.jpg'", lambda v: text(1000, 1).fits(v) and _stays_below(v))
 
+# %% ../nbs/07_schema.ipynb #dc5552ba
 def _stays_below(pattern):
     "Is `pattern` filled with plain names, and below the folder of images?"
     try: parts = list(string.Formatter().parse(pattern))
@@ -207,48 +235,97 @@ def _stays_below(pattern):
     plain = all(name is None or re.fullmatch(r'\w+', name) and len(how)<5 and not conv for _,name,how,conv in parts)
     return plain and not os.path.isabs(pattern) and '..' not in re.split(r'[\\/]', pattern)
 
-_stretch = dict_of(maybe(either(text(50), number(), list_of(maybe(number())))), 10)
+_pattern = Rule("the name of a file below the folder of images, such as '{objID}.jpg'",
+                lambda v: text(1000, 1).fits(v) and _stays_below(v))
+_setting = maybe(either(text(50), number(), list_of(maybe(number()))))
+_stretch = dict_of(_setting, 10)
 _native = maybe(either(one_of('any'), list_of(whole(1, 65536), 2, 2)))
 _hdu = either(whole(0, 10**6), text(200))
-_reader = Record(may=dict(kind=one_of('rgb','grey','deep','fits','array'), size=_side, crop=_side, bands=maybe(either(text(200, 1), _columns)), hdu=maybe(either(_hdu, list_of(_hdu, 1))), stretch=maybe(either(_stretch, list_of(_stretch, most=10))),
-    nan=either(text(50), number()), pattern=maybe(_pattern), pad=truth(), aligned=truth(), native=_native))
+_reader = Record(may=dict(
+    kind=one_of('rgb','grey','deep','fits','array'),
+    size=_side, crop=_side, pad=truth(), aligned=truth(), native=_native,
+    bands=maybe(either(text(200, 1), _columns)),
+    hdu=maybe(either(_hdu, list_of(_hdu, 1))),
+    stretch=maybe(either(_stretch, list_of(_stretch, most=10))),
+    nan=either(text(50), number()),
+    pattern=maybe(_pattern)))
+
+# %% ../nbs/07_schema.ipynb #0b2ba3b2
+def _open(words, most, known, other, must=()):
+    "An object of up to `most` names: a `Rule` for each of those that are `known`, `other` for the rest"
+    def _ok(v): return isinstance(v, dict) and len(v)<=most and not set(must)-set(v)
+    def _parts(v): return ((f'.{_name(k)}', o, known.get(k, other)) for k,o in v.items())
+    return Rule(words, _ok, _parts)
 
 _net_needs = dict(arch=text(200, 1), n_in=whole(1, 1000), n_out=whole(1, 10_000))
-_argument = Anything(4, 1000, whole(-100_000, 100_000))
 _net_has = _net_needs | {k: maybe(either(number(), list_of(number()))) for k in ('y_mean','y_std')}
-_net = Rule('a network: an object with arch, n_in and n_out', lambda v: isinstance(v, dict) and len(v)<50 and not set(_net_needs)-set(v), lambda v: ((f'.{_name(k)}', o, _net_has.get(k, _argument)) for k,o in v.items()))
-_stats = Rule('two lists, the mean and the standard deviation of each band', lambda v: isinstance(v, list) and len(v)==2,
-    lambda v: [('[0]', v[0], list_of(number(-3e38, 3e38), 1)), ('[1]', v[1], list_of(number(1e-38, 3e38), 1))])
-_gp = Record(dict(n=whole(1, 100_000)), dict(n_out=whole(1, 10_000), n_in=whole(1, 1000), size=whole(9, 2048), full=number(1e-300)))
-_table = Record(dict(cont=_columns, cat=_columns), dict(fill=maybe(list_of(number())), mean=maybe(list_of(number())), std=maybe(list_of(number(above=0))), flags=maybe(_columns),
-    classes=maybe(list_of(list_of(text(), most=100_000))), encoder=one_of(None), n_encoded=one_of(None), facts=maybe(dict_of(_facts))))
-_marks = Rule('numbers of 8 bytes each, in base64', lambda v: isinstance(v, str) and len(v)%4==0 and re.fullmatch('[A-Za-z0-9+/]*={0,2}', v) is not None and (len(v)*3//4-v.count('='))%8==0)
+_argument = Anything(4, 1000, whole(-100_000, 100_000))
+_net = _open('a network: an object with arch, n_in and n_out', 49, _net_has, _argument, must=_net_needs)
+
+_means,_stds = list_of(number(-3e38, 3e38), 1),list_of(number(1e-38, 3e38), 1)
+_stats = Rule('two lists, the mean and the standard deviation of each band',
+              lambda v: isinstance(v, list) and len(v)==2,
+              lambda v: [('[0]', v[0], _means), ('[1]', v[1], _stds)])
+
+_gp = Record(dict(n=whole(1, 100_000)),
+             dict(n_out=whole(1, 10_000), n_in=whole(1, 1000), size=whole(9, 2048), full=number(1e-300)))
+_table = Record(dict(cont=_columns, cat=_columns),
+                dict(fill=_numbers, mean=_numbers, std=_positives, flags=maybe(_columns),
+                     classes=maybe(list_of(list_of(text(), most=100_000))),
+                     encoder=one_of(None), n_encoded=one_of(None), facts=_facts))
+
+# %% ../nbs/07_schema.ipynb #fa89e74f
+def _is_marks(v):
+    "Is `v` base64, of whole numbers of 8 bytes?"
+    if not isinstance(v, str) or len(v)%4 or not re.fullmatch('[A-Za-z0-9+/]*={0,2}', v): return False
+    return (len(v)*3//4-v.count('='))%8==0
+
+def _is_sha256(v): return isinstance(v, str) and re.fullmatch('[0-9a-f]{64}', v) is not None
+
+_marks = Rule('numbers of 8 bytes each, in base64', _is_marks)
+_sha256 = Rule('the SHA-256 of a file, 64 digits', _is_sha256)
 _info_has = dict(learned_from=_marks, names=maybe(dict_of(text())), units=maybe(dict_of(text())))
-_info = Rule('an object of up to 1,000', lambda v: isinstance(v, dict) and len(v)<=1000, lambda v: ((f'.{_name(k)}', o, _info_has.get(k, Anything())) for k,o in v.items()))
-_packed_reader = Rule('an object of up to 100', lambda v: isinstance(v, dict) and len(v)<=100, lambda v: ((f'.{_name(k)}', o, _native if k=='native' else Anything(6, 1000)) for k,o in v.items()))
-_sha256 = Rule('the SHA-256 of a file, 64 digits', lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]{64}', v) is not None)
+_info = _open('an object of up to 1,000', 1000, _info_has, Anything())
+_packed_reader = _open('an object of up to 100', 100, dict(native=_native), Anything(6, 1000))
 
 # %% ../nbs/07_schema.ipynb #301023f3
-run_keys = dict(galfast=text(100), format=whole(0, 1000), spec=_spec(text(100, 1), parts=maybe(list_of(_part))), reader=_reader, nets=list_of(_net, most=100), id_col=_column,
-    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats, gp=maybe(_gp), gp_weight=either(number(), list_of(number(), 1, 20_000)), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info)) # Name in a run's config.json -> `Rule`
-run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json as a whole; `files` are not in those of older versions
+run_keys = dict( # Name in a run's config.json -> `Rule`
+    galfast=text(100), format=whole(0, 1000), id_col=_column, info=maybe(_info),
+    spec=_spec(text(100, 1), parts=maybe(list_of(_part))),
+    reader=_reader, stats=_stats, window=_side, net_size=_side, table=maybe(_table),
+    nets=list_of(_net, most=100), gp=maybe(_gp), gp_weight=either(number(), list_of(number(), 1, 20_000)),
+    err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)))
+run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json; `files` are not in those of older versions
 _some_of_a_run = Record(may=run_rule.known | dict(spec=Record(may=run_keys['spec'].known)))
-pack_rule = Record(dict(format=whole(0, 1000), shape=list_of(whole(1, 65536), 3, 3), dtype=one_of('uint8','float16','float32','float64'), layout=one_of('yxb','byx'), reader=_packed_reader),
-    dict(pixels=whole(0, 1000), made_of=Anything(4))) # pack.json
+
+_dtype = one_of('uint8','float16','float32','float64')
+pack_rule = Record( # pack.json
+    dict(format=whole(0, 1000), shape=list_of(whole(1, 65536), 3, 3), dtype=_dtype, layout=one_of('yxb','byx'),
+         reader=_packed_reader),
+    dict(pixels=whole(0, 1000), made_of=Anything(4)))
 
 # %% ../nbs/07_schema.ipynb #d6e2bbd2
 def read_run_config(
     path, # Run folder
     whole:bool=True, # Has everything to be there? False: what is there is right
 )->dict:
-    "What `config.json` of a run says, checked value by value; a `RunError` where there is none, or where it says what no run does"
+    "What `config.json` of a run says, checked value by value; a `RunError` where it is none, or says what no run does"
     path = Path(path)
     if not path.is_dir(): raise RunError(f"{path}: there is no such run folder")
     try: f = own_file(path, 'config.json')
     except GalfastError as e: raise RunError(str(e)) from e
-    if not f.is_file(): raise RunError(f"{path}: holds no config.json, so it is not a finished run; `galfast train` with {option('resume', True)} goes on with one that was interrupted")
+    if not f.is_file(): raise _unfinished(path)
     cfg = read_json(f)
-    if isinstance(cfg, dict) and cfg.get('format', 1)!=1: raise RunError(f"{f}: format {shown(cfg['format'])} of galfast {shown(cfg.get('galfast'))}; this galfast reads format 1")
+    if isinstance(cfg, dict) and cfg.get('format', 1)!=1: raise _other_format(f, cfg)
     try: (run_rule if whole else _some_of_a_run).check(cfg)
     except Misfit as e: raise RunError(f"{f}: {e}") from e
     return cfg
+
+# %% ../nbs/07_schema.ipynb #4cbec258
+def _unfinished(path):
+    return RunError(f"{path}: holds no config.json, so it is not a finished run; "
+                    f"`galfast train` with {option('resume', True)} goes on with one that was interrupted")
+
+def _other_format(f, cfg):
+    said = f"format {shown(cfg['format'])} of galfast {shown(cfg.get('galfast'))}"
+    return RunError(f"{f}: {said}; this galfast reads format 1")

@@ -14,15 +14,19 @@ from .imports import *
 from .core import *
 
 # %% ../nbs/02_survey.ipynb #8168dc1b
-services = dict(sdss='https://skyserver.sdss.org', legacy='https://www.legacysurvey.org', ps1='https://ps1images.stsci.edu', hips='https://alasky.cds.unistra.fr')
+services = dict(
+    sdss='https://skyserver.sdss.org',
+    legacy='https://www.legacysurvey.org',
+    ps1='https://ps1images.stsci.edu',
+    hips='https://alasky.cds.unistra.fr')
 
 def service_url(
     name:str, # A key of `services`
 )->str: # Scheme and host, without a slash at the end
     "Where a service is: the environment, then `settings.ini`, then the service itself"
     url = os.getenv(f'GALFAST_{name.upper()}_URL') or galfast_cfg().get(f'{name}_url', '') or services[name]
-    if not re.match(r'https?://[^/\s]+', url): raise GalfastError(f"{url!r} is no address of a service; one looks like {services[name]}")
-    return url.rstrip('/')
+    if re.match(r'https?://[^/\s]+', url): return url.rstrip('/')
+    raise GalfastError(f"{url!r} is no address of a service; one looks like {services[name]}")
 
 # %% ../nbs/02_survey.ipynb #57cbe620
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ def degrees(v:float)->str: return np.format_float_positional(float(v), trim='-')
 # %% ../nbs/02_survey.ipynb #cf6f5f18
 def _url(base, path, **query): return f'{base}/{path}?{urlencode(query, quote_via=quote)}'
 
+def _position(ask): return dict(ra=degrees(ask.ra), dec=degrees(ask.dec))
+
 # %% ../nbs/02_survey.ipynb #03d2e745
 def sdss_urls(
     ask:CutoutAsk, base:str=services['sdss'], # Scheme and host
@@ -47,38 +53,44 @@ def sdss_urls(
     **kwargs # `layer` and `names`, which this service does not have
 )->dict: # Ending of the file -> URL
     "SkyServer's getjpeg"
-    return {'.jpg': _url(base, f'{release}/SkyServerWS/ImgCutout/getjpeg', ra=degrees(ask.ra), dec=degrees(ask.dec), scale=degrees(ask.scale), width=ask.size, height=ask.size)}
+    q = _position(ask) | dict(scale=degrees(ask.scale), width=ask.size, height=ask.size)
+    return {'.jpg': _url(base, f'{release}/SkyServerWS/ImgCutout/getjpeg', **q)}
 
 def legacy_urls(ask:CutoutAsk, base:str=services['legacy'], layer:str='ls-dr10', **kwargs)->dict:
     "The viewer of the DESI Legacy Imaging Surveys"
-    q = dict(ra=degrees(ask.ra), dec=degrees(ask.dec), layer=layer, pixscale=degrees(ask.scale), size=ask.size)
+    q = _position(ask) | dict(layer=layer, pixscale=degrees(ask.scale), size=ask.size)
     if ask.format=='jpg': return {'.jpg': _url(base, 'viewer/jpeg-cutout', **q)}
     return {'.fits': _url(base, 'viewer/fits-cutout', **q, bands=ask.bands)}
 
+# %% ../nbs/02_survey.ipynb #55955223
 def ps1_names_url(ask:CutoutAsk, base:str=services['ps1'], **kwargs)->str:
     "Pan-STARRS: which images cover a position"
-    return _url(base, 'cgi-bin/ps1filenames.py', ra=degrees(ask.ra), dec=degrees(ask.dec), filters=ask.bands or 'grizy', type='stack')
+    return _url(base, 'cgi-bin/ps1filenames.py', **_position(ask), filters=ask.bands or 'grizy', type='stack')
 
 def ps1_names(
     text:str, # Reply to `ps1_names_url`
 )->dict: # Band -> file; empty where nothing was observed
     "The first image of each band"
     head,*rows = [o.split() for o in text.strip().splitlines()] or [[]]
-    if 'filter' not in head or 'filename' not in head: raise ImageError(f"Pan-STARRS did not send a list of images but {text[:80]!r}")
+    is_list = 'filter' in head and 'filename' in head
+    if not is_list: raise ImageError(f"Pan-STARRS did not send a list of images but {text[:80]!r}")
     i,j = head.index('filter'),head.index('filename')
     return {r[i]: r[j] for r in reversed(rows) if len(r)>max(i, j)}
 
 def ps1_urls(ask:CutoutAsk, base:str=services['ps1'], names:dict=None, **kwargs)->dict:
     "Pan-STARRS's fitscut: a JPEG of the reddest, middle and bluest band of `names`, or a FITS file a band"
-    pos,native = dict(ra=degrees(ask.ra), dec=degrees(ask.dec)),max(round(ask.size*ask.scale/.25), 1)
-    if ask.format=='fits': return {f'_{b}.fits': _url(base, 'cgi-bin/fitscut.cgi', **pos, size=native, format='fits', red=names[b]) for b in ask.bands}
+    cut = partial(_url, base, 'cgi-bin/fitscut.cgi', **_position(ask), size=max(round(ask.size*ask.scale/.25), 1))
+    if ask.format=='fits': return {f'_{b}.fits': cut(format='fits', red=names[b]) for b in ask.bands}
     have = sorted(names, key='yzirg'.find)
-    rgb = [have[0], have[len(have)//2], have[-1]]
-    return {'.jpg': _url(base, 'cgi-bin/fitscut.cgi', **pos, size=native, output_size=ask.size, format='jpg', **{k: names[b] for k,b in zip(('red','green','blue'), rgb)})}
+    red,green,blue = (names[b] for b in (have[0], have[len(have)//2], have[-1]))
+    return {'.jpg': cut(output_size=ask.size, format='jpg', red=red, green=green, blue=blue)}
 
+# %% ../nbs/02_survey.ipynb #3f2db1df
 def hips_urls(ask:CutoutAsk, base:str=services['hips'], layer:str='CDS/P/DSS2/color', **kwargs)->dict:
     "CDS hips2fits: any of its surveys, resampled"
-    q = dict(hips=layer, ra=degrees(ask.ra), dec=degrees(ask.dec), fov=degrees(round(ask.size*ask.scale/3600, 9)), width=ask.size, height=ask.size, projection='TAN', format=ask.format)
+    field = degrees(round(ask.size*ask.scale/3600, 9))
+    q = dict(hips=layer, **_position(ask), fov=field, width=ask.size, height=ask.size)
+    q |= dict(projection='TAN', format=ask.format)
     return {f'.{ask.format}': _url(base, 'hips-image-services/hips2fits', **q)}
 
 # %% ../nbs/02_survey.ipynb #d6f0f2b7
@@ -106,36 +118,55 @@ class Survey:
     text:bool=False # Does the service write its errors into black images?
     native_fits:bool=False # Are its FITS cutouts of the native scale, whatever is asked for?
     fits_bands:bool=False # Do the headers of its FITS cutouts name their bands?
-    outside_by:str='' # The format whose image tells that a position lies outside, where another ends in an error of the service
+    outside_by:str='' # The format whose image tells that a position lies outside, where another ends in an error
     refusals:tuple=() # What it writes, in small letters, where asking again brings the same
     licence:str=''
     citation:str=''
     def ask(self, ra, dec, size=224, scale=None, format='jpg', bands='')->CutoutAsk:
         "A checked `CutoutAsk`; raises `GalfastError` for what the service would alter in silence"
         scale = ifnone(scale, self.pixscale)
-        if format not in self.formats: raise GalfastError(f"{self.title} gives {' and '.join(self.formats)} here, not {format!r}")
-        if not (self.sizes[0]<=size<=self.sizes[1] and size==int(size)): raise GalfastError(f"size {size}: {self.title} gives {self.sizes[0]} to {self.sizes[1]} px")
-        if not self.scales[0]<=scale<=self.scales[1]: raise GalfastError(f"scale {scale}: {self.title} gives {self.scales[0]} to {self.scales[1]} arcsec a pixel")
-        if not (abs(dec)<=90 and 0<=ra<=360): raise GalfastError(f"ra {ra}, dec {dec} is no position in degrees: 0 <= ra <= 360, -90 <= dec <= 90")
-        if bands and format!='fits': raise GalfastError("the bands of a JPEG are fixed; they can be chosen for format 'fits'")
+        if wrong := self._refusal(ra, dec, size, scale, format, bands): raise GalfastError(wrong)
         bands = bands or (self.colour if format=='fits' else '')
-        if self.bands and set(bands)-set(self.bands): raise GalfastError(f"bands {bands!r}: {self.title} has {self.bands}")
-        if self.native_fits and format=='fits' and abs(scale-self.pixscale)>1e-6: raise GalfastError(f"FITS cutouts of {self.title} have their native scale, {self.pixscale} arcsec a pixel")
         return CutoutAsk(float(ra), float(dec), int(size), float(scale), format, bands)
+    def _refusal(self, ra, dec, size, scale, format, bands):
+        "Why the service would not do that; None where it would"
+        (small,large),(fine,coarse),fits = self.sizes,self.scales,format=='fits'
+        if format not in self.formats: return f"{self.title} gives {' and '.join(self.formats)} here, not {format!r}"
+        if not (small<=size<=large and size==int(size)): return f"size {size}: {self.title} gives {small} to {large} px"
+        if not fine<=scale<=coarse: return f"scale {scale}: {self.title} gives {fine} to {coarse} arcsec a pixel"
+        on_sky = abs(dec)<=90 and 0<=ra<=360
+        if not on_sky: return f"ra {ra}, dec {dec} is no position in degrees: 0 <= ra <= 360, -90 <= dec <= 90"
+        if bands and not fits: return "the bands of a JPEG are fixed; they can be chosen for format 'fits'"
+        bands = bands or (self.colour if fits else '')
+        if self.bands and set(bands)-set(self.bands): return f"bands {bands!r}: {self.title} has {self.bands}"
+        if fits and self.native_fits and abs(scale-self.pixscale)>1e-6:
+            return f"FITS cutouts of {self.title} have their native scale, {self.pixscale} arcsec a pixel"
     def nbytes(self, size, format='jpg', bands='')->float:
         "About how large a cutout is, bytes"
-        return self.kb*1e3*(size/224)**1.7 if format=='jpg' else 4*size**2*max(len(bands or self.colour), 1)+5760
+        if format=='jpg': return self.kb*1e3*(size/224)**1.7
+        return 4*size**2*max(len(bands or self.colour), 1)+5760 # of four bytes; two headers
 
-_legacy = dict(service='legacy', urls=legacy_urls, bands='griz', pixscale=.262, sizes=(16,512), scales=(.05,30.), formats=('jpg','fits'), colour='grz', zero_point=22.5, kb=15., blank=(0,32),
-               fits_bands=True, outside_by='jpg', refusals=('no such layer', 'no cutouts enabled'),
-               licence='public; see legacysurvey.org/acknowledgment', citation='Dey et al. 2019, AJ 157, 168')
+# %% ../nbs/02_survey.ipynb #2a8a0e2b
+_both = 'jpg','fits'
+_legacy = dict(
+    service='legacy', urls=legacy_urls, bands='griz', pixscale=.262, sizes=(16,512), scales=(.05,30.), formats=_both,
+    colour='grz', zero_point=22.5, kb=15., blank=(0,32), fits_bands=True, outside_by='jpg',
+    refusals=('no such layer', 'no cutouts enabled'),
+    licence='public; see legacysurvey.org/acknowledgment', citation='Dey et al. 2019, AJ 157, 168')
+
 surveys = {o.name: o for o in (
-    Survey('sdss', 'SDSS', 'sdss', sdss_urls, '', .396127, (64,2048), (.015,60.), text=True, licence='public domain; see sdss.org/collaboration/citing-sdss', citation='Abdurro\'uf et al. 2022, ApJS 259, 35'),
-    Survey('ls-dr9', 'DESI Legacy Surveys DR9', layer='ls-dr9', **{**_legacy, 'bands': 'grz'}),
+    Survey('sdss', 'SDSS', 'sdss', sdss_urls, bands='', pixscale=.396127, sizes=(64,2048), scales=(.015,60.), text=True,
+           licence='public domain; see sdss.org/collaboration/citing-sdss',
+           citation="Abdurro'uf et al. 2022, ApJS 259, 35"),
+    Survey('ls-dr9', 'DESI Legacy Surveys DR9', layer='ls-dr9', **_legacy|dict(bands='grz')),
     Survey('ls-dr10', 'DESI Legacy Surveys DR10', layer='ls-dr10', **_legacy),
-    Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, 'grizy', .25, (16,4096), (.05,10.), ('jpg','fits'), 'gri', names_url=ps1_names_url, names=ps1_names, rate=2., in_flight=2, native_fits=True,
-           licence='public; see outerspace.stsci.edu/display/PANSTARRS', citation='Chambers et al. 2016, arXiv:1612.05560'),
-    Survey('hips', 'CDS hips2fits', 'hips', hips_urls, '', 1., (16,4096), (.01,3600.), ('jpg','fits'), layer='CDS/P/DSS2/color', rate=2., in_flight=2,
+    Survey('ps1', 'Pan-STARRS1', 'ps1', ps1_urls, bands='grizy', pixscale=.25, sizes=(16,4096), scales=(.05,10.),
+           formats=_both, colour='gri', native_fits=True, rate=2., in_flight=2,
+           names_url=ps1_names_url, names=ps1_names,
+           licence='public; see outerspace.stsci.edu/display/PANSTARRS',
+           citation='Chambers et al. 2016, arXiv:1612.05560'),
+    Survey('hips', 'CDS hips2fits', 'hips', hips_urls, bands='', pixscale=1., sizes=(16,4096), scales=(.01,3600.),
+           formats=_both, layer='CDS/P/DSS2/color', rate=2., in_flight=2,
            licence='that of the survey behind it', citation='Boch et al. 2020, ASPC 522, 487'))}
 
 def get_survey(
@@ -144,5 +175,6 @@ def get_survey(
     "A survey by name"
     if isinstance(name, Survey): return name
     if name.startswith('hips:') and name[5:]: return replace(surveys['hips'], name=name, layer=name[5:])
-    if name not in surveys: raise GalfastError(f"there is no survey {name!r}; there are {', '.join(surveys)} and hips:ID, such as hips:CDS/P/DES-DR2/ColorIRG")
-    return surveys[name]
+    if name in surveys: return surveys[name]
+    raise GalfastError(f"there is no survey {name!r}; there are {', '.join(surveys)} and hips:ID, "
+                       "such as hips:CDS/P/DES-DR2/ColorIRG")

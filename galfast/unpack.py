@@ -21,13 +21,22 @@ def table_bytes(
 )->bytes: # What is in it
     "The bytes of a table; raises `CatalogError` where they are too many, or damaged"
     size,largest = os.path.getsize(path),8e6*file_budget().most_mb
-    if size>largest: raise CatalogError(f"{path}: a table of {in_bytes(size)}, where at most {in_bytes(largest)} are read; raise most_mb in settings.ini if it is meant")
+    if size>largest: raise _too_large(path, size, largest)
     most = max(most_loose, most_packed_table*size)
     try:
         if kind_of(path)!='gzip': return Path(path).read_bytes()
         return unpacked(path, Budget(most_mb=most/1e6, most_seconds=math.inf))
-    except OverBudget as e: raise CatalogError(f"{path}: {in_bytes(size)} of gzip unpack to more than {in_bytes(most)}, and no table is packed like that; unpack it yourself if it is one") from e
+    except OverBudget as e: raise _too_loose(path, size, most) from e
     except ImageError as e: raise CatalogError(str(e)) from e
+
+# %% ../nbs/00_unpack.ipynb #f649fdd5
+def _too_large(path, size, most):
+    return CatalogError(f"{path}: a table of {in_bytes(size)}, where at most {in_bytes(most)} are read; "
+                        "raise most_mb in settings.ini if it is meant")
+
+def _too_loose(path, size, most):
+    return CatalogError(f"{path}: {in_bytes(size)} of gzip unpack to more than {in_bytes(most)}, "
+                        "and no table is packed like that; unpack it yourself if it is one")
 
 # %% ../nbs/00_unpack.ipynb #unpa000d
 def check_xlsx(
@@ -38,12 +47,16 @@ def check_xlsx(
     most = max(most_loose, most_packed_table*size)
     with zipfile.ZipFile(path) as z:
         n = sum(o.file_size for o in z.infolist())
-        if n>most: raise CatalogError(f"{path}: {in_bytes(size)} of Excel unpack to {in_bytes(n)}, and at most {in_bytes(most)} are read; save the table as CSV if it is one")
+        if n>most: raise _bomb(path, size, n, most)
         for o in z.infolist():
             if o.filename.lower().endswith(('.xml','.rels')):
                 with z.open(o) as f: _check_xml(f, f'{path}: {o.filename}')
 
 # %% ../nbs/00_unpack.ipynb #unpa000e
+def _bomb(path, size, n, most):
+    return CatalogError(f"{path}: {in_bytes(size)} of Excel unpack to {in_bytes(n)}, "
+                        f"and at most {in_bytes(most)} are read; save the table as CSV if it is one")
+
 def _check_xml(f, name):
     "Raise `CatalogError` where XML has a document type"
     from xml.parsers import expat

@@ -21,6 +21,8 @@ from .cutouts import *
 # %% ../nbs/15_webimages.ipynb #34d024d2
 _ends = dict(jpeg=b'\xff\xd9', png=b'IEND\xaeB`\x82')
 
+def _not_whole(why): return NetError(f"no whole image ({why})", retry=True)
+
 def image_kind(
     body:bytes, # What a server sent
 )->str: # '.jpg', '.png' or '.fits'
@@ -31,14 +33,15 @@ def image_kind(
         except ImageError as e: raise NetError(f"a FITS file that is not whole ({str(e)[:150]})", retry=True) from e
         return '.fits'
     if kind=='web page': raise NetError("a web page, not an image")
-    if kind in ('','empty'): raise NetError(f"no whole image ({kind_words.get(kind, 'of no kind that is known')})", retry=True)
+    if kind in ('','empty'): raise _not_whole(kind_words.get(kind, 'of no kind that is known'))
     if kind not in _ends: raise NetError(f"{kind_words[kind]}; JPEG, PNG or FITS is needed")
     try:
         with open_picture(body, 'what was sent') as im: im.load()
-    except ImageError as e: raise NetError(f"no whole image ({str(e)[:150]})", retry=True) from e
-    if _ends[kind] not in body[-1024:]: raise NetError("no whole image (its end is missing)", retry=True) # PIL forgives that
+    except ImageError as e: raise _not_whole(str(e)[:150]) from e
+    if _ends[kind] not in body[-1024:]: raise _not_whole('its end is missing') # PIL forgives that
     return '.jpg' if kind=='jpeg' else '.png'
 
+# %% ../nbs/15_webimages.ipynb #7fe4ecfd
 def fetch_images(
     df, # What `read_catalog` takes
     dest, # Folder; made if need be
@@ -57,12 +60,16 @@ def fetch_images(
         have,rows = list_images(dest),df[[id_col]].assign(status='ok', filename=None)
         bad = _bad_rows(df, id_col, url_col)
         rows.loc[list(bad), 'status'] = list(bad.values())
-        for i in rows.index[~rows.index.isin(list(bad))]: rows.loc[i,'filename'] = os.path.relpath(have[df.at[i,id_col]], dest) if df.at[i,id_col] in have else None
+        for i,o in df[id_col].items():
+            if i not in bad and o in have: rows.loc[i,'filename'] = os.path.relpath(have[o], dest)
         todo = [i for i in rows.index if i not in bad and rows.filename.isna()[i]]
-        hosts = {h: HTTPService(h, rate=rate, in_flight=n_workers, **kwargs) for h in {_host(df.at[i,url_col]) for i in todo}}
-        get = partial(_fetch, dest, hosts)
-        done = (o for part in in_parallel(get, ((i, df.at[i,id_col], df.at[i,url_col]) for i in todo), n_workers, lambda: [h.pacer.stop.set() for h in hosts.values()]) for o in part)
-        for i,status,name in track(done, 'fetching images', len(todo)): rows.loc[i,['status','filename']] = [status,name]
+        items = [(i, df.at[i,id_col], df.at[i,url_col]) for i in todo]
+        names = {_host(url) for _,_,url in items}
+        hosts = {h: HTTPService(h, rate=rate, in_flight=n_workers, **kwargs) for h in names}
+        def _stop(): [h.pacer.stop.set() for h in hosts.values()]
+        parts = in_parallel(partial(_fetch, dest, hosts), items, n_workers, _stop)
+        done = (o for part in parts for o in part)
+        for i,*res in track(done, 'fetching images', len(todo)): rows.loc[i,['status','filename']] = res
     return rows
 
 # %% ../nbs/15_webimages.ipynb #07f2e0c9
@@ -76,8 +83,13 @@ def _bad_rows(df, id_col, url_col):
         if pd.isna(o): why[i] = 'no id'
         elif not safe_id(o): why[i] = 'an id that cannot name a file'
         elif twice: why[i] = 'duplicate id'
-        elif pd.isna(u) or urlsplit(str(u).strip()).scheme not in ('http','https') or not urlsplit(str(u).strip()).netloc: why[i] = 'no http(s) address'
+        elif not _is_address(u): why[i] = 'no http(s) address'
     return why
+
+def _is_address(url):
+    if pd.isna(url): return False
+    u = urlsplit(str(url).strip())
+    return u.scheme in ('http','https') and bool(u.netloc)
 
 def _judge(r):
     check_status(r)
