@@ -131,9 +131,9 @@ def grey_pixels(
 
 # %% ../nbs/23_reader.ipynb #7f192251
 class ImageReader:
-    "A callable: path (or that of each band, or array) -> tensor (band, y, x), uint8 for pictures of 8 bits, else float32"
+    "A callable: path (or that of each band, or array) -> tensor (band, y, x), uint8 for 8 bits a colour, else float32"
     def __init__(self,
-        kind:str='rgb', # 'rgb': JPEG, PNG, TIFF, WebP; 'grey': one band; 'deep': PNG, TIFF beyond 8 bits; 'fits'; 'array'
+        kind:str='rgb', # 'rgb': JPEG, PNG, TIFF, WebP; 'grey': one band; 'deep': PNG, TIFF of more bits; 'fits', 'array'
         size:int=None, # Side of the result, px; None: as it is
         crop:int=None, # Side of the central part that is used, in px of the file; None: all
         bands=None, # FITS: the bands, in order, as letters or a list of names; None: all
