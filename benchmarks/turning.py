@@ -12,10 +12,9 @@ from common import *
 from real_galaxies import folds,here,score,shared,targets
 
 from galfast.augment import AugmentProgress
-from galfast.columns import fit_spec,target_spec
+from galfast.targets import fit_spec,target_spec
 from galfast.data import GalaxyStack,load_images
 from galfast.fast import adamw
-from galfast.losses import task_loss
 from galfast.run import shrink
 from galfast.train import TrainJob,choose_recipe,recipe_reader
 
@@ -39,11 +38,11 @@ def fold(stack, spec, recipe, share, epochs, seed, train, test):
     "Answers and labels of a fold"
     dls = GalaxyDataLoaders.from_packed(stack, spec, valid=list(test), bs=recipe.bs, seed=seed, device='cpu', augment=augment(share), stats=stack.stats(train))
     spec = fit_spec(spec, stack.df.iloc[train])
-    loss = task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
+    loss = spec.loss(recipe.smooth)
     learn = galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(adamw, wd=recipe.wd), seed=seed, cbs=AugmentProgress(), metrics=[])
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, recipe.lr, pct_start=recipe.warmup, moms=(.9,.9,.9))
     pred,y = learn.tta8()[0].numpy(),spec.encode(stack.df)[test]
-    return (np.array(spec.classes)[pred.argmax(1)],np.array(spec.classes)[y]) if spec.task=='classification' else (pred.ravel(),np.asarray(y, float).ravel())
+    return (np.array(spec.outputs)[pred.argmax(1)],np.array(spec.outputs)[y]) if spec.heads[0].strata else (pred.ravel(),np.asarray(y, float).ravel())
 
 def simulated(share, epochs, seed, size, n=1280):
     "xresnet18 on windows, as in `speed.py`"

@@ -34,6 +34,10 @@ from .fitsfile import *
 from .bands import *
 from .wcs import *
 from .image import *
+from .losses import *
+from .metrics import *
+from .heads import *
+from .targets import *
 from .columns import *
 from .augment import *
 from .reader import *
@@ -43,9 +47,7 @@ from .data import *
 from .photometry import *
 from .models import *
 from .classic import *
-from .losses import *
 from .archs import *
-from .metrics import *
 from .fast import *
 from .learner import *
 from .gp import *

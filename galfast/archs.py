@@ -25,7 +25,8 @@ from .classic import *
 
 # %% ../nbs/33_archs.ipynb #d67d053a
 galaxy_archs = {f'xresnet{d}': partial(galaxy_xresnet, d) for d in xresnet_depths}
-galaxy_archs |= dict(galnet=galnet, alexnet=galaxy_alexnet, vgg16=galaxy_vgg16, vgg6=galaxy_vgg6, cnn=galaxy_cnn, mlp=galaxy_mlp, resnet50=galaxy_resnet50)
+galaxy_archs |= dict(galnet=galnet, alexnet=galaxy_alexnet, vgg16=galaxy_vgg16, vgg6=galaxy_vgg6,
+                     cnn=galaxy_cnn, mlp=galaxy_mlp, resnet50=galaxy_resnet50)
 
 # %% ../nbs/33_archs.ipynb #af8e0ca2
 def timm_net(
@@ -44,16 +45,26 @@ def timm_net(
         cfg = _hub_config(arch)[0] if hub else timm.get_pretrained_cfg(arch).to_dict() if size is not None else {}
         if size is not None and cfg.get('fixed_input_size'): kwargs = merge(dict(img_size=size), kwargs)
         net = timm.create_model(arch, pretrained=pretrained is True, in_chans=n_in, num_classes=n_out, **kwargs)
-    except Exception as e:
-        why = f"({_said(e)})"
-        if not (hub or pretrained is True): raise GalfastError(f"timm cannot build {arch!r} like this {why}") from e
-        raise GalfastError(f"timm could not get what it needs for {arch!r} {why}. Is there a network? If not: give the path of a file that was downloaded elsewhere "
-                           "as `pretrained`, with timm's own name of the network, or start from random weights with pretrained=False") from e
-    patch = getattr(getattr(net, 'patch_embed', None), 'patch_size', None)
-    if size is not None and patch and size%patch[0] and not getattr(net.patch_embed, 'dynamic_img_pad', False):
-        raise GalfastError(f"{arch} cuts images into patches of {patch[0]} px, and {size} px is no multiple of that: crop or resize to {size-size%patch[0] or patch[0]} px, or take another network")
+    except Exception as e: raise _timm_failed(arch, e, online=hub or pretrained is True) from e
+    if size is not None: _check_patches(arch, net, size)
     if pretrained is not True and pretrained: load_pretrained(net, pretrained)
     return with_units(net, y_mean, y_std)
+
+def _timm_failed(arch, e, online):
+    why = f"({_said(e)})"
+    if not online: return GalfastError(f"timm cannot build {arch!r} like this {why}")
+    return GalfastError(f"timm could not get what it needs for {arch!r} {why}. Is there a network? "
+                        "If not: give the path of a file that was downloaded elsewhere as `pretrained`, "
+                        "with timm's own name of the network, or start from random weights with pretrained=False")
+
+def _check_patches(arch, net, size):
+    "Raise a `GalfastError` where images of `size` px are no whole number of the network's patches"
+    embed = getattr(net, 'patch_embed', None)
+    patch = getattr(embed, 'patch_size', None)
+    if not patch or not size%patch[0] or getattr(embed, 'dynamic_img_pad', False): return
+    side = patch[0]
+    cuts = f"{arch} cuts images into patches of {side} px, and {size} px is no multiple of that"
+    raise GalfastError(f"{cuts}: crop or resize to {size-size%side or side} px, or take another network")
 
 # %% ../nbs/33_archs.ipynb #dde8e42c
 def _timm():
@@ -62,7 +73,8 @@ def _timm():
     except ImportError: return None
     return timm
 
-_weights = 'pretrained','checkpoint_path','pretrained_cfg','pretrained_cfg_overlay','cache_dir' # arguments, timm's among them, that bring weights
+# arguments, timm's among them, that bring weights
+_weights = 'pretrained','checkpoint_path','pretrained_cfg','pretrained_cfg_overlay','cache_dir'
 
 def _said(e): return ': '.join([type(e).__name__, *str(e).splitlines()[:1]])[:200]
 
@@ -77,9 +89,13 @@ def _builder(arch):
     if arch in galaxy_archs: return galaxy_archs[arch]
     timm = _timm()
     if _is_hub(arch) or (timm and timm.is_model(arch)): return partial(timm_net, arch)
-    near = difflib.get_close_matches(arch, dict.fromkeys([*galaxy_archs, *(timm.list_models() if timm else [])]), 5)
-    raise GalfastError(f"no architecture is called {arch!r}" + (f"; near it are {first_few(near)}" if near else '') + f"; there are {first_few(galaxy_archs, 20)}" +
-                       (f", and the {len(timm.list_models()):,} of timm" if timm else "; for the many of timm: pip install timm"))
+    raise _unknown_arch(arch, timm.list_models() if timm else [])
+
+def _unknown_arch(arch, of_timm):
+    near = difflib.get_close_matches(arch, dict.fromkeys([*galaxy_archs, *of_timm]), 5)
+    near = f"; near it are {first_few(near)}" if near else ''
+    more = f", and the {len(of_timm):,} of timm" if of_timm else "; for the many of timm: pip install timm"
+    return GalfastError(f"no architecture is called {arch!r}{near}; there are {first_few(galaxy_archs, 20)}{more}")
 
 # %% ../nbs/33_archs.ipynb #6fbbd469
 def build_model(
@@ -95,26 +111,39 @@ def build_model(
     takes = inspect.signature(f).parameters
     if 'size' in takes and size is not None: kwargs['size'] = size
     if 'pretrained' in takes: return f(n_in=n_in, n_out=n_out, pretrained=pretrained, **kwargs)
-    if pretrained is True: raise GalfastError(f"galfast has no weights for {arch!r}: name a file or a run folder as `pretrained`, or take a network of timm (where it has the same name, with that of its weights: 'resnet50.a1_in1k')")
+    if pretrained is True: raise _no_weights(arch)
     model = f(n_in=n_in, n_out=n_out, **kwargs)
     if pretrained: load_pretrained(model, pretrained)
     return model
 
-def arch_config(arch:str, n_in:int, n_out:int, pretrained=False, size:int=None, **kwargs)->dict: # For `build_model(**config)`; JSON can hold it
+def _no_weights(arch):
+    ways = "name a file or a run folder as `pretrained`, or take a network of timm"
+    same = "(where it has the same name, with that of its weights: 'resnet50.a1_in1k')"
+    return GalfastError(f"galfast has no weights for {arch!r}: {ways} {same}")
+
+# %% ../nbs/33_archs.ipynb #be186a55
+def arch_config(
+    arch:str, n_in:int, n_out:int, pretrained=False, size:int=None, **kwargs # As for `build_model`
+)->dict: # For `build_model(**config)`; JSON can hold it
     "What builds the network of `build_model` with the same arguments again: without its weights, and without a network"
     if 'image_arch' in kwargs:
         inner,size,kwargs = _timm_name(kwargs['image_arch'], size, kwargs)
         kwargs = merge(kwargs, dict(image_arch=inner))
     arch,size,kwargs = _timm_name(arch, size, kwargs)
     kwargs = {k: v for k,v in kwargs.items() if k not in _weights}
-    return dict(arch=arch, n_in=n_in, n_out=n_out, **({'size': size} if size is not None and 'size' in inspect.signature(_builder(arch)).parameters else {}), **kwargs)
+    res = dict(arch=arch, n_in=n_in, n_out=n_out)
+    if size is not None and 'size' in inspect.signature(_builder(arch)).parameters: res['size'] = size
+    return dict(res, **kwargs)
 
 def rebuild_model(
     config:dict, # Of `arch_config`; it may come from somebody else
 )->nn.Module:
     "The network of `config`; refuses one that asks for weights, a file or a network"
     asks = [k for k in _weights if k in config] + [k for k in ('arch','image_arch') if _is_hub(str(config.get(k)))]
-    if asks: raise GalfastError(f"this network asks for something beside its own weights ({first_few(f'{k}={config[k]!r}' for k in asks)}): only `build_model` does that")
+    if asks:
+        for_what = first_few(f'{k}={config[k]!r}' for k in asks)
+        raise GalfastError(f"this network asks for something beside its own weights ({for_what}): "
+                           "only `build_model` does that")
     return build_model(**config)
 
 def _timm_name(arch, size, kwargs):
@@ -122,7 +151,8 @@ def _timm_name(arch, size, kwargs):
     if not _is_hub(arch): return arch,size,kwargs
     cfg,name,args = _hub_config(arch)
     args = {k: v for k,v in args.items() if k not in ('in_chans','num_classes','img_size')}
-    return name, ifnone(size, cfg['input_size'][-1] if cfg.get('fixed_input_size') else None), merge(args, kwargs)
+    if size is None and cfg.get('fixed_input_size'): size = cfg['input_size'][-1]
+    return name, size, merge(args, kwargs)
 
 # %% ../nbs/33_archs.ipynb #cc2b6b9b
 @contextmanager
@@ -130,8 +160,9 @@ def build_limit(
     numbers:int, # Of the weights of all networks that are built in the block
     tensors:int, # How many tensors these are
 ):
-    "Networks that a file asks for are not larger than the weights that come with it: a `GalfastError` before memory is taken for more"
-    with _Meter(2*numbers+16_000_000, 60*tensors+5_000): yield # room for what is made on the way, such as masks and first weights
+    "A `GalfastError`, before memory is taken, where networks of a file are far larger than the weights beside them"
+    # room for what is made on the way, such as masks and first weights
+    with _Meter(2*numbers+16_000_000, 60*tensors+5_000): yield
 
 class _Meter(TorchDispatchMode):
     "Counts what torch makes, and stops before it is too much"
@@ -140,13 +171,17 @@ class _Meter(TorchDispatchMode):
         self.numbers,self.calls = numbers,calls
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs,self.calls = kwargs or {},self.calls-1
-        if not func.__name__.split('.')[0].endswith('_'): self.numbers -= _numbers_made(func, args, kwargs) # in place nothing is made
-        if self.numbers<0 or self.calls<0: raise GalfastError("the networks would be far larger than the weights that are there")
+        in_place = func.__name__.split('.')[0].endswith('_') # then nothing is made
+        if not in_place: self.numbers -= _numbers_made(func, args, kwargs)
+        if self.numbers<0 or self.calls<0:
+            raise GalfastError("the networks would be far larger than the weights that are there")
         return func(*args, **kwargs)
 
 def _numbers_made(func, args, kwargs):
     "How many numbers `func` would give: it is asked without memory"
-    if any(o.name=='device' for o in func._schema.arguments): kwargs = kwargs|dict(device='meta', pin_memory=False) if any(o.name=='pin_memory' for o in func._schema.arguments) else kwargs|dict(device='meta')
+    takes = {o.name for o in func._schema.arguments}
+    if 'device' in takes: kwargs = kwargs|dict(device='meta')
+    if {'device','pin_memory'}<=takes: kwargs = kwargs|dict(pin_memory=False)
     bare = lambda o: o.to('meta') if isinstance(o, Tensor) else o
     try: res = func(*tree_map(bare, args), **tree_map(bare, kwargs))
     except Exception: return 0 # what cannot be asked is done, or fails
@@ -157,7 +192,8 @@ def bare_net(
     model:nn.Module,
 )->nn.Module:
     "`model` without the `ScaleOutput` behind it"
-    return model[0] if isinstance(model, nn.Sequential) and len(model)==2 and isinstance(model[1], ScaleOutput) else model
+    is_pair = isinstance(model, nn.Sequential) and len(model)==2
+    return model[0] if is_pair and isinstance(model[1], ScaleOutput) else model
 
 def last_layers(
     model:nn.Module,
@@ -210,7 +246,8 @@ def _matrices(ps): return sum(p.ndim>1 for p in ps)
 
 def _layers(m, whole=False):
     "Parameters of `m`, a list a layer; containers of several layers are opened"
-    if whole and not (isinstance(m, (nn.Sequential, nn.ModuleList)) and _matrices(m.parameters())>1): return [list(m.parameters())]
+    several = isinstance(m, (nn.Sequential, nn.ModuleList)) and _matrices(m.parameters())>1
+    if whole and not several: return [list(m.parameters())]
     return [list(m.parameters(recurse=False)), *[b for o in m.children() for b in _layers(o, True)]]
 
 # %% ../nbs/33_archs.ipynb #771b3dc4
@@ -218,21 +255,30 @@ def read_weights(
     source, # A file (.safetensors, .pth, .pt, .ckpt, .bin), a run folder, a state dict, or a module
 )->dict: # Name -> tensor, on the CPU if they come from a file
     "The weights in `source`; none of its code is run"
-    o = source.state_dict() if isinstance(source, nn.Module) else source if isinstance(source, dict) else _read_file(Path(source))
-    inner = first(o[k] for k in ('state_dict', 'model_state_dict', 'model', 'net', 'module', 'weights') if isinstance(o, dict) and isinstance(o.get(k), dict))
-    res = {k: v for k,v in ifnone(inner, o).items() if isinstance(k, str) and isinstance(v, Tensor) and v.layout==torch.strided} if isinstance(o, dict) else {}
-    if not res: raise GalfastError(f"{_called(source)} holds no weights by name: a state dict was expected, or one under 'state_dict' or 'model'")
+    if isinstance(source, nn.Module): o = source.state_dict()
+    else: o = source if isinstance(source, dict) else _read_file(Path(source))
+    res = {}
+    if isinstance(o, dict):
+        inner = first(o[k] for k in _inner_dicts if isinstance(o.get(k), dict))
+        res = {k: v for k,v in ifnone(inner, o).items() if isinstance(k, str) and _is_dense(v)}
+    if not res:
+        want = "a state dict was expected, or one under 'state_dict' or 'model'"
+        raise GalfastError(f"{_called(source)} holds no weights by name: {want}")
     return res
+
+_inner_dicts = 'state_dict','model_state_dict','model','net','module','weights' # where checkpoints keep them
+def _is_dense(v): return isinstance(v, Tensor) and v.layout==torch.strided
 
 # %% ../nbs/33_archs.ipynb #08c89137
 def weights_header(
     path, # A .safetensors file
 )->dict: # Name -> (type, shape), as the file has them: ('F32', (4,3,3,3))
-    "What a file of weights says that is in it, checked before any of it is read; a `GalfastError` that does not name the file where it is no such file"
+    "What a file of weights says is in it, checked before it is read; its `GalfastError` does not name the file"
     size = os.path.getsize(path)
     with open(path, 'rb') as f:
         n = int.from_bytes(f.read(8), 'little')
-        if not 2<=n<=min(_most_header, size-8): raise GalfastError(f"no file of weights: its header would have {n:,} bytes, of {size:,} in all")
+        if not 2<=n<=min(_most_header, size-8):
+            raise GalfastError(f"no file of weights: its header would have {n:,} bytes, of {size:,} in all")
         head = f.read(n)
     try: head = parse_json(head, _tensors)
     except ValueError as e: raise GalfastError(f"the header of the weights cannot be used: {str(e)[:200]}") from e
@@ -240,36 +286,51 @@ def weights_header(
     at = 0
     for k,o in sorted(head.items(), key=lambda o: o[1]['data_offsets']): # one behind the other, without gaps
         start,end = o['data_offsets']
-        if start!=at or end-start!=math.prod(o['shape'])*_type_bytes[o['dtype']]: raise GalfastError(f"the header does not fit the file: {shown(k)} of shape {tuple(o['shape'])} lies at bytes {start:,} to {end:,}")
+        if start!=at or end-start!=math.prod(o['shape'])*_type_bytes[o['dtype']]:
+            lies = f"{shown(k)} of shape {tuple(o['shape'])} lies at bytes {start:,} to {end:,}"
+            raise GalfastError(f"the header does not fit the file: {lies}")
         at = end
     if at!=size-8-n: raise GalfastError(f"the header speaks of {at:,} bytes of weights, and {size-8-n:,} are there")
     return {k: (o['dtype'], tuple(o['shape'])) for k,o in head.items()}
 
 # %% ../nbs/33_archs.ipynb #e12be885
 _most_header = 16_000_000 # Bytes
-_type_bytes = dict(F64=8, F32=4, F16=2, BF16=2, F8_E4M3=1, F8_E5M2=1, C64=8, I64=8, I32=4, I16=2, I8=1, U64=8, U32=4, U16=2, U8=1, BOOL=1)
-_tensor = Record(dict(dtype=one_of(*_type_bytes), shape=list_of(whole(0, 2**40), most=8), data_offsets=list_of(whole(0, 2**50), 2, 2)))
-_tensors = Rule('an object', lambda v: isinstance(v, dict), lambda v: ((f'.{shown(k)}', o, dict_of(text(100_000)) if k=='__metadata__' else _tensor) for k,o in v.items()))
+_type_bytes = dict(F64=8, F32=4, F16=2, BF16=2, F8_E4M3=1, F8_E5M2=1, C64=8,
+                   I64=8, I32=4, I16=2, I8=1, U64=8, U32=4, U16=2, U8=1, BOOL=1)
+_tensor = Record(dict(dtype=one_of(*_type_bytes), shape=list_of(whole(0, 2**40), most=8),
+                      data_offsets=list_of(whole(0, 2**50), 2, 2)))
+def _tensor_rules(v):
+    for k,o in v.items(): yield f'.{shown(k)}',o,dict_of(text(100_000)) if k=='__metadata__' else _tensor
+_tensors = Rule('an object', lambda v: isinstance(v, dict), _tensor_rules)
 
 # %% ../nbs/33_archs.ipynb #3911404a
-def _called(source): return str(source) if isinstance(source, (str,Path)) else f"the {type(source).__name__} that was given"
+def _called(source):
+    if isinstance(source, (str,Path)): return str(source)
+    return f"the {type(source).__name__} that was given"
 
 def _read_file(path):
     if path.is_dir():
-        if not (path/'model.safetensors').is_file(): raise GalfastError(f"{path}: the folder holds no model.safetensors, so it is not a finished run")
+        if not (path/'model.safetensors').is_file():
+            raise GalfastError(f"{path}: the folder holds no model.safetensors, so it is not a finished run")
         path = path/'model.safetensors'
     if not path.is_file(): raise GalfastError(f"{path}: there is no such file of weights")
     kinds = ('.safetensors', '.pth', '.pt', '.ckpt', '.bin')
-    if path.suffix not in kinds: raise GalfastError(f"{path}: weights are read from {', '.join(kinds)}, not from {path.suffix or 'a file without suffix'}")
+    if path.suffix not in kinds:
+        found = path.suffix or 'a file without suffix'
+        raise GalfastError(f"{path}: weights are read from {', '.join(kinds)}, not from {found}")
     try:
         if path.suffix=='.safetensors': weights_header(path); return load_file(path)
-        with torch.serialization.safe_globals([L]): return torch.load(path, map_location='cpu', weights_only=True) # `learn.save` writes `L`, a list
-    except Exception as e:
-        with open(path, 'rb') as f: start = f.read(200).lstrip()
-        code = re.search(r'GLOBAL (\S+)', str(e))
-        why = 'it is a web page: the download went wrong' if start[:1]==b'<' else f'it holds code: {code[1]}' if code else _said(e)
-        more = '' if path.suffix=='.safetensors' else ". Code is not run; whoever trusts the file can write its state dict as .safetensors"
-        raise GalfastError(f"{path}: no weights can be read from it ({why}){more}") from e
+        with torch.serialization.safe_globals([L]): # `learn.save` writes `L`, a list
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as e: raise _unreadable(path, e) from e
+
+def _unreadable(path, e):
+    with open(path, 'rb') as f: start = f.read(200).lstrip()
+    code = re.search(r'GLOBAL (\S+)', str(e))
+    why = f'it holds code: {code[1]}' if code else _said(e)
+    if start[:1]==b'<': why = 'it is a web page: the download went wrong'
+    more = ". Code is not run; whoever trusts the file can write its state dict as .safetensors"
+    return GalfastError(f"{path}: no weights can be read from it ({why}){'' if path.suffix=='.safetensors' else more}")
 
 # %% ../nbs/33_archs.ipynb #0add477f
 def adapt_bands(
@@ -292,8 +353,11 @@ _starts = ('module.', '_orig_mod.', 'model.', 'members.0.', 'encoder.', 'backbon
 def _start(weights, ours):
     "The start of the names of `weights` behind which most of `ours` are found"
     found = ['']
-    for depth in range(4): found += [s+o for s in found if s=='' or depth for o in _starts if s+o not in found and any(k.startswith(s+o) for k in weights)]
-    return max(dict.fromkeys(found), key=lambda s: sum(s+k in weights and weights[s+k].shape==v.shape for k,v in ours.items()))
+    for depth in range(4):
+        longer = [s+o for s in found if s=='' or depth for o in _starts]
+        found += [s for s in longer if s not in found and any(k.startswith(s) for k in weights)]
+    def fits(s): return sum(s+k in weights and weights[s+k].shape==v.shape for k,v in ours.items())
+    return max(dict.fromkeys(found), key=fits)
 
 # %% ../nbs/33_archs.ipynb #8b0e56f3
 @dataclass
@@ -306,10 +370,13 @@ class LoadedWeights:
     share:float # Of the weights before the last layer, by name, that were found
     start:str # What the names in the source had in front
     def __repr__(self):
-        parts = [f"{len(self.loaded)} weights loaded ({self.share:.0%} of those before the last layer)", *[f"{k} adapted: {v}" for k,v in self.adapted.items()],
-                 *[f"{len(v)} {what}: {first_few(v, 3)}" for what,v in (('left out', self.left_out), ('not found', self.missing)) if v]]
+        parts = [f"{len(self.loaded)} weights loaded ({self.share:.0%} of those before the last layer)"]
+        parts += [f"{k} adapted: {v}" for k,v in self.adapted.items()]
+        rest = ('left out', self.left_out),('not found', self.missing)
+        parts += [f"{len(v)} {what}: {first_few(v, 3)}" for what,v in rest if v]
         return '; '.join(parts)
 
+# %% ../nbs/33_archs.ipynb #f0679ca2
 def load_pretrained(
     model:nn.Module, # It is changed
     source, # As for `read_weights`
@@ -318,33 +385,44 @@ def load_pretrained(
     start:str=None, # What the names have in front, such as 'members.2.'; None: what fits best
     least:float=.5, # Fewer of the weights before the last layer, by name, are an error
 )->LoadedWeights:
-    "Give `model` the weights in `source` that fit: the last layer only where its shape is right, the first convolution adapted to the bands"
+    "Give `model` the weights in `source` that fit"
     net,weights = bare_net(model),read_weights(source)
     ours = net.state_dict()
     start = ifnone(start, _start(weights, ours))
     heads = {f'{k}.{o}': k for k,m in last_layers(net).items() for o in m.state_dict()}
-    other = {h for k,h in heads.items() if start+k in weights and weights[start+k].shape!=ours[k].shape} # last layers that do not fit
+    # last layers that do not fit
+    other = {h for k,h in heads.items() if start+k in weights and weights[start+k].shape!=ours[k].shape}
     conv = first(f'{k}.weight' for k,m in net.named_modules() if isinstance(m, nn.Conv2d))
-    named,new,loaded,adapted,left = bands is not None and source_bands is not None,{},[],{},{}
+    named = bands is not None and source_bands is not None
+    def adapts(k, v, t): # but for the bands it is the same convolution
+        same = v.ndim==4 and v.shape[:1]+v.shape[2:]==t.shape[:1]+t.shape[2:]
+        return k==conv and same and (named or v.shape!=t.shape)
+    new,loaded,adapted,left = {},[],{},{}
     for key,v in weights.items():
         k = key[len(start):] if key.startswith(start) else None
         if k not in ours: left[key] = 'the network has nothing of this name'; continue
         t = ours[k]
-        if v.is_floating_point()!=t.is_floating_point() or v.is_complex(): left[key] = f'numbers of another kind ({v.dtype})'
+        if v.is_floating_point()!=t.is_floating_point() or v.is_complex():
+            left[key] = f'numbers of another kind ({v.dtype})'
         elif heads.get(k) in other: left[key] = f'the last layer is another: {tuple(v.shape)}, here {tuple(t.shape)}'
-        elif k==conv and v.ndim==4 and v.shape[:1]+v.shape[2:]==t.shape[:1]+t.shape[2:] and (named or v.shape!=t.shape):
-            new[k],adapted[k] = adapt_bands(v.float(), t.shape[1], bands, source_bands),f'{v.shape[1]} bands to {t.shape[1]}'
+        elif adapts(k, v, t):
+            new[k] = adapt_bands(v.float(), t.shape[1], bands, source_bands)
+            adapted[k] = f'{v.shape[1]} bands to {t.shape[1]}'
         elif v.shape!=t.shape: left[key] = f'shape {tuple(v.shape)}, here {tuple(t.shape)}'
         else: new[k] = v; loaded.append(k)
     bad = [k for k,v in new.items() if not torch.isfinite(v).all()]
     if bad: raise GalfastError(f"{_called(source)}: {first_few(bad)} hold NaN or infinity")
     body = [k for k,_ in net.named_parameters() if k not in heads]
     share = sum(k in new for k in body)/max(len(body), 1)
-    if share<least or not new: raise GalfastError(f"{_called(source)}: only {share:.0%} of the weights fit {type(net).__name__}, so it is hardly the same architecture; "
-                                                  f"in the source {first_few(weights, 3)}, wanted {first_few(ours, 3)}")
+    if share<least or not new: raise _other_arch(source, share, net, weights, ours)
     with torch.no_grad():
         for k,v in new.items(): ours[k].copy_(v)
     return LoadedWeights(loaded, adapted, left, [k for k in ours if k not in new], share, start)
+
+def _other_arch(source, share, net, weights, ours):
+    few = f"only {share:.0%} of the weights fit {type(net).__name__}, so it is hardly the same architecture"
+    names = f"in the source {first_few(weights, 3)}, wanted {first_few(ours, 3)}"
+    return GalfastError(f"{_called(source)}: {few}; {names}")
 
 # %% ../nbs/33_archs.ipynb #cd554791
 class OneHot(Module):
@@ -360,7 +438,8 @@ class TableTower(Module):
         hidden=(64,32), # Widths of the dense layers; none: the columns as they are
         p:float=0., # Dropout after each layer
     ):
-        if not n_cont and not len(emb_szs): raise GalfastError("a table needs one column or more: n_cont and emb_szs are both empty")
+        if not n_cont and not len(emb_szs):
+            raise GalfastError("a table needs one column or more: n_cont and emb_szs are both empty")
         self.n_cont,self.sizes = n_cont,[n for n,_ in emb_szs]
         self.embeds = nn.ModuleList(Embedding(n, w) if w else OneHot(n) for n,w in emb_szs)
         widths = (n_cont+sum(w or n-1 for n,w in emb_szs), *hidden)
@@ -368,8 +447,11 @@ class TableTower(Module):
     def forward(self, x):
         n = len(self.sizes)
         if x.ndim!=2 or x.shape[1]!=n+self.n_cont:
-            raise GalfastError(f"the table has the shape {tuple(x.shape)}; {n} categories and {self.n_cont} numbers a row were expected: (rows, {n+self.n_cont})")
-        if x.dtype in (torch.bfloat16,torch.float16): raise GalfastError(f"the table came as {x.dtype}, in which codes over 256 are not exact: float32 was expected")
+            want = f"{n} categories and {self.n_cont} numbers a row were expected: (rows, {n+self.n_cont})"
+            raise GalfastError(f"the table has the shape {tuple(x.shape)}; {want}")
+        if x.dtype in (torch.bfloat16,torch.float16):
+            inexact = f"the table came as {x.dtype}, in which codes over 256 are not exact"
+            raise GalfastError(f"{inexact}: float32 was expected")
         x = x.as_subclass(Tensor).float()
         codes = [torch.where((o>0) & (o<k), o, 0).long() for o,k in zip(x[:,:n].T, self.sizes)] # NaN is neither
         return self.layers(torch.cat([*[e(o) for e,o in zip(self.embeds, codes)], x[:,n:]], 1))
@@ -388,12 +470,14 @@ class GalaxyMultimodal(Module):
         self.image,width = body_and_width(image_net)
         self.table = TableTower(n_cont, emb_szs, hidden, p)
         widths = (width+self.table.width, *head)
-        self.head = with_units(nn.Sequential(*dense_blocks(widths, norm=True, p=p), nn.Linear(widths[-1], n_out)), y_mean, y_std)
+        head = nn.Sequential(*dense_blocks(widths, norm=True, p=p), nn.Linear(widths[-1], n_out))
+        self.head = with_units(head, y_mean, y_std)
     def forward(self, image, table):
         if len(image)!=len(table): raise GalfastError(f"{len(image)} images came with {len(table)} rows of the table")
         return self.head(torch.cat([self.image(image).as_subclass(Tensor), self.table(table)], 1))
     def layer_groups(self): return [*body_groups(self.image), [*self.table.parameters(), *self.head.parameters()]]
 
+# %% ../nbs/33_archs.ipynb #d21acf01
 def galaxy_multimodal_net(
     n_in:int=3, # Bands
     n_out:int=1, # Targets or classes
@@ -412,6 +496,7 @@ def galaxy_multimodal_net(
     if emb not in ('embed','onehot'): raise GalfastError(f"emb={emb!r}: it is 'embed' or 'onehot'")
     if image_arch=='multimodal': raise GalfastError("image_arch is the name of a network that sees images only")
     image_net = build_model(image_arch, n_in, n_out, pretrained=pretrained, size=size, **kwargs)
-    return GalaxyMultimodal(image_net, n_out, n_cont, [(n, emb_sz_rule(n) if emb=='embed' else 0) for n in cat_sizes], hidden, head, p, y_mean, y_std)
+    emb_szs = [(n, emb_sz_rule(n) if emb=='embed' else 0) for n in cat_sizes]
+    return GalaxyMultimodal(image_net, n_out, n_cont, emb_szs, hidden, head, p, y_mean, y_std)
 
 galaxy_archs['multimodal'] = galaxy_multimodal_net

@@ -29,8 +29,11 @@ def dihedral_views(
     x, # Tensor (n, band, y, x), square
 )->list: # Eight tensors of the shape of `x`, itself first
     "The eight orientations of a batch"
-    if x.shape[-1]!=x.shape[-2]: raise GalfastError(f"eight views need square images, not {x.shape[-2]} x {x.shape[-1]} px")
-    t = x.swapaxes(-1, -2).clone(memory_format=torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format) # the slow half, once
+    h,w = x.shape[-2:]
+    if h!=w: raise GalfastError(f"eight views need square images, not {h} x {w} px")
+    by_pixel = x.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if by_pixel else torch.contiguous_format
+    t = x.swapaxes(-1, -2).clone(memory_format=layout) # the slow half, once
     return [o for y,(a,b) in ((x, (-1,-2)), (t, (-2,-1))) for o in (y, y.flip(a), y.flip(b), y.flip(-1, -2))]
 
 # %% ../nbs/22_augment.ipynb #8f13982c
@@ -43,6 +46,7 @@ def centre_window(
     y0,x0 = ((n-side)//2 for n in x.shape[-2:])
     return x[..., y0:y0+side, x0:x0+side]
 
+# %% ../nbs/22_augment.ipynb #8aa87fae
 def take_windows(
     x, # Tensor (n, band, y, x)
     y0, x0, # First row and column of each window (n,)
@@ -62,7 +66,7 @@ def take_windows(
     return out.permute(0,3,1,2) if side_by_side else out
 
 def _copy_turned(out, a, k):
-    "`out` (y, x, band) becomes orientation `k` of `a`: whole rows where they stay as they are; else a band at a time, as NumPy is slow with pixels of three bytes"
+    "`out` (y, x, band) becomes orientation `k` of `a`"
     rows = lambda o: o.view(f'V{o.shape[-1]*o.itemsize}')[..., 0]
     if k in (0,2): rows(out)[:] = rows(a)[::1-k]
     else:
@@ -74,8 +78,10 @@ def _look_up_windows(x, y0, x0, k, shape):
     i,j = torch.arange(shape[0], device=x.device)[None,:,None],torch.arange(shape[1], device=x.device)[None,None]
     u,v = torch.where((k&4)>0, j, i),torch.where((k&4)>0, i, j)
     u,v = torch.where((k&2)>0, shape[0]-1-u, u),torch.where((k&1)>0, shape[1]-1-v, v)
-    return x.permute(0,2,3,1)[torch.arange(len(x), device=x.device)[:,None,None], y0+u, x0+v].permute(0,3,1,2)
+    rows = torch.arange(len(x), device=x.device)[:,None,None]
+    return x.permute(0,2,3,1)[rows, y0+u, x0+v].permute(0,3,1,2)
 
+# %% ../nbs/22_augment.ipynb #20fcd872
 def random_windows(
     x, # Tensor (n, band, y, x)
     side:int=None, # px; None: the whole image
@@ -87,8 +93,8 @@ def random_windows(
 
 def draw_orientations(
     n:int, # Images
-    dihedral=True, # All eight (four, where images are not `square`); False: as they are; only flips: 'h' left and right, 'v' up and down, 'hv' both
-    square:bool=True,
+    dihedral=True, # All eight (four, if not `square`); False: none; flips: 'h' left-right, 'v' up-down, 'hv' both
+    square:bool=True, # Images are as wide as they are high
     gen=None, # torch.Generator on the CPU; the global one by default
 )->Tensor: # (n,), as in `dihedral_view`
     "A random orientation for each image"
@@ -99,7 +105,8 @@ def _orientations(dihedral, square=True):
     "Step and number of those that `dihedral` allows"
     if dihedral in (True,False,None): return 1,(8 if square else 4) if dihedral else 1
     allowed = dict(h=(1,2), v=(2,2), hv=(1,4))
-    if str(dihedral) not in allowed: raise GalfastError(f"dihedral is True, False, 'h', 'v' or 'hv', not {dihedral!r}")
+    if str(dihedral) not in allowed:
+        raise GalfastError(f"dihedral is True, False, 'h', 'v' or 'hv', not {dihedral!r}")
     return allowed[dihedral]
 
 def _some(v, p, gen):
@@ -111,8 +118,11 @@ def _draw_windows(shape, side, dihedral, gen, centred=False, p=1.):
     n,_,h,w = shape
     if side and side>min(h, w): raise GalfastError(f"a crop of {side} px does not fit into images of {h} x {w} px")
     out = (side,side) if side else (h,w)
-    y0,x0 = (torch.full((n,), (s-o)//2) if centred else torch.randint(0, s-o+1, (n,), generator=gen) for s,o in zip((h,w), out))
-    return y0,x0,_some(draw_orientations(n, dihedral, out[0]==out[1], gen), p, gen),out
+    def corner(room): # its row or column
+        return torch.full((n,), room//2) if centred else torch.randint(0, room+1, (n,), generator=gen)
+    y0,x0 = corner(h-out[0]),corner(w-out[1])
+    k = draw_orientations(n, dihedral, out[0]==out[1], gen)
+    return y0,x0,_some(k, p, gen),out
 
 # %% ../nbs/22_augment.ipynb #fc8c3c12
 def draw_affine(
@@ -134,7 +144,8 @@ def draw_affine(
         lo,hi = zoom
         if not 0<lo<=hi: raise GalfastError(f"zoom is a pair of numbers above 0, the smaller first, not {zoom}")
         m = m/(math.log(lo)+(r[2]+1)/2*math.log(hi/lo)).exp()[:,None,None]
-    return m,r[3:].T*(torch.tensor(max_shift, dtype=r.dtype) if is_listy(max_shift) else max_shift)
+    if is_listy(max_shift): max_shift = torch.tensor(max_shift, dtype=r.dtype)
+    return m,r[3:].T*max_shift
 
 def dihedral_matrices(
     k, # Orientations (n,), as in `dihedral_view`
@@ -143,7 +154,8 @@ def dihedral_matrices(
     flip = torch.diag_embed(1.-2*torch.stack([k&1, (k>>1)&1], 1))
     return torch.where((k&4).bool()[:,None,None], flip @ torch.eye(2).flip(0), flip)
 
-_paddings = dict(reflect='reflection', nearest='border', constant='zeros', wrap='border') # as `F.grid_sample` calls them
+# %% ../nbs/22_augment.ipynb #2cce9de4
+_paddings = dict(reflect='reflection', nearest='border', constant='zeros', wrap='border') # of `F.grid_sample`
 
 def check_fill(
     fill, # As in `resample`
@@ -151,7 +163,8 @@ def check_fill(
 ):
     "Raise a `GalfastError` if `resample` does not know `fill`, or `cval` is no number"
     if fill not in _paddings: raise GalfastError(f"fill is one of {first_few(map(repr, _paddings))}, not {fill!r}")
-    if not math.isfinite(cval): raise GalfastError(f"cval is a finite number, not {cval}; what is not known is best left to fill='reflect'")
+    if not math.isfinite(cval):
+        raise GalfastError(f"cval is a finite number, not {cval}; what is not known is best left to fill='reflect'")
 
 def resample(
     x, # Tensor (n, band, y, x); bytes become 0 to 1
@@ -160,7 +173,7 @@ def resample(
     shape:tuple=None, # (y, x) of the result, px; None: that of `x`
     mode:str='bilinear', # Or 'nearest'
     keep_flux:bool=False, # A zoom keeps the total flux of a source; otherwise its surface brightness
-    fill:str='reflect', # What lies beyond the image: 'reflect' (d c b a | a b c d | d c b a), 'nearest' (a a | a b c d | d d), 'constant', 'wrap' (c d | a b c d | a b)
+    fill:str='reflect', # Beyond a b c d lies: 'reflect' d c b a, 'nearest' d d d d, 'wrap' a b c d, or 'constant'
     cval:float=0., # Pixels beyond the image where `fill` is 'constant', in the unit of the result before `keep_flux`
 )->Tensor: # float32 (n, band, *shape)
     "Each image of `x` as its matrix says, about its centre"
@@ -173,7 +186,7 @@ def resample(
     for i,n in enumerate((w, h)): # of the grid's two planes each is a row plus a column
         k = mat[:,i]*2/n
         torch.add((k[:,:1]*dx)[:,None], (k[:,1:]*dy + shift[:,i:i+1]*2/n)[:,:,None], out=grid[..., i])
-        if fill=='wrap': grid[..., i].add_(1-1/n).remainder_(2).mul_(n/(n+1)).add_(1/(n+1)-1) # modulo the side, in an image of one pixel more
+        if fill=='wrap': grid[..., i].add_(1-1/n).remainder_(2).mul_(n/(n+1)).add_(1/(n+1)-1)
     z = x.to(torch.float32, memory_format=torch.contiguous_format)
     sample = partial(F.grid_sample, grid=grid, mode=mode, padding_mode=_paddings[fill], align_corners=False)
     y = sample(F.pad(z, (0,1,0,1), 'circular') if fill=='wrap' else z)
@@ -194,7 +207,8 @@ def _same_gen(x, gen):
 
 def _between(v, shape, gen):
     "`v`, or uniform numbers between its two"
-    return torch.rand(shape, generator=gen)*(v[1]-v[0])+v[0] if isinstance(v, (list,tuple)) else torch.full(shape, float(v))
+    if not isinstance(v, (list,tuple)): return torch.full(shape, float(v))
+    return torch.rand(shape, generator=gen)*(v[1]-v[0])+v[0]
 
 def add_noise(
     x, # Tensor (n, band, y, x), floating point
@@ -203,7 +217,8 @@ def add_noise(
 ):
     "Gaussian noise, of its own in every pixel"
     s = _between(sigma, (len(x),1,1,1), gen).to(x.device, non_blocking=True)
-    return torch.addcmul(x, torch.randn(x.shape, generator=_same_gen(x, gen), device=x.device, dtype=x.dtype), s.to(x.dtype))
+    noise = torch.randn(x.shape, generator=_same_gen(x, gen), device=x.device, dtype=x.dtype)
+    return torch.addcmul(x, noise, s.to(x.dtype))
 
 def shift_background(
     x, # Tensor (n, band, y, x), floating point
@@ -211,7 +226,8 @@ def shift_background(
     gen=None,
 ):
     "A constant of its own added to every band of every image"
-    return x + (torch.randn(*x.shape[:2], 1, 1, generator=gen)*_between(sigma, (len(x),1,1,1), gen)).to(x.device, x.dtype, non_blocking=True)
+    shift = torch.randn(*x.shape[:2], 1, 1, generator=gen)*_between(sigma, (len(x),1,1,1), gen)
+    return x + shift.to(x.device, x.dtype, non_blocking=True)
 
 def drop_bands(
     x, # Tensor (n, band, y, x)
@@ -225,6 +241,7 @@ def drop_bands(
     lost[torch.arange(n), torch.randint(0, c, (n,), generator=gen)] &= ~lost.all(1)
     return x.masked_fill(lost.to(x.device, non_blocking=True)[...,None,None], fill)
 
+# %% ../nbs/22_augment.ipynb #dc29a3db
 def cut_holes(
     x, # Tensor (n, band, y, x)
     n_holes:int=1, # In each image
@@ -244,7 +261,8 @@ def draw_holes(
 )->tuple: # y and x of each centre from the corner, and radius, px; each (n, n_holes)
     "Random holes"
     h,w = shape
-    return torch.rand(n, n_holes, generator=gen)*h,torch.rand(n, n_holes, generator=gen)*w,_between(size, (n,n_holes), gen)*min(h, w)/2
+    cy,cx = torch.rand(n, n_holes, generator=gen)*h,torch.rand(n, n_holes, generator=gen)*w
+    return cy,cx,_between(size, (n,n_holes), gen)*min(h, w)/2
 
 def fill_holes(
     x, # Tensor (n, band, y, x)
@@ -279,18 +297,23 @@ def check_shares(**shares):
     for k,p in shares.items():
         pair = p if is_listy(p) else (p,p)
         ok = len(pair)==2 and all(isinstance(o, (int,float)) and 0<=o<=1 for o in pair)
-        if not ok: raise GalfastError(f"{k} is a share of the images, between 0 and 1, or a pair of them: in the first epoch and in the last; not {p!r}")
+        if not ok: raise _no_share(k, p)
 
+def _no_share(k, p):
+    pair = "a pair of them: in the first epoch and in the last"
+    return GalfastError(f"{k} is a share of the images, between 0 and 1, or {pair}; not {p!r}")
+
+# %% ../nbs/22_augment.ipynb #56732b25
 def _centres(y0, x0, shape, out):
     "x and y of the centre of each window from that of the image (n, 2), px"
     return torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1)
 
 class GalaxyAugment(BatchAugment):
-    "Window, flips and quarter turns, any-angle rotation, shift, zoom and shear, in one resampling or none; only the window, central, in validation"
+    "Window, flips, quarter turns, any-angle rotation, shift, zoom, shear, at once; in validation the central window"
     split_idx = None
     def __init__(self,
         crop:int=None, # Side of a random window, px; None: the whole image
-        dihedral=True, # Flips and quarter turns: exact; 'h', 'v' or 'hv': only flips left and right, up and down, both
+        dihedral=True, # Flips and quarter turns, exact; flips alone: 'h' left and right, 'v' up and down, 'hv' both
         max_deg:float=180., # Any-angle rotation up to this, degrees; 0: none
         max_shift=0., # Shift up to this many pixels; a pair: along x and along y
         zoom:tuple=None, # Least and largest enlargement, such as (0.9, 1.1); None: none
@@ -299,9 +322,9 @@ class GalaxyAugment(BatchAugment):
         seed:int=None, # None: torch's global random numbers
         fill:str='reflect', # What lies beyond the image, as in `resample`
         cval:float=0., # With 'constant', as in `resample`; masks get 0
-        centred:bool=False, # The window is the central one in training, too: images larger than needed lose the borders that `fill` made
-        p_dihedral=1., # Share of the images that get a random one of the orientations, itself among them; a pair: in the first epoch and in the last
-        p_rotate=1., # Share of the images that are rotated by any angle; a pair: in the first epoch and in the last
+        centred:bool=False, # The central window in training, too: larger images lose the borders that `fill` made
+        p_dihedral=1., # Share given a random orientation, its own among them; a pair: in the first and the last epoch
+        p_rotate=1., # Share rotated by any angle; a pair: in the first and in the last epoch
     ):
         super().__init__(seed=seed)
         check_fill(fill, cval)
@@ -309,7 +332,9 @@ class GalaxyAugment(BatchAugment):
         _orientations(dihedral)
         store_attr(but='seed')
     @property
-    def resamples(self): return bool((self.max_deg and np.any(self.p_rotate)) or np.any(self.max_shift) or self.zoom or self.max_shear)
+    def resamples(self):
+        rotates = self.max_deg and np.any(self.p_rotate)
+        return bool(rotates or np.any(self.max_shift) or self.zoom or self.max_shear)
     def share(self,
         p, # A share of the images, or a pair: in the first epoch and in the last
     )->float:
@@ -317,24 +342,31 @@ class GalaxyAugment(BatchAugment):
         return p[0]+(p[1]-p[0])*self.progress if is_listy(p) else p
     @property
     def flux(self):
-        res = {k: 'surface brightness' for k,v in dict(rotation=self.max_deg, shift=self.max_shift, shear=self.max_shear, zoom=self.zoom).items() if np.any(v)}
+        copied = dict(window=self.crop, dihedral=self.dihedral)
+        resampled = dict(rotation=self.max_deg, shift=self.max_shift, shear=self.max_shear, zoom=self.zoom)
+        res = {k: 'exact' for k,v in copied.items() if v}
+        res |= {k: 'surface brightness' for k,v in resampled.items() if np.any(v)}
         if self.zoom and self.keep_flux: res['zoom'] = 'total'
-        return {**{k: 'exact' for k,v in dict(window=self.crop, dihedral=self.dihedral).items() if v}, **res}
+        return res
     def before_call(self, b, split_idx=None): self.do,self.training,self.drawn = True,not split_idx,None
     def encodes(self, x:TensorImage|TensorMask):
         if not self.training: return centre_window(x, self.crop)
-        mask = isinstance(x, TensorMask)
-        t,mode = x.as_subclass(Tensor)[:,None].float() if mask else x.as_subclass(Tensor),'nearest' if mask else 'bilinear'
+        t,mask = x.as_subclass(Tensor),isinstance(x, TensorMask)
+        if mask: t = t[:,None].float()
         if self.drawn is None: self.drawn = self.draw(t.shape) # once a batch: images and their masks move together
-        y = self.move(t, self.drawn, mode, self.keep_flux and not mask, 0. if mask else self.cval)
-        return retain_type(y[:,0].to(x.dtype) if mask else y, x)
+        if mask: y = self.move(t, self.drawn, 'nearest')[:,0].to(x.dtype)
+        else: y = self.move(t, self.drawn, 'bilinear', self.keep_flux, self.cval)
+        return retain_type(y, x)
     def draw(self,
         shape, # (n, band, y, x)
     )->tuple: # Matrices and shifts (None where nothing is resampled); y, x, orientation and shape of the windows
         "What is to be done to each of `n` images"
-        y0,x0,k,out = windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred, self.share(self.p_dihedral))
+        p_dihedral,p_rotate = self.share(self.p_dihedral),self.share(self.p_rotate)
+        windows = _draw_windows(shape, self.crop, self.dihedral, self.gen, self.centred, p_dihedral)
         if not self.resamples: return None,None,windows
-        mat,shift = draw_affine(len(k), self.max_deg, self.max_shift, self.zoom, self.max_shear, self.gen, self.share(self.p_rotate))
+        y0,x0,k,out = windows
+        amounts = self.max_deg,self.max_shift,self.zoom,self.max_shear
+        mat,shift = draw_affine(len(k), *amounts, self.gen, p_rotate)
         return mat @ dihedral_matrices(k),shift+_centres(y0, x0, shape, out),windows
     def move(self,
         x, # Tensor (n, band, y, x)
@@ -360,13 +392,15 @@ class GalaxyAugment(BatchAugment):
         if len(moved): res[at] = turn(x[at], mat[moved], shift[moved])
         return res
 
+# %% ../nbs/22_augment.ipynb #35afee69
 class AugmentProgress(Callback):
-    "Tells the augmentation of the training set how far the training is: a function of the epoch, so that a run that goes on gets what it would have got"
+    "Tells the augmentation of the training set how far the training is"
     order = -90
     def before_epoch(self):
         for t in getattr(self.dls.train, 'after_batch', Pipeline()).fs:
             if isinstance(t, BatchAugment): t.progress = self.epoch/max(self.n_epoch-1, 1)
 
+# %% ../nbs/22_augment.ipynb #4426ed37
 class _Photometric(BatchAugment):
     "A change of what is measured, made in a share `p` of the images"
     order = 12
@@ -380,24 +414,30 @@ class _Photometric(BatchAugment):
     def encodes(self, x:TensorImage):
         t = as_float(x.as_subclass(Tensor))
         y = self.change(t, gen=self.gen)
-        if self.share<1: y = torch.where((torch.rand(len(t),1,1,1, generator=self.gen)<self.share).to(t.device, non_blocking=True), y, t)
+        if self.share<1:
+            some = torch.rand(len(t),1,1,1, generator=self.gen)<self.share
+            y = torch.where(some.to(t.device, non_blocking=True), y, t)
         return retain_type(y, x)
 
 class AddNoise(_Photometric):
     "`add_noise` in training"
-    def __init__(self, sigma, p:float=1., seed:int=None): super().__init__(partial(add_noise, sigma=sigma), 'mean', p, seed)
+    def __init__(self, sigma, p:float=1., seed:int=None):
+        super().__init__(partial(add_noise, sigma=sigma), 'mean', p, seed)
 
 class ShiftBackground(_Photometric):
     "`shift_background` in training"
-    def __init__(self, sigma, p:float=1., seed:int=None): super().__init__(partial(shift_background, sigma=sigma), 'changed', p, seed)
+    def __init__(self, sigma, p:float=1., seed:int=None):
+        super().__init__(partial(shift_background, sigma=sigma), 'changed', p, seed)
 
 class DropBands(_Photometric):
     "`drop_bands` in training"
-    def __init__(self, p_band:float=.1, fill:float=0., p:float=1., seed:int=None): super().__init__(partial(drop_bands, p=p_band, fill=fill), 'changed', p, seed)
+    def __init__(self, p_band:float=.1, fill:float=0., p:float=1., seed:int=None):
+        super().__init__(partial(drop_bands, p=p_band, fill=fill), 'changed', p, seed)
 
 class CutHoles(_Photometric):
     "`cut_holes` in training"
-    def __init__(self, n_holes:int=1, size=.2, fill:float=0., p:float=1., seed:int=None): super().__init__(partial(cut_holes, n_holes=n_holes, size=size, fill=fill), 'changed', p, seed)
+    def __init__(self, n_holes:int=1, size=.2, fill:float=0., p:float=1., seed:int=None):
+        super().__init__(partial(cut_holes, n_holes=n_holes, size=size, fill=fill), 'changed', p, seed)
 
 # %% ../nbs/22_augment.ipynb #0b7e2c95
 def turning(
@@ -430,16 +470,21 @@ class BandNormalize(DisplayedTransform):
     def encodes(self, x:TensorImage):
         t = x.as_subclass(Tensor)
         n,c,h,w = t.shape
-        if c!=len(self.mean): raise GalfastError(f"images of {c} bands cannot be normalised with the statistics of {len(self.mean)}")
+        known = len(self.mean)
+        if c!=known: raise GalfastError(f"images of {c} bands cannot be normalised with the statistics of {known}")
         k,b = self._factors(t.dtype==torch.uint8)
         if t.stride(1)==1 and c>1: # bands side by side: a row is one long vector
             y = t.permute(0,2,3,1).reshape(n, h, w*c)
             y = y.float() if y.dtype!=torch.float32 else y
-            y = torch.addcmul(b.repeat(w), y, k.repeat(w), **({} if y.data_ptr()==t.data_ptr() else dict(out=y))).view(n, h, w, c).permute(0,3,1,2)
+            out = None if y.data_ptr()==t.data_ptr() else y
+            y = torch.addcmul(b.repeat(w), y, k.repeat(w), out=out).view(n, h, w, c).permute(0,3,1,2)
         else: y = torch.addcmul(b.view(-1,1,1), t.float(), k.view(-1,1,1))
         return retain_type(y, x)
-    def decodes(self, x:TensorImage): return x*self.std.view(-1,1,1).to(x.device)+self.mean.view(-1,1,1).to(x.device)
+    def decodes(self, x:TensorImage):
+        mean,std = (o.view(-1,1,1).to(x.device) for o in (self.mean, self.std))
+        return x*std+mean
 
+# %% ../nbs/22_augment.ipynb #a1f6aca9
 def batch_transforms(
     augment=None, # Batch transforms of the training set; `GalaxyAugment()` by default
     stats:tuple=None, # Mean and standard deviation of each band; None: not normalised

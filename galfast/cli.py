@@ -142,7 +142,11 @@ Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; 
 Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
-Task = Annotated[Literal['auto','regression','classification','multilabel','votes'], typer.Option(help='What the labels are.')]
+def _tasks():
+    from galfast.labels import label_words
+    return ['auto', 'mixed', *label_words]
+
+Task = Annotated[str, typer.Option(help='What the labels are: auto, regression, classification, multilabel, votes, or mixed: a head for each.', autocompletion=_tasks)]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there.')]
 
 # %% ../nbs/90_cli.ipynb #90c10003
@@ -229,12 +233,27 @@ class _Sample:
         "Fields of `TrainJob`"
         return dict(valid=self.valid_col or self.valid, on_error=self.on_error, seed=self.seed)
 
+@dataclass
+class _Columns:
+    "Options of the columns that are learned from, beside the labels"
+    table:Annotated[list[str], typer.Option(metavar='<str>', help='Column that the networks see beside the image, such as a redshift; several with commas, or given again.')]=()
+    err:Annotated[list[str], typer.Option(metavar='<str>', help='Column with one sigma of the labels, which then weigh by it: oh_err; of several targets oh=oh_err, given again for each.')]=()
+    partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
+    def job(self, df, targets):
+        "Fields of `TrainJob`, checked against the catalogue `df`"
+        from galfast.labels import target_columns
+        from galfast.tables import check_columns
+        table = target_columns(self.table, df.columns) if self.table else []
+        err = _of_targets(self.err, targets)
+        check_columns(df, [*table, *err.values()])
+        return dict(table=table or None, err=err or None, partial=self.partial or None)
+
 @_command
 def train(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
     images:Images, target:Target,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
-    recipe:_Recipe, reading:_Reading, sample:_Sample,
+    recipe:_Recipe, reading:_Reading, sample:_Sample, columns:_Columns,
     id:Id='objID',
     task:Task='auto',
     name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
@@ -245,19 +264,21 @@ def train(
 ):
     "Train on a catalogue and its images, and write a run folder."
     from galfast.core import check_run_folder,check_unlocked
-    from galfast.labels import check_labels
+    from galfast.labels import check_labels,check_task,label_words
     from galfast.tables import read_catalog
     _check_device(device)
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
     reading.check()
     df = read_catalog(catalog, id)
-    cols = check_labels(df, target, task)
+    check_task(task)
+    cols = check_labels(df, target, label_words.get(task))
     sample.check(df)
+    beside = columns.job(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
     from galfast.train import train_galaxies # takes seconds: all that can be checked without it is checked
-    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, task=task, id_col=id, reader=reading.reader(), **sample.job(), **vars(recipe))
+    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, task=task, id_col=id, reader=reading.reader(), **sample.job(), **beside, **vars(recipe))
     _summary(run)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
@@ -272,23 +293,29 @@ def _of_targets(texts, targets):
         res[t or targets[0]] = o[len(t)+1:] if t else o
     return res
 
+def _pictures(path):
+    "The figures of a run, the first one first"
+    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'losses')) if name.startswith(o)), 3)
+    return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
+
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
-    i,task = run.info,run.spec.task
+    i,heads = run.info,run.spec.heads
+    head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
     for t,ms in i.get('metrics', {}).items():
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
-        _scores_table(f"{t}: {i['n_valid']:,} galaxies, {how}", rows, 'commonest class in training' if task=='classification' else 'training mean')
-    if task=='regression' and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
+        n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
+        _scores_table(f"{t}: {n:,} galaxies, {how}", rows, head_of[t].guessed)
+    if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
     left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
-    kind = 'confusion.png' if task=='classification' else 'predictions.png'
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
     _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})",
-           f"figures   {run.path}/{there(kind, 'losses.png', 'examples.png', 'worst.png')}",
+           f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 
 # %% ../nbs/90_cli.ipynb #1d84fea2
@@ -375,11 +402,12 @@ def evaluate(
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
-    from galfast.labels import check_labels
+    from galfast.labels import check_labels,check_task,label_words
     from galfast.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
-    cols = check_labels(cat, target, task)
+    check_task(task)
+    cols = check_labels(cat, target, label_words.get(task))
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
     from galfast.predict import evaluate_predictions # takes seconds
     res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)

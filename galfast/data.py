@@ -21,6 +21,7 @@ from .arrays import *
 from .labelled import *
 from .bands import *
 from .image import *
+from .targets import *
 from .columns import *
 from .augment import *
 from .reader import *
@@ -108,7 +109,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         df, # What `read_catalog` takes
         images, # Folder of images
         target, # Label column, or several
-        task:str='auto', # One of `tasks`, or 'auto'
+        task:str='auto', # A name in `head_kinds`, 'mixed' or 'auto'
         reader:ImageReader=None, # How images are read; by default what the first image asks for, and `size`
         size:int=None, # Side of the image that the network sees, px; None: 64, or what `reader` says
         id_col:str='objID',
@@ -209,7 +210,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         df,reader = data.df,data.reader
         splits = split_rows(df, spec, valid, seed)
         spec,table = fit_spec(spec, df.iloc[splits[0]]),fit_table(table, df.iloc[splits[0]])
-        if oversample is not None and not (pack and spec.task=='classification'): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
+        if oversample is not None and not (pack and spec.alone and spec.heads[0].strata): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
         device = torch.device(ifnone(device, 'cuda' if torch.cuda.is_available() else 'cpu')) # Apple's GPUs have no float64
         imgs = place_images(data.images, device) if pack else None
         if stats is None: stats = data.stats(splits[0], imgs)
@@ -436,10 +437,6 @@ def _split_by(splitter, df, spec):
     if len(res) not in (2,3) or not all(map(len, res)) or len(set(both))<len(both): raise GalfastError(f"a splitter gives two or three sets of rows, none empty, none in two of them; these are {', '.join(str(len(o)) for o in res)} rows")
     for o in res: _check_idx(o, len(df))
     return res
-
-def fit_table(table, train):
-    "What `table_spec` says of the training set; None without a table"
-    return table if table is None or isinstance(table, TableSpec) else table_spec(train, table)
 
 def _table_tensor(table, df): return () if table is None else (TensorTable.create(table.encode(df)),)
 

@@ -42,7 +42,8 @@ class _Decoder:
     "The other process"
     def __init__(self):
         code = 'import sys; sys.path[:] = sys.argv[1:]; from galfast.decoder import _serve; _serve()'
-        self.p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *sys.path], **pipes)
         self.used = self.late = False
         try:
             with self._limit(120): self._read(1) # it has loaded astropy
@@ -65,7 +66,9 @@ class _Decoder:
     def _pixels(self, dtype, *shape, limit):
         import numpy as np
         shape = [int(o) for o in shape]
-        if np.dtype(dtype).kind not in 'iuf' or np.prod(shape, dtype=float)*np.dtype(dtype).itemsize>limit: raise EOFError
+        dtype = np.dtype(dtype)
+        size = np.prod(shape, dtype=float)*dtype.itemsize
+        if dtype.kind not in 'iuf' or size>limit: raise EOFError
         x = np.empty(shape, dtype)
         self._read(x.nbytes, memoryview(x.reshape(-1).view(np.uint8)))
         return x
@@ -79,6 +82,7 @@ class _Decoder:
         return to
     def _limit(self, seconds): return _Limit(self, seconds)
 
+# %% ../nbs/17_decoder.ipynb #cc661b22
 class _Limit:
     "Kill a decoder that takes longer"
     def __init__(self, w, seconds):
@@ -116,6 +120,7 @@ def _serve():
         _limit_memory(base+n+most)
         _answer(out, hdu)
 
+# %% ../nbs/17_decoder.ipynb #2235001f
 def _an_image():
     import numpy as np
     from astropy.io import fits
@@ -145,6 +150,7 @@ def _primary():
     from astropy.io import fits
     return fits.PrimaryHDU().header.tostring().encode()
 
+# %% ../nbs/17_decoder.ipynb #13ddc7ea
 def _watch(parent):
     "End when the parent has, even if some other process still holds the pipe"
     while os.getppid()==parent: time.sleep(2)

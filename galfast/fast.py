@@ -24,8 +24,9 @@ def adamw(
     "torch's fused AdamW for a fastai `Learner`, with betas (0.9, 0.99)"
     ps = [p for g in L(params) for p in L(g) if p.requires_grad]
     groups = [dict(params=[p for p in ps if (p.ndim>1)==w], weight_decay=wd*w) for w in (True, False)]
-    kw = dict(lr=lr, betas=(.9,.99), fused=True)
-    return OptimWrapper(opt=torch.optim.AdamW([g for g in groups if g['params']], **merge(kw, {k:v for k,v in kwargs.items() if k in ('betas','eps','fused')})))
+    given = {k:v for k,v in kwargs.items() if k in ('betas','eps','fused')}
+    kw = merge(dict(lr=lr, betas=(.9,.99), fused=True), given)
+    return OptimWrapper(opt=torch.optim.AdamW([g for g in groups if g['params']], **kw))
 
 # %% ../nbs/35_fast.ipynb #189e391b
 def _alike(opt)->dict: # (group, decayed or not, steps done) -> (its numbers, weights)
@@ -38,7 +39,8 @@ def _alike(opt)->dict: # (group, decayed or not, steps done) -> (its numbers, we
 # %% ../nbs/35_fast.ipynb #5b42cc62
 class FusedRAdam(Optimizer):
     "fastai's `RAdam`, all weights of a group in one operation"
-    def __init__(self, params, lr, mom=.9, sqr_mom=.99, eps=1e-5, wd=0.): super().__init__(params, [], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+    def __init__(self, params, lr, mom=.9, sqr_mom=.99, eps=1e-5, wd=0.):
+        super().__init__(params, [], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
     def zero_grad(self):
         for p,*_ in self.all_params(): p.grad = None
     @torch.no_grad()
@@ -66,6 +68,7 @@ class FusedRAdam(Optimizer):
         torch._foreach_add_(denom, h['eps'])
         torch._foreach_addcdiv_(ps, avg, denom, -lr*v/(1-mom**n))
 
+# %% ../nbs/35_fast.ipynb #12716ad0
 class FusedLookahead(Lookahead):
     "fastai's `Lookahead`, all weights in one operation"
     @torch.no_grad()
@@ -128,7 +131,8 @@ class LeanMish(nn.Mish):
     "`nn.Mish` by one exponential a number, for float32 on a processor"
     def forward(self, x):
         dense = x.is_contiguous() or (x.ndim==4 and x.is_contiguous(memory_format=torch.channels_last))
-        if x.device.type!='cpu' or x.dtype!=torch.float32 or not dense or self.inplace or torch.compiler.is_compiling(): return super().forward(x)
+        known = dense and x.device.type=='cpu' and x.dtype==torch.float32
+        if not known or self.inplace or torch.compiler.is_compiling(): return super().forward(x)
         return _Mish.apply(x.as_subclass(Tensor))
 
 def lean_mish(
@@ -161,7 +165,8 @@ def time_in_turns(
     return {k: float(np.median([a/b for a,b in zip(took[first], v)])) for k,v in took.items()}
 
 # %% ../nbs/35_fast.ipynb #77a3d0c1
-_kinds = dict(small=(64, 8, nn.ReLU), large=(112, 3, nn.Mish)) # side, px; images; activation: those of `galnet` and of an xresnet
+# side, px; images; activation: those of `galnet` and of an xresnet
+_kinds = dict(small=(64, 8, nn.ReLU), large=(112, 3, nn.Mish))
 
 def _probe_step(kind, fmt=torch.float32, layout=torch.channels_last, threads=None):
     "A training step of three convolutions, as a function"
@@ -173,7 +178,8 @@ def _probe_step(kind, fmt=torch.float32, layout=torch.channels_last, threads=Non
         net = lean_mish(nn.Sequential(*body, AdaptiveAvgPool(1), Flatten(), nn.Linear(64, 1))).to(memory_format=layout)
         x = torch.rand(n, 3, side, side).to(memory_format=layout)
     def _step():
-        with _threads(threads), torch.autocast('cpu', torch.bfloat16, enabled=fmt==torch.bfloat16): net(x).float().mean().backward()
+        with _threads(threads), torch.autocast('cpu', torch.bfloat16, enabled=fmt==torch.bfloat16):
+            net(x).float().mean().backward()
     return _step
 
 @contextmanager
@@ -188,7 +194,8 @@ def _threads(n):
 def _time_math(kind):
     "What is fastest here for networks of `kind`"
     with torch.inference_mode(False), torch.enable_grad(): # whoever asks may be predicting
-        ways = dict(float32=_probe_step(kind), bfloat16=_probe_step(kind, torch.bfloat16), contiguous=_probe_step(kind, layout=torch.contiguous_format))
+        ways = dict(float32=_probe_step(kind), bfloat16=_probe_step(kind, torch.bfloat16),
+                    contiguous=_probe_step(kind, layout=torch.contiguous_format))
         if torch.get_num_threads()>1: ways['one_thread'] = _probe_step(kind, threads=1)
         return {k: round(v, 3) for k,v in time_in_turns(ways).items() if k!='float32'}
 
@@ -197,7 +204,8 @@ def _machine(kind):
     try: cpu = re.search(r'model name\s*:\s*(.*)', Path('/proc/cpuinfo').read_text())[1]
     except (OSError,TypeError): cpu = platform.processor() or platform.machine()
     flags = [o for o in ('avx512_bf16','amx_tile') if getattr(torch.cpu, f'_is_{o}_supported', bool)()]
-    return ' | '.join([cpu, torch.backends.cpu.get_cpu_capability(), *flags, f'torch {torch.__version__}', f'{torch.get_num_threads()} threads', kind])
+    software = f'torch {torch.__version__}',f'{torch.get_num_threads()} threads'
+    return ' | '.join([cpu, torch.backends.cpu.get_cpu_capability(), *flags, *software, kind])
 
 # %% ../nbs/35_fast.ipynb #c4e8f2b7
 @dataclass
@@ -215,7 +223,7 @@ def best_math(
     side:int=64, # Of the images, px
     least:float=1.1, # What is not the default has to be so many times as fast
 )->MathChoice:
-    "The fastest number format, order in memory and threads for networks on images of `side`: timed once for a machine, then looked up"
+    "The fastest number format, order in memory and threads for images of `side`: timed once a machine, then looked up"
     kind = torch.device(device).type
     if kind=='cuda': return MathChoice(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind!='cpu': return MathChoice()
@@ -226,17 +234,20 @@ def best_math(
     wins = lambda k: r.get(k, 0.)>=least
     return MathChoice(wins('bfloat16'), not wins('contiguous'), 1 if wins('one_thread') else None, r.get('bfloat16'))
 
+# %% ../nbs/35_fast.ipynb #c36a95e2
 def _look_up(key):
     "What was found for `key` before; else time it and keep it. A machine that is busy says nothing of threads"
     try:
         file = galfast_path('cache')/'math.json'
         known = json.loads(file.read_text()) if file.is_file() else {}
-        if isinstance(known.get(key), dict) and all(isinstance(o, (int,float)) for o in known[key].values()): return known[key]
+        found = known.get(key)
+        if isinstance(found, dict) and all(isinstance(o, (int,float)) for o in found.values()): return found
     except (OSError,ValueError,AttributeError): file,known = None,{}
     try: found = _time_math(key.split(' | ')[-1])
-    except Exception: return {} # a choice of speed must not end a run: float32 is always right
+    except Exception: return {}
     if _busy(): found.pop('one_thread', None)
-    try: write_json(ifnone(file, galfast_path('cache')/'math.json'), {**(known if isinstance(known, dict) else {}), key: found})
+    others = known if isinstance(known, dict) else {}
+    try: write_json(ifnone(file, galfast_path('cache')/'math.json'), {**others, key: found})
     except (OSError,ValueError,AttributeError): pass # it is timed again in the next process
     return found
 
@@ -245,6 +256,7 @@ def _busy():
     try: return os.getloadavg()[0]>max(os.cpu_count()/2, 1)
     except (OSError,AttributeError): return True # not known
 
+# %% ../nbs/35_fast.ipynb #3ea6373e
 def has_fast_bf16(
     device='cpu', # 'cpu' or 'cuda'
     side:int=64, # Of the images, px
@@ -259,14 +271,15 @@ def describe_math(
     side:int=64, # Of the images, px
 )->str:
     "What networks are trained in, for the log"
-    m = best_math(device, side) if fast is None else MathChoice(bool(fast))
-    how = ' (as asked)' if fast is not None else f' (bfloat16 was timed: {m.gain:.2g} times as fast as float32)' if m.gain else ''
+    m,how = (best_math(device, side),'') if fast is None else (MathChoice(bool(fast)),' (as asked)')
+    if m.gain: how = f' (bfloat16 was timed: {m.gain:.2g} times as fast as float32)'
     kind = ('bfloat16' if m.bf16 else 'float32') + how
-    return f"{kind}, {'channels-last' if m.channels_last else 'bands apart'}, on {device}" + ('; compiled' if compile else '')
+    layout = 'channels-last' if m.channels_last else 'bands apart'
+    return f"{kind}, {layout}, on {device}" + ('; compiled' if compile else '')
 
 # %% ../nbs/35_fast.ipynb #9cbb630b
 class FastMath(Callback):
-    "Trains in channels-last order and, with `bf16`, in bfloat16 autocast; answers are float32 at least; Mish is the lean one"
+    "Trains in channels-last order and, with `bf16`, in bfloat16 autocast; answers are float32 at least; Mish is lean"
     order = 10
     def __init__(self,
         bf16:bool=True, # The network in bfloat16
@@ -274,15 +287,18 @@ class FastMath(Callback):
     ): self.bf16,self.layout = bf16,torch.channels_last if channels_last else torch.contiguous_format
     def before_fit(self):
         lean_mish(self.model).to(memory_format=self.layout)
-        for p,s in getattr(getattr(self.opt, 'opt', None), 'state', {}).items(): # a fused step walks through memory: the same order for all
-            s.update({k: torch.empty_like(p).copy_(v) for k,v in s.items() if isinstance(v, Tensor) and v.shape==p.shape and v.stride()!=p.stride()})
+        # a fused step walks through memory: the same order for all
+        for p,s in getattr(getattr(self.opt, 'opt', None), 'state', {}).items():
+            other = [k for k,v in s.items() if isinstance(v, Tensor) and v.shape==p.shape and v.stride()!=p.stride()]
+            s.update({k: torch.empty_like(p).copy_(s[k]) for k in other})
     def before_batch(self):
         self.learn.xb = tuple(x.to(memory_format=self.layout) if getattr(x, 'ndim', 0)==4 else x for x in self.xb)
         self.ctx = torch.autocast(self.xb[0].device.type, torch.bfloat16, enabled=self.bf16)
         self.ctx.__enter__()
     def after_pred(self):
         self.ctx.__exit__(None, None, None)
-        self.learn.pred = apply(lambda o: o.float() if o.dtype in (torch.bfloat16,torch.float16) else o, self.pred) # float64 answers stay as they are
+        # float64 answers stay as they are
+        self.learn.pred = apply(lambda o: o.float() if o.dtype in (torch.bfloat16,torch.float16) else o, self.pred)
     def after_cancel_batch(self): self.ctx.__exit__(None, None, None)
 
 # %% ../nbs/35_fast.ipynb #97b83c21
@@ -304,7 +320,8 @@ class LazyLoss(Callback):
     def before_fit(self):
         rec = self.recorder
         if isinstance(rec.smooth_loss, _LazySmooth): return
-        vars(rec).update(smooth_loss=_LazySmooth(beta=rec.smooth_loss.beta), loss=_LazyAvg()) # a callback warns when it is given a `loss`
+        # a callback warns when it is given a `loss`
+        vars(rec).update(smooth_loss=_LazySmooth(beta=rec.smooth_loss.beta), loss=_LazyAvg())
     def after_fit(self): self.recorder.losses = [o.cpu() for o in self.recorder.losses]
 
 # %% ../nbs/35_fast.ipynb #6f39d323

@@ -33,9 +33,14 @@ def fits_errors(
     except GalfastError: raise
     except MemoryError as e: raise ImageError(f"{fn}: there is not enough memory to read it") from e
     except Exception as e:
-        msg = (str(e).splitlines() or [''])[0][:200]
-        raise ImageError(f"{fn}: not readable as FITS, cut short or damaged ({type(e).__name__}: {msg}); download it again") from e
+        raise _unreadable(fn, e) from e
 
+def _unreadable(fn, e):
+    said = (str(e).splitlines() or [''])[0][:200]
+    why = f"not readable as FITS, cut short or damaged ({type(e).__name__}: {said})"
+    return ImageError(f"{fn}: {why}; download it again")
+
+# %% ../nbs/18_fitsfile.ipynb #b050a838
 @contextmanager
 def open_fits(
     fn, # Path of a FITS file, which may be packed with gzip, bzip2 or xz
@@ -56,23 +61,28 @@ def open_fits(
             _check_last(fn, list(hdus.values())[-1], size, budget)
             if end<size: f = _part_of(f, end, budget)
             f.seek(0)
-            yield FITSFile(fn, stack.enter_context(fits.open(f, memmap=False, uint=False)), f, hdus, size, budget)
+            opened = stack.enter_context(fits.open(f, memmap=False, uint=False))
+            yield FITSFile(fn, opened, f, hdus, size, budget)
     except ImageError as e:
         if str(fn) in str(e): raise
         raise ImageError(f"{fn}: {e}") from e
-
 
 # %% ../nbs/18_fitsfile.ipynb #c5575827
 def _check_kind(fn, kind):
     "Raise an `ImageError` if `fn` cannot be a FITS file"
     if kind=='empty': raise ImageError(f"{fn}: empty (0 bytes); download it again")
-    if kind and kind not in ('fits','gzip','bzip2','xz'): raise ImageError(f"{fn}: {kind_words[kind]}, not FITS; download it again, or give it its true name")
+    if kind and kind not in ('fits','gzip','bzip2','xz'):
+        raise ImageError(f"{fn}: {kind_words[kind]}, not FITS; download it again, or give it its true name")
 
 def _look(b, budget):
     "Raise an `ImageError` where the first bytes of a file say that the rest is more than the budget"
     hdus,_ = walk_fits(BytesIO(b), len(b))
     most = max((w.at+w.size for w in hdus.values()), default=0)
-    if most>budget.most_mb*1e6: raise ImageError(f"unpacked it is {in_bytes(most)}, where at most {budget.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
+    if most>budget.most_mb*1e6: raise _too_large(f"unpacked it is {in_bytes(most)}", budget)
+
+def _too_large(what, budget):
+    limit = f"at most {budget.most_mb:g} MB are read"
+    return ImageError(f"{what}, where {limit}; cut it first, or raise most_mb in settings.ini")
 
 def _check_last(fn, w, size, budget):
     "Raise an `ImageError` where the last HDU is beyond what a file can hold: astropy would go there"
@@ -89,7 +99,8 @@ def _no_header(f, size):
 
 def _part_of(f, end, budget):
     "The bytes before `end`: what is behind the last HDU is none of it"
-    if end>budget.most_mb*1e6: raise ImageError(f"{in_bytes(end)} of images, and then something else; save the image that is meant")
+    if end>budget.most_mb*1e6:
+        raise ImageError(f"{in_bytes(end)} of images, and then something else; save the image that is meant")
     f.seek(0)
     return BytesIO(f.read(end))
 
@@ -117,10 +128,12 @@ class FITSFile:
         if not tiled: return np.asarray(u.data)
         return _tiles(self, w, shape)
     def _held(self, w, tiled):
-        "Bytes that a pixel takes while it is read: in the file where that is in memory, as it is, scaled, and as float32"
+        "Bytes that a pixel takes while it is read: in a file in memory, as it is, scaled, and as float32"
         bits = w.cards['ZBITPIX' if tiled else 'BITPIX']
-        scaled = bits>0 and re.search('BSCALE|BZERO|BLANK', w.head)
-        return abs(bits)//8*(1 if tiled or not isinstance(self.f, BytesIO) else 2) + (0 if not scaled else 4 if bits<=16 else 8) + 4
+        copies = 1 if tiled or not isinstance(self.f, BytesIO) else 2
+        is_scaled = bits>0 and re.search('BSCALE|BZERO|BLANK', w.head)
+        scaled = 0 if not is_scaled else 4 if bits<=16 else 8
+        return abs(bits)//8*copies + scaled + 4
 
 def _shape(c, z):
     axes = [c.get(f'{z}NAXIS{i}') for i in range(c.get(f'{z}NAXIS', 0), 0, -1)]
@@ -136,7 +149,7 @@ def _tiles(file, w, shape):
     "The pixels of the image in tiles that is at `w`"
     from astropy.io import fits
     c = fits.Header.fromstring(w.head)
-    if w.size>file.budget.most_mb*1e6: raise ImageError(f"its tiles are {in_bytes(w.size)}, where at most {file.budget.most_mb:g} MB are read; cut it first, or raise most_mb in settings.ini")
+    if w.size>file.budget.most_mb*1e6: raise _too_large(f"its tiles are {in_bytes(w.size)}", file.budget)
     file.f.seek(w.at)
     data = file.f.read(w.size)
     _check_tiles(c, w, data, shape)
@@ -147,18 +160,15 @@ def _tiles(file, w, shape):
     if x.shape!=shape: raise ImageError(f"its tiles give {x.shape} pixels, its header says {shape}; download it again")
     return x
 
+# %% ../nbs/18_fitsfile.ipynb #8c00760b
 def _check_tiles(c, w, data, shape):
     "Raise `ImageError` where the table `data` with header `c` cannot be the tiles of an image of `shape`"
     how,n = c.get('ZCMPTYPE'),len(shape)
     if how not in _codecs: raise ImageError(f"compressed by {str(how)[:20]!r}, which is not known")
     tile = tuple(_number(c, f'ZTILE{n-i}', s if i==n-1 else 1, 1) for i,s in enumerate(shape))
     rows,wide = w.cards['NAXIS2'] if w.cards['NAXIS']==2 else -1,w.cards['NAXIS1']
-    want = math.prod(-(-s//t) for s,t in zip(shape, tile))
-    if want>_most_tiles: raise ImageError(f"{want:,} tiles, where at most {_most_tiles:,} are read; compress it in larger ones")
-    if rows!=want: raise ImageError(f"{rows:,} tiles, where an image of {shape} in tiles of {tile} has {want:,}; download it again")
-    par = {str(c[k]).strip().upper(): c.get(f'ZVAL{k[5:]}') for k in c if re.fullmatch(r'ZNAME\d+', k)}
-    if how[:4]=='RICE' and (par.get('BLOCKSIZE', 32) not in (16,32) or par.get('BYTEPIX', 4) not in (1,2,4)):
-        raise ImageError(f"compressed by {how} with {first_few(par.items())}, which cannot be")
+    _check_rows(rows, shape, tile)
+    if how[:4]=='RICE': _check_rice(how, c)
     start = c.get('THEAP', rows*wide)
     if not rows*wide<=start<=len(data): raise ImageError("its heap of tiles lies outside the file; download it again")
     at = _tile_places(c, data, rows, wide, len(data)-start)
@@ -169,25 +179,47 @@ def _number(c, k, default, lo):
     if type(v) is not int or not lo<=v<1<<31: raise ImageError(f"its header says {k} = {str(v)[:30]}, which cannot be")
     return v
 
+def _check_rows(rows, shape, tile):
+    want = math.prod(-(-s//t) for s,t in zip(shape, tile))
+    few = f"at most {_most_tiles:,} are read"
+    if want>_most_tiles: raise ImageError(f"{want:,} tiles, where {few}; compress it in larger ones")
+    needs = f"an image of {shape} in tiles of {tile} has {want:,}"
+    if rows!=want: raise ImageError(f"{rows:,} tiles, where {needs}; download it again")
+
+def _check_rice(how, c):
+    par = {str(c[k]).strip().upper(): c.get(f'ZVAL{k[5:]}') for k in c if re.fullmatch(r'ZNAME\d+', k)}
+    if par.get('BLOCKSIZE', 32) not in (16,32) or par.get('BYTEPIX', 4) not in (1,2,4):
+        raise ImageError(f"compressed by {how} with {first_few(par.items())}, which cannot be")
+
+# %% ../nbs/18_fitsfile.ipynb #8ff48e66
 def _tile_places(c, data, rows, wide, heap):
     "Where the tiles lie in the heap: (bytes, first byte) of each row of the column of tiles"
     res,i = None,0
     for k in range(1, c.get('TFIELDS', 0)+1):
         m = re.fullmatch(r'(\d*)([A-Z])(.?).*', str(c.get(f'TFORM{k}', '')).strip())
-        if not m or m[2] not in _wide: raise ImageError(f"column {k} of its tiles is of no known form; download it again")
+        if not m or m[2] not in _wide: raise _unknown_form(k)
         if m[2] in 'PQ' and m[1]!='0':
             size = 8 if m[2]=='P' else 16
-            if m[1] not in ('','1') or m[3] not in _wide or i+size>wide: raise ImageError(f"column {k} of its tiles is of no known form; download it again")
+            if m[1] not in ('','1') or m[3] not in _wide or i+size>wide: raise _unknown_form(k)
             cells = np.frombuffer(data, np.uint8, rows*wide).reshape(rows, wide)[:,i:i+size]
-            cells = np.ascontiguousarray(cells).view(f'>i{size//2}').astype(np.int64)
-            outside = (cells<0).any() or (cells>heap).any() # before they are multiplied
-            cells *= [_wide[m[3]],1]
-            if outside or (cells.sum(1)>heap).any(): raise ImageError("a tile lies outside its heap; download it again")
+            cells = _in_heap(np.ascontiguousarray(cells).view(f'>i{size//2}'), _wide[m[3]], heap)
             if str(c.get(f'TTYPE{k}', '')).strip()=='COMPRESSED_DATA': res = cells
         i += int(m[1] or 1)*_wide[m[2]]
-    if res is None or i!=wide: raise ImageError("its table has no column of tiles, or is of another width; download it again")
+    if res is None or i!=wide:
+        raise ImageError("its table has no column of tiles, or is of another width; download it again")
     return res
 
+def _unknown_form(k): return ImageError(f"column {k} of its tiles is of no known form; download it again")
+
+def _in_heap(cells, wide, heap):
+    "(bytes, first byte) of each row, from (numbers of `wide` bytes, first byte), all within `heap` bytes"
+    cells = cells.astype(np.int64)
+    outside = (cells<0).any() or (cells>heap).any() # before they are multiplied
+    cells *= [wide,1]
+    if outside or (cells.sum(1)>heap).any(): raise ImageError("a tile lies outside its heap; download it again")
+    return cells
+
+# %% ../nbs/18_fitsfile.ipynb #d7957591
 def _check_hcompress(at, heap, shape, tile):
     "Raise `ImageError` where a tile says that it is of another size"
     counts = [-(-s//t) for s,t in zip(shape, tile)]
@@ -198,4 +230,6 @@ def _check_hcompress(at, heap, shape, tile):
         sides = [int(o) for o in sides if o!=1]
         b = heap[i:i+min(n, 25)]
         said = [int.from_bytes(b[o:o+4], 'big') for o in (2,6)]
-        if n<25 or b[:2]!=b'\xdd\x99' or said!=sides: raise ImageError(f"tile {row} is no HCOMPRESS of {' x '.join(map(str, sides))} pixels; download it again")
+        if n<25 or b[:2]!=b'\xdd\x99' or said!=sides:
+            pixels = f"{' x '.join(map(str, sides))} pixels"
+            raise ImageError(f"tile {row} is no HCOMPRESS of {pixels}; download it again")

@@ -36,7 +36,9 @@ def fit_kernel(
     h0 = x.new_tensor([0., -1., .5*math.log(d)+.4]) # log of amplitude, noise and common length
     with torch.enable_grad():
         h,t = h0.clone().requires_grad_(),x.new_zeros(d).requires_grad_(tau>0)
-        opt = torch.optim.LBFGS([h,t] if tau else [h], max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=.02) # smaller steps of the hyperparameters do not show in predictions
+        # smaller steps of the hyperparameters than 0.02 do not show in predictions
+        how = dict(max_iter=steps, line_search_fn='strong_wolfe', tolerance_change=.02)
+        opt = torch.optim.LBFGS([h,t] if tau else [h], **how)
         def _loss():
             opt.zero_grad()
             a,s,l = _kernel_params(h, t, tau)
@@ -56,10 +58,11 @@ def _kernel_params(h, t, tau):
 
 # %% ../nbs/37_gp.ipynb #ea130f31
 def mean_and_scatter(
-    v, # (n, columns), float64
+    v, # (n, columns), float64; nan where missing
     least:float=1e-13, # Of the largest number of a column: a smaller scatter is rounding
 )->tuple: # Mean and standard deviation of each column; for one that is constant, its size or one
     "What a column is standardised with"
+    if v.isnan().any(): return tuple(torch.cat(o) for o in zip(*(mean_and_scatter(o[~o.isnan()][:,None], least) for o in v.T)))
     mean,std,size = v.mean(0),v.std(0, correction=0),v.abs().amax(0)
     return mean,torch.where(std>least*size, std, torch.where(size>0, size, 1.))
 
@@ -67,7 +70,7 @@ def mean_and_scatter(
 def upright(
     x, # Images (n, band, y, x)
 )->Tensor: # Of the same shape
-    "Each image in that of its orientations whose pixels come first in the order of a dictionary: the same to the bit, however it was turned"
+    "Each image in that of its orientations which is first in a dictionary's order: the same to the bit, however turned"
     x = x.as_subclass(Tensor)
     number = Tensor.nan_to_num if x.is_floating_point() else noop
     best = torch.zeros(len(x), dtype=torch.long, device=x.device)
@@ -75,7 +78,9 @@ def upright(
     row = top(0).clone()
     for k in range(1, 8 if x.shape[-1]==x.shape[-2] else 4):
         first,same = _before(top(k), row)
-        if same.any(): first[same] = _before(*(number(o).flatten(1) for o in (dihedral_view(x[same], k), _turned(x[same], best[same]))))[0]
+        if same.any():
+            both = dihedral_view(x[same], k),_turned(x[same], best[same])
+            first[same] = _before(*(number(o).flatten(1) for o in both))[0]
         best[first],row[first] = k,top(k)[first]
     return _turned(x, best)
 
@@ -110,8 +115,9 @@ class PhotometryGP(Module):
         self.config = dict(n=n, n_out=n_out, n_in=n_in, size=size, full=full)
         self.measure = Photometry(size=size, full=full)
         d = len(self.measure.names(n_in))
-        for k,s in dict(f_mean=(d,), f_std=(d,), x=(n,d), alpha=(n,n_out), kernel=(n_out,d+2), y_mean=(n_out,), y_std=(n_out,)).items():
-            self.register_buffer(k, torch.zeros(s, dtype=torch.float64))
+        shapes = dict(f_mean=(d,), f_std=(d,), x=(n,d), alpha=(n,n_out), kernel=(n_out,d+2))
+        shapes |= dict(y_mean=(n_out,), y_std=(n_out,))
+        for k,s in shapes.items(): self.register_buffer(k, torch.zeros(s, dtype=torch.float64))
     def features(self, x):
         "Standardised features, float64 (n, features)"
         return ((self.measure(x).double()-self.f_mean)/self.f_std).clamp(-6, 6)
@@ -122,19 +128,23 @@ class PhotometryGP(Module):
         k = self.kernel[i]
         return k[0]*matern52(f, self.x, k[2:])@self.alpha[:,i]*self.y_std[i]+self.y_mean[i]
 
+# %% ../nbs/37_gp.ipynb #fb929fb2
 def fit_photometry_gp(
     measured, # Raw features of all training galaxies (N, features), from `Photometry`
-    y, # Their values (N, outputs)
+    y, # Their values (N, outputs); nan where missing
     n_in:int=3, # Bands
     size:int=64, full:float=1., # Of the `Photometry`
     most:int=3000, # Galaxies that are used, at random if there are more
     seed:int=0,
 )->tuple: # A `PhotometryGP`, and the prediction of each training galaxy without itself (N, outputs)
     "Fit a Gaussian process to each column of `y`"
-    f,y = torch.as_tensor(measured).double().cpu(),torch.as_tensor(np.asarray(y)).double().reshape(len(measured), -1)
+    f = torch.as_tensor(measured).double().cpu()
+    y = torch.as_tensor(np.asarray(y)).double().reshape(len(measured), -1)
     perm = torch.as_tensor(np.random.default_rng(seed).permutation(len(f)))
     there = f.isfinite().all(1)
-    if not there.any(): raise GalfastError("none of the images could be measured, so there is nothing for a Gaussian process to learn from")
+    if not there.any():
+        none = "none of the images could be measured"
+        raise GalfastError(f"{none}, so there is nothing for a Gaussian process to learn from")
     perm = perm[there[perm]]
     use = perm[:most].sort()[0]
     gp = PhotometryGP(len(use), y.shape[1], n_in, size, full)
@@ -146,15 +156,19 @@ def fit_photometry_gp(
     loo = torch.empty_like(y)
     for i in range(y.shape[1]):
         t = (y[:,i]-gp.y_mean[i])/gp.y_std[i]
-        gp.kernel[i] = fit_kernel(z[sub], t[sub])
-        gp.alpha[:,i],held = _solve(gp.x, t[use], gp.kernel[i])
-        loo[:,i] = torch.where(there, torch.cat([gp._mean(o, i) for o in z.split(4096)]), gp.y_mean[i]) # of what could not be measured nothing is known
-        loo[use,i] = held*gp.y_std[i]+gp.y_mean[i]
+        known = t.isfinite()
+        some,mine = sub[known[sub]],known[use]
+        gp.kernel[i] = fit_kernel(z[some], t[some])
+        gp.alpha[mine,i],held = _solve(gp.x[mine], t[use[mine]], gp.kernel[i]) # those without a label weigh nothing
+        told = torch.cat([gp._mean(o, i) for o in z.split(4096)])
+        loo[:,i] = torch.where(there, told, gp.y_mean[i])
+        loo[use[mine],i] = held*gp.y_std[i]+gp.y_mean[i]
     return gp,loo.numpy()
 
 # %% ../nbs/37_gp.ipynb #a71b2bc0
 def _solve(x, t, h):
     "Weights of the training galaxies, and the mean for each of them without itself"
-    inv = torch.cholesky_inverse(torch.linalg.cholesky(h[0]*matern52(x, x, h[2:])+h[1]*torch.eye(len(x), dtype=x.dtype)))
+    c = torch.linalg.cholesky(h[0]*matern52(x, x, h[2:])+h[1]*torch.eye(len(x), dtype=x.dtype))
+    inv = torch.cholesky_inverse(c)
     w = inv@t
     return w, t-w/inv.diagonal()

@@ -45,9 +45,11 @@ def _hdu(h, key, path):
     if key is None: u = next((o for o in h if _is_image(o)), None)
     else:
         try: u = h[key]
-        except (LookupError,TypeError) as e: raise ImageError(f"{path}: there is no HDU {key!r}; it has {_hdu_list(h)}") from e
+        except (LookupError,TypeError) as e:
+            raise ImageError(f"{path}: there is no HDU {key!r}; it has {_hdu_list(h)}") from e
     if u is None or not _is_image(u):
-        raise ImageError(f"{path}: no image of 2 or 3 axes{'' if key is None else f' in HDU {key!r}'}; it has {_hdu_list(h)}")
+        where = '' if key is None else f' in HDU {key!r}'
+        raise ImageError(f"{path}: no image of 2 or 3 axes{where}; it has {_hdu_list(h)}")
     return u
 
 # %% ../nbs/20_image.ipynb #9f319c1b
@@ -86,14 +88,16 @@ def _could_be_first(s):
     except ImageError: return True
 
 def _torn(s):
-    raise ImageError(f"{' x '.join(map(str, s))} looks like an image with the bands last, but its WCS describes the last two axes; "
+    shape = ' x '.join(map(str, s))
+    raise ImageError(f"{shape} looks like an image with the bands last, but its WCS describes the last two axes; "
                      f"write it as (band, y, x), or name its {s[2]} bands")
 
 # %% ../nbs/20_image.ipynb #b339d4cc
-_Part = namedtuple('_Part', 'x names hdr grid placed where') # Pixels, names of bands, header, `SkyGrid`, whether there is a WCS, file
+# Pixels, names of bands, header, `SkyGrid`, whether there is a WCS, file
+_Part = namedtuple('_Part', 'x names hdr grid placed where')
 
 class _Turning:
-    "How parts of one image are turned: the first to north up, the others to the first; all as the first if they are known to be aligned"
+    "How parts of one image are turned: the first to north up, the others to the first, or as it if `aligned`"
     def __init__(self, aligned=False): self.aligned,self.turn,self.like = aligned,None,None
     def __call__(self, m):
         if self.turn is None:
@@ -113,9 +117,11 @@ def _planes(file, u, path, turning, n=None, wanted=None):
     h,shape,keep,whole = file.hdus,u.shape,_kept(u.shape),file.pixels(u)
     try: band = _band_of(u.header, shape, keep, n, wanted) if len(keep)==3 else None
     except ImageError as e: raise ImageError(f"{path}: {e}") from e
-    x = whole.transpose([i for i in range(len(shape)) if i not in keep] + ([] if band is None else [band]) + [i for i in keep if i!=band])
+    empty,rest = [i for i in range(len(shape)) if i not in keep],[i for i in keep if i!=band]
+    x = whole.transpose(empty + ([] if band is None else [band]) + rest)
     x = _linear(x.reshape(-1, *x.shape[-2:]), _scale_cards(h, u), path)
-    names,axes = _header_bands(u.header, len(x)) or _header_bands(h[0].header, len(x)),tuple(sorted(sky_axes(u.header))) or (1,2)
+    names = _header_bands(u.header, len(x)) or _header_bands(h[0].header, len(x))
+    axes = tuple(sorted(sky_axes(u.header))) or (1,2)
     hdr = u.header.copy()
     return _part(x, names, hdr, axes, sky_matrix(hdr, *x.shape[:0:-1], lambda: hdr), turning, path)
 
@@ -127,33 +133,40 @@ def _linear(x, c, path):
     if 'BSOFTEN' in c: return _from_asinh(x, c, path)
     unit = str(c.get('BUNIT', '')).strip()
     if re.match(r'm?mag\b|log(10)?\b|ln\b|dex\b|asinh', unit, re.I):
-        raise ImageError(f"{path}: its pixels are no fluxes (BUNIT = '{unit}'); convert them to a linear unit and write that into BUNIT")
+        said = f"its pixels are no fluxes (BUNIT = '{unit}')"
+        raise ImageError(f"{path}: {said}; convert them to a linear unit and write that into BUNIT")
     return x
 
 def _scale_cards(h, u):
     "What the header of `u` says of the scale, and that of a primary HDU without an image"
-    return {k: c[k] for c in (*([h[0].header] if not h[0].shape else []), u.header) for k in ('BSOFTEN','BOFFSET','BUNIT') if k in c}
+    headers = [u.header] if h[0].shape else [h[0].header, u.header]
+    return {k: c[k] for c in headers for k in ('BSOFTEN','BOFFSET','BUNIT') if k in c}
 
 def _from_asinh(x, c, path):
     "The fluxes of Pan-STARRS's asinh magnitudes `x`"
     try: soft,off = float(c['BSOFTEN']),float(c.get('BOFFSET', 0))
     except (TypeError,ValueError): soft = off = math.nan
-    if not (soft>0 and math.isfinite(off)): raise ImageError(f"{path}: BSOFTEN and BOFFSET of its asinh scale are not numbers; download it again")
+    if not (soft>0 and math.isfinite(off)):
+        raise ImageError(f"{path}: BSOFTEN and BOFFSET of its asinh scale are not numbers; download it again")
     x = np.asarray(x, np.float64)
     top = _largest(x)
-    if top>100: # 1e40 times BSOFTEN
-        raise ImageError(f"{path}: its header says an asinh scale (BSOFTEN, BOFFSET), its pixels reach {top:.4g}, as fluxes do; "
-                         "take the two cards out if they are fluxes")
+    if top>100: raise _as_fluxes(path, top) # 1e40 times BSOFTEN
     return off + 2*soft*np.sinh(x/_pogson)
+
+def _as_fluxes(path, top):
+    said = f"its header says an asinh scale (BSOFTEN, BOFFSET), its pixels reach {top:.4g}, as fluxes do"
+    return ImageError(f"{path}: {said}; take the two cards out if they are fluxes")
 
 def _largest(x): return np.abs(x[np.isfinite(x)]).max(initial=0)
 
 def _as_float32(x, path):
     "`x` as contiguous float32"
     if x.dtype.kind=='f' and x.dtype.itemsize==8:
-        top = max(_largest(o[i:i+512]) for o in x for i in range(0, len(o), 512)) # of a few rows at a time: it takes copies
+        few = (o[i:i+512] for o in x for i in range(0, len(o), 512)) # rows at a time: it takes copies
+        top = max(map(_largest, few))
         if top>3.4e38 or 0<top<1e-34:
-            raise ImageError(f"{path}: its brightest pixel is {top:.3g}, beyond what 32 bits hold; multiply the pixels by a constant")
+            said = f"its brightest pixel is {top:.3g}, beyond what 32 bits hold"
+            raise ImageError(f"{path}: {said}; multiply the pixels by a constant")
     return x.astype(np.float32, order='C')
 
 # %% ../nbs/20_image.ipynb #437149c7
@@ -179,12 +192,14 @@ def _check_nan(nan):
 # %% ../nbs/20_image.ipynb #0bd44222
 def _pick(x, have, bands, path):
     "The `bands` of `x`, whose bands are `have` (None: not known), and their names"
-    if have and len(have)!=len(x): raise ImageError(f"{path}: {len(x)} bands, but {len(have)} names were given: {first_few(have)}")
+    if have and len(have)!=len(x):
+        raise ImageError(f"{path}: {len(x)} bands, but {len(have)} names were given: {first_few(have)}")
     if have and len(set(have))<len(have): have = None # a header copied to every band names none
     if bands is None or bands==have: return x,have
     if have is None:
         if len(bands)==len(x): return x,bands
-        raise ImageError(f"{path}: {len(x)} bands without names in the header; name them all, in the order of the file: names='...'")
+        nameless = f"{len(x)} bands without names in the header"
+        raise ImageError(f"{path}: {nameless}; name them all, in the order of the file: names='...'")
     miss = [o for o in bands if o not in have]
     if miss: raise ImageError(f"{path}: no band {first_few(miss)}; it has {first_few(have, 20)}")
     return x[[have.index(o) for o in bands]],bands
@@ -194,7 +209,8 @@ def _stack(parts, src, aligned=False):
     "One array, name list, header and `SkyGrid` from `parts`; header and grid are those of the first"
     if len(parts)==1: return parts[0][:4]
     shapes = [p.x.shape[1:] for p in parts]
-    if len(set(shapes))>1: raise ImageError(f"{src}: the bands differ in size (y, x): {first_few(shapes, 10)}; resample them first")
+    if len(set(shapes))>1:
+        raise ImageError(f"{src}: the bands differ in size (y, x): {first_few(shapes, 10)}; resample them first")
     if not aligned: _check_sky(parts, *shapes[0][::-1])
     names = sum([list(p.names) for p in parts], []) if all(p.names for p in parts) else None
     return np.concatenate([p.x for p in parts]),names,parts[0].hdr,parts[0].grid
@@ -205,39 +221,49 @@ def _check_sky(parts, nx, ny):
     texts = [wcs_text(p.hdr) for p in parts]
     if all(o==texts[0] for o in texts): return
     ws = [turned_wcs(p.hdr, p.grid) for p in parts]
-    here,there = [_part_name(parts, i) for i,w in enumerate(ws) if w],[_part_name(parts, i) for i,w in enumerate(ws) if not w]
+    here = [_part_name(parts, i) for i,w in enumerate(ws) if w]
+    there = [_part_name(parts, i) for i,w in enumerate(ws) if not w]
     way = f"say {option('aligned', True)} if they lie on the same pixels nevertheless"
     if here and there: raise ImageError(f"{first_few(there)}: no WCS, while {first_few(here)} has one; {way}")
     for i,w in enumerate(ws[1:], 1):
-        if w and (bad := sky_difference(ws[0], w, nx, ny)):
-            raise ImageError(f"{_part_name(parts, i)} {bad}, compared with {_part_name(parts, 0)}; bands of one image agree to half a pixel: "
-                             f"resample them onto one grid (with reproject, say), or {way}")
+        bad = w and sky_difference(ws[0], w, nx, ny)
+        if bad: raise _elsewhere(parts, i, bad, way)
+
+def _elsewhere(parts, i, bad, way):
+    differs = f"{_part_name(parts, i)} {bad}, compared with {_part_name(parts, 0)}"
+    return ImageError(f"{differs}; bands of one image agree to half a pixel: "
+                      f"resample them onto one grid (with reproject, say), or {way}")
 
 def _part_name(parts, i):
     "Part `i` of `parts`, for a message"
     p = parts[i]
-    return f"{p.where}{'' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'}{f' (band {first_few(p.names)})' if p.names else ''}"
+    which = '' if sum(o.where==p.where for o in parts)==1 else f', image {i+1}'
+    band = f' (band {first_few(p.names)})' if p.names else ''
+    return f"{p.where}{which}{band}"
 
 # %% ../nbs/20_image.ipynb #16eab42b
-_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT', 'NAXIS', 'PCOUNT', 'GCOUNT', 'EXTEND', 'EXTNAME', 'EXTVER', 'BANDS',
+_kept_cards = {*wcs_keys, 'SIMPLE', 'BITPIX', 'BSCALE', 'BZERO', 'BLANK', 'GROUPS', 'BSOFTEN', 'BOFFSET', 'BUNIT',
+               'NAXIS', 'PCOUNT', 'GCOUNT', 'EXTEND', 'EXTNAME', 'EXTVER', 'BANDS',
                *(f'NAXIS{i}' for i in range(1, 10)), *(f'BAND{i}' for i in range(100))}
 _kept_cards = {o.ljust(8).encode(): o for o in _kept_cards}
 _end_card,_ends,_printable = b'END'+b' '*77,(b'END ',b'END='),bytes(range(32, 127))
 _key = re.compile(rb'[A-Z0-9_-]* *')
-_value = re.compile(rb"= +(?:'([^']*)'|([TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)) *(?:/.*)?") # text or a number, and a comment
+_number = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?"
+_value = re.compile(rb"= +(?:'([^']*)'|([TF]|"+_number+rb")) *(?:/.*)?") # text or a number, and a comment
 
 class _NotPlain(Exception): "A header that is left to astropy"
 
 @lru_cache(4096)
 def _card(card):
-    "(name, value as text) of one of the cards that say how the data lie, None of another; `_NotPlain` where it is not as the standard has it"
+    "(name, value as text) of a card that says how the data lie, None of another; `_NotPlain` of one that may be odd"
     key = card[:8]
     if key in _kept_cards:
         m = _value.fullmatch(card, 8)
         if m is None or m[1] and m[1][-1:]==b'&': raise _NotPlain # '&': it goes on
         return _kept_cards[key],(m[2] if m[1] is None else m[1].rstrip()).decode()
     if card[:4] in _ends: raise _NotPlain
-    if key==b'HIERARCH': key = card[9:].partition(b'=')[0].strip().upper().ljust(8) # may be another way to write one of them
+    if key==b'HIERARCH': # may be another way to write one of them
+        key = card[9:].partition(b'=')[0].strip().upper().ljust(8)
     elif _key.fullmatch(key) is None: raise _NotPlain
     if key in _kept_cards: raise _NotPlain
 
@@ -253,6 +279,11 @@ def _cards(head):
         res[o[0]] = o[1]
     raise _NotPlain
 
+# %% ../nbs/20_image.ipynb #c62aa269
+_left_out,_length = {'BSCALE','BZERO','BLANK','GROUPS'},re.compile('[1-9][0-9]{0,9}')
+_dtypes = {'8': 'u1', '16': '>i2', '32': '>i4', '-32': '>f4', '-64': '>f8'}
+_dtypes = {k: np.dtype(v) for k,v in _dtypes.items()}
+
 def _plain_shape(head):
     "Cards, shape and kind of numbers of the plain image whose header is `head`; `_NotPlain` where it is another"
     if head[:9]!=b'SIMPLE  =' or head.translate(None, _printable): raise _NotPlain
@@ -263,11 +294,9 @@ def _plain_shape(head):
     if not all(map(_length.fullmatch, shape)): raise _NotPlain
     return c,[int(o) for o in shape],_dtypes[c['BITPIX']]
 
-_left_out,_length = {'BSCALE','BZERO','BLANK','GROUPS'},re.compile('[1-9][0-9]{0,9}')
-_dtypes = {k: np.dtype(v) for k,v in {'8': 'u1', '16': '>i2', '32': '>i4', '-32': '>f4', '-64': '>f8'}.items()}
-
+# %% ../nbs/20_image.ipynb #f332b52d
 def _read_plain(path, turning):
-    "The `_Part` of a plain primary image, read without astropy's HDUs; None for all else, scaled, compressed or broken files included"
+    "The `_Part` of a plain primary image, without astropy's HDUs; None for all else, broken files included"
     from astropy.io import fits
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode): return None # a pipe would be waited for
@@ -279,7 +308,8 @@ def _read_plain(path, turning):
             head += more
         if len(head)%2880: return None
         c,shape,dtype = _plain_shape(head)
-        if 3 in sky_axes(c) or len(shape)==3 and shape[0]>1 and shape[2]<=most_bands: return None # which axis is that of the bands takes more thought
+        maybe_last = len(shape)==3 and shape[0]>1 and shape[2]<=most_bands
+        if maybe_last or 3 in sky_axes(c): return None # which axis is that of the bands takes more thought
         n = math.prod(shape)
         if about.st_size<len(head)+n*dtype.itemsize: return None # astropy's way has the words for it
         check_pixels(path, shape, dtype.itemsize+4) # as it is, and as float32
@@ -304,7 +334,8 @@ def _read_parts(path, hdu, turning, n=None, wanted=None):
         us = [_hdu(file.hdus, o, path) for o in (hdu if is_listy(hdu) else [hdu])]
         parts = [_planes(file, u, path, turning, n, wanted) for u in us]
     if not is_listy(hdu): return parts
-    return [p._replace(names=p.names or ([u.name] if u.name and len(p.x)==1 else None)) for u,p in zip(us, parts)]
+    def named(u, p): return p.names or ([u.name] if u.name and len(p.x)==1 else None)
+    return [p._replace(names=named(u, p)) for u,p in zip(us, parts)]
 
 # %% ../nbs/20_image.ipynb #347fc701
 def _read_files(paths, hdu, turning, src):
@@ -326,7 +357,8 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
     if paths is None: parts = _read_parts(path, hdu, turning, names and len(names), bands and len(bands))
     else: parts = _read_files(paths, hdu, turning, src)
     with fits_errors(src): x,have,hdr,grid = _stack(parts, src, aligned)
-    if keys and len(keys)!=len(x): raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
+    if keys and len(keys)!=len(x):
+        raise ImageError(f"{src}: {len(x)} bands in {len(keys)} files; a file a band was expected")
     x,bands = _pick(x, names or keys or have, bands, src)
     return _fill(np.ascontiguousarray(x), nan, src, bands),bands,hdr,grid
 
@@ -334,11 +366,11 @@ def _read_sky(path, bands=None, hdu=None, nan='zero', names=None, aligned=False)
 def read_fits(
     path, # A file; or a file a band: a name with `{band}` in it, a dict band -> path, or a list of paths
     bands=None, # Those wanted, in the order wanted: 'grz' or ['F606W','F814W']; None: all
-    hdu=None, # Number or name of the HDU, or a list of them (their bands are joined); None: the first with an image of 2 or 3 axes
-    nan='zero', # Invalid pixels (NaN, infinite, BLANK) become: 'zero', 'median' (of their band), a number; 'keep' leaves NaN
+    hdu=None, # Number or name, or a list (their bands are joined); None: the first image of 2 or 3 axes
+    nan='zero', # Invalid pixels (NaN, infinite, BLANK) become: 'zero', 'median' (of the band), a number; 'keep': NaN
     names=None, # Names of the file's bands, in its order, where the header has none or wrong ones
-    aligned:bool=False, # Bands of several files or HDUs lie on the same pixels, whatever their headers say; otherwise that is checked
-)->tuple: # float32 (band, y, x), C-contiguous, row 0 north; list of band names, None if not known; astropy header (of the first band)
+    aligned:bool=False, # Bands lie on the same pixels, whatever their headers say; otherwise that is checked
+)->tuple: # float32 (band, y, x), contiguous, row 0 north; band names, None if not known; header of the first band
     "The fluxes in FITS file `path`; raises `ImageError` for what is not an image, lacks a band, or has no valid pixel"
     return _read_sky(path, bands, hdu, nan, names, aligned)[:3]
 
@@ -361,22 +393,25 @@ class FITSImage(TensorImage):
         "Read `fn`"
         if isinstance(fn, (Tensor,np.ndarray)): res = cls(torch.as_tensor(np.array(fn, dtype=np.float32)))
         else:
-            if pattern and not isinstance(fn, (dict,list,tuple,L)): fn = Path(fn).parent/fill_pattern(pattern, Path(fn).name)
+            if pattern and not isinstance(fn, (dict,list,tuple,L)):
+                fn = Path(fn).parent/fill_pattern(pattern, Path(fn).name)
             x,bands,hdr,grid = _read_sky(fn, bands, hdu, nan, names, aligned)
             res = cls(torch.from_numpy(x))
             try:
                 with quiet_header(): res._hdr = hdr.tostring()
-            except Exception as e: raise ImageError(f"{fn}: its header is damaged ({type(e).__name__}: {str(e)[:150]}); download it again") from e
+            except Exception as e: raise _damaged_header(fn, e) from e
             res._geo = (grid, 0, 0, 1., *x.shape[1:])
         if res.ndim==2: res = res[None]
         res._bands = _names(bands)
         return Pipeline(stretch)(res) if stretch else res
 
-    def clone(self, **kwargs): return retain_meta(self, super().clone(**kwargs), as_copy=True) # fastai's forgets it
+    def clone(self, **kwargs): # fastai's forgets it
+        return retain_meta(self, super().clone(**kwargs), as_copy=True)
 
     def set_meta(self, x, as_copy=False):
         super().set_meta(x, as_copy)
-        if self.ndim!=3: self.__dict__ = {k:v for k,v in self.__dict__.items() if k=='_bands'} # a batch has no one header
+        if self.ndim!=3: # a batch has no one header
+            self.__dict__ = {k:v for k,v in self.__dict__.items() if k=='_bands'}
 
     @property
     def bands(self):
@@ -392,9 +427,13 @@ class FITSImage(TensorImage):
 
     @property
     def wcs(self):
-        "The celestial WCS of these pixels; None without a valid one, for a batch, and after a cut other than `CropResize`"
+        "The WCS of these pixels; None without a valid one, for a batch, and after a cut other than `CropResize`"
         geo = getattr(self, '_geo', None)
         return turned_wcs(self.header, *geo[:4]) if geo and tuple(self.shape[-2:])==geo[4:] else None
+
+def _damaged_header(fn, e):
+    said = f"{type(e).__name__}: {str(e)[:150]}"
+    return ImageError(f"{fn}: its header is damaged ({said}); download it again")
 
 # %% ../nbs/20_image.ipynb #2f21fbf8
 @IntToFloatTensor
@@ -412,18 +451,23 @@ def sky_stats(
     "Sigma-clipped level and noise of the sky; NaN pixels are left out"
     x = torch.as_tensor(x).as_subclass(Tensor)
     if not x.is_floating_point(): x = x.float()
-    if border is not None:
-        if not 0<2*border<=min(x.shape[-2:]): raise ImageError(f"border={border} does not fit an image of {tuple(x.shape[-2:])} px")
-        v = torch.cat([x[...,:border,:].flatten(-2), x[...,-border:,:].flatten(-2),
-                       x[...,border:-border,:border].flatten(-2), x[...,border:-border,-border:].flatten(-2)], -1)
-    else: v = x.flatten(-2)
+    v = x.flatten(-2) if border is None else _frame(x, border)
     unit = _power_below(v)
     v = (v/unit).float() # squares of fluxes in any unit stay within 32 bits
     for i in range(iters+1):
         med = v.nanmedian(-1).values
         sd = ((v-v.nanmean(-1)[...,None])**2).nanmean(-1).sqrt()
         if i<iters: v = torch.where((v-med[...,None]).abs()<=nsigma*sd[...,None], v, torch.nan)
-    return tuple((o.to(unit.dtype)*unit[...,0]).to(torch.promote_types(x.dtype, torch.float32)) for o in (med,sd))
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return tuple((o.to(unit.dtype)*unit[...,0]).to(dtype) for o in (med,sd))
+
+def _frame(x, border):
+    "The outermost `border` px of `x`, flat"
+    if not 0<2*border<=min(x.shape[-2:]):
+        raise ImageError(f"border={border} does not fit an image of {tuple(x.shape[-2:])} px")
+    rows = x[...,:border,:],x[...,-border:,:]
+    rest = x[...,border:-border,:]
+    return torch.cat([o.flatten(-2) for o in (*rows, rest[...,:border], rest[...,-border:])], -1)
 
 def _power_below(v):
     "The power of two below the largest of the last axis of `v`, which divides without rounding"
@@ -439,15 +483,16 @@ def _near_one(x):
     return np.ldexp(x, -int(np.frexp(top)[1])).astype(np.float32)
 
 def _over_noise(x):
-    "`x` less the sky, in units of its noise, which is taken to be no less than 1e-4 of the peak; pixels without data become 0"
+    "`x` less the sky, in units of its noise, at least 1e-4 of the peak; pixels without data become 0"
     zero = (x==0)&((x==0).mean((1,2), keepdims=True)<0.5) # beyond the edge of a survey lie exact zeros
     x = np.where(np.isfinite(x)&~zero, x, np.nan)
     med,sd = (o.numpy()[:,None,None] for o in sky_stats(x))
     peak = np.nan_to_num(np.abs(x-med)).max(axis=(1,2), keepdims=True)
-    return np.nan_to_num((x-med)/np.maximum(np.nan_to_num(sd), np.where(peak==0, 1, peak*1e-4)))
+    least = np.where(peak==0, 1, peak*1e-4)
+    return np.nan_to_num((x-med)/np.maximum(np.nan_to_num(sd), least))
 
 def _balance(z, power=0.7, warm=(1.1,1.,0.9)):
-    "Weights for red, green and blue that bring the objects in `z` `power` of the way to grey, a little on the warm side"
+    "Weights for red, green and blue that bring objects in `z` `power` of the way to grey, a little on the warm side"
     obj = z.mean(0)>5
     f = np.median(z[:,obj], axis=1).clip(1) if obj.sum()>9 else np.ones(3)
     return ((f/np.exp(np.log(f).mean()))**-power*warm)[:,None,None]
@@ -456,7 +501,7 @@ def _balance(z, power=0.7, warm=(1.1,1.,0.9)):
 def rgb_image(
     x, # Tensor or array, (band, y, x), any units
     bands=None, # Names of its bands; those of `x` if it is a `FITSImage`
-    rgb=None, # Bands for red, green and blue; None: 'irg' if there, else reddest, middle, bluest (file order without names)
+    rgb=None, # Bands for red, green and blue; None: 'irg' if there, else reddest, middle, bluest (or in file order)
     how:str='asinh', # 'asinh' lets bright cores go white; 'lupton' keeps their colour (Lupton et al. 2004)
     soft:float=4., # Brightness at which linear becomes logarithmic, in sigmas of the sky
     pct:float=99.8, # Percentile of the brightness that becomes white
@@ -485,6 +530,7 @@ def _telescope(x):
     h = getattr(x, 'header', None)
     return '' if h is None else str(h.get('TELESCOP', ''))
 
+# %% ../nbs/20_image.ipynb #fecdc663
 @patch
 def show(self:FITSImage,
     ctx=None, # Axes
@@ -509,13 +555,16 @@ def FITSImageBlock(
 ):
     "A `TransformBlock` for FITS files; fluxes stay as they are unless `stretch` changes them"
     _check_nan(nan)
-    return TransformBlock(partial(FITSImage.create, bands=bands, hdu=hdu, nan=nan, pattern=pattern, names=names, aligned=aligned), batch_tfms=stretch)
+    create = partial(FITSImage.create, bands=bands, hdu=hdu, nan=nan, pattern=pattern, names=names, aligned=aligned)
+    return TransformBlock(create, batch_tfms=stretch)
 
 # %% ../nbs/20_image.ipynb #6e7305ec
 def _col(v, x, what):
     "`v`, a number or one a band, shaped to go with the bands of `x`"
-    v = torch.as_tensor(v, dtype=torch.float32 if not x.is_floating_point() else x.dtype, device=x.device)
-    if v.numel() not in (1, x.shape[-3]): raise ImageError(f"{what} has {v.numel()} values for {x.shape[-3]} bands: give one or all")
+    dtype = x.dtype if x.is_floating_point() else torch.float32
+    v = torch.as_tensor(v, dtype=dtype, device=x.device)
+    if v.numel() not in (1, x.shape[-3]):
+        raise ImageError(f"{what} has {v.numel()} values for {x.shape[-3]} bands: give one or all")
     return v.reshape(-1,1,1)
 
 def _plain(v): return v.tolist() if hasattr(v, 'tolist') else list(v) if is_listy(v) else v
@@ -535,11 +584,12 @@ class Stretch(DisplayedTransform):
 # %% ../nbs/20_image.ipynb #caf3c870
 class _Scaled(Stretch):
     def __init__(self,
-        scale=0.1, # Flux, in the unit of the image, where the curve turns (a few times the noise); a number, or one a band
+        scale=0.1, # Flux where the curve turns (a few times the noise); a number, or one a band
     ):
         super().__init__()
         self._init(scale=scale)
-        if not np.all(np.asarray(self.scale)>0): raise ImageError(f"scale of {type(self).__name__} must be above 0, not {self.scale}")
+        if not np.all(np.asarray(self.scale)>0):
+            raise ImageError(f"scale of {type(self).__name__} must be above 0, not {self.scale}")
 
 # %% ../nbs/20_image.ipynb #b41573b5
 class AsinhTfm(_Scaled):
@@ -570,7 +620,8 @@ class MinMaxTfm(Stretch):
     ):
         super().__init__()
         self._init(lo=lo, hi=hi, floor=floor, ceil=ceil)
-        if not np.all(np.asarray(self.hi)>np.asarray(self.lo)): raise ImageError(f"hi={self.hi} must be above lo={self.lo}")
+        if not np.all(np.asarray(self.hi)>np.asarray(self.lo)):
+            raise ImageError(f"hi={self.hi} must be above lo={self.lo}")
     def encodes(self, x:TensorImage):
         return (self._clamp(x)-self._par('lo', x))/_col(self._span, x, 'hi-lo')
     def decodes(self, x:TensorImage):
@@ -661,20 +712,22 @@ def _planes_of(x): return x.transpose(0, -3).flatten(1).cpu().double().numpy() #
 def _moments(x, tfm):
     "Of each band of `x` how many pixels are valid, their mean, and the sum of squared differences from it"
     if x.dtype==torch.uint8 and not tfm.fs: # counted, where they are: bytes have few values
-        h = torch.stack([torch.bincount(o.flatten(), minlength=256) for o in x.transpose(0, -3)]).cpu().double().numpy()
+        h = torch.stack([torch.bincount(o.flatten(), minlength=256) for o in x.transpose(0, -3)])
+        h = h.cpu().double().numpy()
         n,v = h.sum(1),np.arange(256.)
         m = h@v/n # exact where all are equal
         return n,m,(h*(v-m[:,None])**2).sum(1)
     x = _planes_of(tfm(x.as_subclass(TensorImage)).as_subclass(Tensor))
     n = np.isfinite(x).sum(1)
     x = np.where(np.isfinite(x), x, np.nan)
-    one = np.nan_to_num(np.nanmax(np.where(np.isnan(x), -np.inf, x), axis=1), neginf=0) # so that a band of one value has no scatter
+    top = np.nanmax(np.where(np.isnan(x), -np.inf, x), axis=1)
+    one = np.nan_to_num(top, neginf=0) # so that a band of one value has no scatter
     m = one + np.nansum(x-one[:,None], axis=1)/np.maximum(n, 1)
     return n,m,np.nansum((x-m[:,None])**2, axis=1)
 
 # %% ../nbs/20_image.ipynb #351da167
 def image_stats(
-    images, # Images (band, y, x) or batches (n, band, y, x), arrays or tensors, with or without labels (a `DataLoader`, say); or one array
+    images, # Images (band, y, x) or batches (n, band, y, x), with or without labels (a `DataLoader`, say); or one array
     stretch=None, # A `Stretch` or a list of them to apply first
 )->tuple: # Two lists, a number a band: mean and standard deviation (of the population)
     "Mean and standard deviation of each band over all pixels of `images`, NaN left out; for `Normalize.from_stats`"
@@ -719,7 +772,7 @@ class CropResize(DisplayedTransform):
         return self.crop is not None and self.crop>min(h, w)
     def _box(self, h, w):
         "Left, top and side of the square to keep"
-        if self.pads(h, w) and not self.pad: raise ImageError(f"an image of {w} x {h} px (width x height) is smaller than the crop of {self.crop} px")
+        if self.pads(h, w) and not self.pad: raise _below_crop(h, w, self.crop)
         c = ifnone(self.crop, min(h, w))
         return (w-c)//2,(h-c)//2,c
     def pixels(self,
@@ -735,9 +788,14 @@ class CropResize(DisplayedTransform):
     def encodes(self, x:TensorImage): # noqa: F811
         (h,w),(l,t,c) = x.shape[-2:],self._box(*x.shape[-2:])
         y = x[...,max(t,0):t+c,max(l,0):l+c]
-        if self.pads(h, w): y = retain_meta(x, F.pad(y, (max(-l,0),max(l+c-w,0),max(-t,0),max(t+c-h,0))), as_copy=True)
+        if self.pads(h, w):
+            beyond = [max(o, 0) for o in (-l, l+c-w, -t, t+c-h)]
+            y = retain_meta(x, F.pad(y, beyond), as_copy=True)
         if c!=self.size: y = retain_meta(x, resize_square(y, self.size), as_copy=True)
         if geo := getattr(y, '_geo', None): # in pixels of the file: corner, scale; then the shape
             n,x0,y0,s = geo[:4]
             y._geo = (n, x0+l/s, y0+t/s, s*self.size/c, self.size, self.size)
         return y
+
+def _below_crop(h, w, crop):
+    return ImageError(f"an image of {w} x {h} px (width x height) is smaller than the crop of {crop} px")

@@ -84,9 +84,9 @@ def _evaluating(net):
 def _outputs(target, p, spec):
     "The number of the output that each image's map is of, (n,)"
     n,k = p.shape
-    names = [] if spec is None else list(spec.classes if spec.task=='classification' else spec.targets)
+    names = [] if spec is None else spec.outputs
     if target is None:
-        if k>1 and spec is not None and spec.task=='regression': raise GalfastError(f"the model has {k} outputs: say target=, one of {first_few(names, 12)}")
+        if k>1 and spec is not None and not all(o.chooses for o in spec.heads): raise GalfastError(f"the model has {k} outputs: say target=, one of {first_few(names, 12)}")
         return p.argmax(1)
     t = [target]*n if isinstance(target, str) or np.ndim(_np(target))==0 else _np(target).tolist()
     if len(t)!=n: raise GalfastError(f"there are {n} images, and {len(t)} targets")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 'Checkpoint', 'smooth_state',
            'save_checkpoint', 'load_checkpoint', 'flat_answers', 'FlatAnswers', 'GalaxyLearner', 'galaxy_learner',
-           'galaxy_multimodal', 'n_bands', 'image_shape', 'default_loss', 'TaskMetric', 'galaxy_metrics',
-           'predict_views', 'mean_and_spread']
+           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predict_views',
+           'mean_and_spread']
 
 # %% ../nbs/36_learner.ipynb #59bea1cc
 import hashlib
@@ -19,11 +19,9 @@ from safetensors.torch import save
 from .core import *
 from .augment import *
 from .pack import *
-from .columns import *
+from .targets import *
 from .archs import *
 from .fast import *
-from .losses import *
-from .metrics import *
 
 # %% ../nbs/36_learner.ipynb #bcc793fc
 def epoch_seeds(
@@ -204,7 +202,7 @@ class FlatAnswers(Callback):
     "One number a galaxy comes in the shape of its labels, (n,), so that no difference of the two is (n, n)"
     order = 20
     def after_pred(self):
-        if self.spec.task!='multilabel': self.learn.pred = flat_answers(self.pred, first(self.yb))
+        if all(o.flat for o in self.spec.heads): self.learn.pred = flat_answers(self.pred, first(self.yb))
 
 class GalaxyLearner(Learner):
     "A fastai `Learner` that knows what it predicts, a `TargetSpec`, as `spec`"
@@ -221,13 +219,8 @@ class GalaxyLearner(Learner):
         "As fastai's; of a mixed task the first is a value for each target, with classes by name"
         *inp,dec,code,prob = super().predict(item, rm_type_tfms, with_input)
         if self.spec.err: dec,code = dec[0],code[0] # without the weight
-        if self.spec.parts: dec = TitledTuple(_spoken(p, code.reshape(-1)[l].item()) for p,_,l in self.spec.heads)
+        if not self.spec.alone: dec = TitledTuple(spoken_labels(self.spec.places, code))
         return *inp,dec,code,prob
-
-# %% ../nbs/36_learner.ipynb #c9813ee1
-def _spoken(spec, v):
-    "A label of one head in words"
-    return spec.classes[int(v)] if spec.task=='classification' else v
 
 # %% ../nbs/36_learner.ipynb #c9813ef1
 @delegates(Learner.__init__)
@@ -235,7 +228,7 @@ def galaxy_learner(
     dls, # `GalaxyDataLoaders`
     arch='xresnet34', # A name in `galaxy_archs` or of timm, a function `(n_in=, n_out=, **arch_kw)`, or a model; beside a table it sees the image
     arch_kw:dict=None, # More for the builder
-    loss_func=None, # By default `ScaledRMSE` for one target, `ScaledMSE` for several, `task_loss` for the rest
+    loss_func=None, # By default that of the head, `ScaledRMSE` for one number and `ScaledMSE` for several; `MultiLoss` for several heads
     metrics=None, # By default those of the task
     opt_func=fused_ranger,
     seed:int=None, # Of the first weights and of each epoch; None: at random
@@ -258,7 +251,7 @@ def galaxy_learner(
     own = [FastMath(ifnone(fast, math_.bf16), math_.channels_last), AugmentProgress(), LazyLoss(), FlatAnswers()]
     if compile: own.append(Compile(None if compile is True else compile))
     if seed is not None: own.append(SeedEpochs(seed))
-    learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, default_loss(spec)), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
+    learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, spec.default_loss()), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
                           cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
     learn.spec,learn.recorder.train_metrics = spec,train_metrics
     learn.arch_config = arch_config(arch, **kw) if isinstance(arch, str) else None
@@ -289,13 +282,6 @@ def image_shape(dls)->tuple:
     crop = first(t.crop for t in dls.valid.after_batch.fs if isinstance(t, GalaxyAugment))
     return (b,crop,crop) if crop else (b,*hw)
 
-def default_loss(spec:TargetSpec):
-    "The loss of `galaxy_learner`"
-    if spec.parts or spec.partial or spec.err: return MultiLoss(spec)
-    if spec.task=='regression' and spec.n_out==1: return ScaledRMSE(spec.std)
-    if spec.task=='regression': return ScaledMSE(spec.std)
-    return task_loss(spec.task, exclusive=spec.exclusive)
-
 class TaskMetric(AccumMetric):
     "A function `(answers, labels)` over a whole set, of one head of a network"
     def __init__(self,
@@ -318,10 +304,9 @@ class TaskMetric(AccumMetric):
 def galaxy_metrics(
     spec:TargetSpec,
 )->list: # fastai metrics, taken over the whole set
-    "The metrics of a task for a `Learner`, under their short names; of a mixed task with the target's before them"
-    if spec.parts: return [TaskMetric(f, f'{p.targets[0]}_{k}', p.activation, (o, l)) for p,o,l in spec.heads for k,f in task_scores(p.task).items()]
-    act = spec.activation if spec.task in ('multilabel','votes') else noop
-    return [TaskMetric(f, k, act) for k,f in task_scores(spec.task).items()]
+    "The metrics of the heads for a `Learner`, under their short names; of several heads with the target's before them"
+    if spec.alone: return [TaskMetric(f, k, spec.activation) for k,f in spec.heads[0].scores().items()]
+    return [TaskMetric(f, f'{o.columns[0]}_{k}', o.activation, (out, cols)) for o,out,cols in spec.places for k,f in o.scores().items()]
 
 # %% ../nbs/36_learner.ipynb #1dceba27
 def _arch_for(dls, arch, kw):

@@ -44,38 +44,46 @@ class LeanSelfAttention(SimpleSelfAttention):
         return _as_images(torch.baddbmm(p, p, m.mT.to(p.dtype)), x)
 
 class SDPASelfAttention(SelfAttention):
-    "fastai's `SelfAttention` by torch's `scaled_dot_product_attention`: (n, channel, y, x) -> the same shape and order in memory"
+    "fastai's `SelfAttention` by torch's fused attention: (n, channel, y, x) -> the same shape and order in memory"
     def forward(self, x):
         p = _pixels(x)
-        q,k,v = (F.linear(p, _spectral_weight(o[0])) for o in (self.key, self.query, self.value)) # SAGAN sums over its queries: its keys are the queries of `scaled_dot_product_attention`
+        # SAGAN sums over its queries: its keys are the queries of `scaled_dot_product_attention`
+        q,k,v = (F.linear(p, _spectral_weight(o[0])) for o in (self.key, self.query, self.value))
         q,k = (F.pad(o, (0, v.shape[-1]-o.shape[-1])) for o in (q, k)) # fused kernels want one width
         o = F.scaled_dot_product_attention(*(o[:,None] for o in (q, k, v)), scale=1.)[:,0]
         return _as_images(torch.addcmul(p, self.gamma.to(p.dtype), o.to(p.dtype)), x)
 
-attentions = {False: None, True: LeanSelfAttention, 'softmax': SDPASelfAttention} # `sa` of `galaxy_xresnet` -> layer, made with its number of channels
+# `sa` of `galaxy_xresnet` -> layer, made with its number of channels
+attentions = {False: None, True: LeanSelfAttention, 'softmax': SDPASelfAttention}
 
 # %% ../nbs/30_models.ipynb #47657117
-xresnet_depths = {9:(1, [1,1,1]), 10:(1, [1,1,1,1]), 14:(1, [2,2,2]), 18:(1, [2,2,2,2]), 26:(4, [2,2,2,2]), 34:(1, [3,4,6,3]), 50:(4, [3,4,6,3])}
+xresnet_depths = {9:(1, [1,1,1]), 10:(1, [1,1,1,1]), 14:(1, [2,2,2]), 18:(1, [2,2,2,2]),
+                  26:(4, [2,2,2,2]), 34:(1, [3,4,6,3]), 50:(4, [3,4,6,3])}
 
 class GalaxyXResNet(nn.Sequential):
     "xresnet of any number of bands and stages; (n, band, y, x) -> (n, `n_out`)"
-    def __init__(self, expansion, layers, n_in=3, n_out=1, p=0., widths=(64,128,256,512), stem=(32,32,64), sa=False, act_cls=nn.Mish, **kwargs):
+    def __init__(self, expansion, layers, n_in=3, n_out=1, p=0., widths=(64,128,256,512), stem=(32,32,64),
+                 sa=False, act_cls=nn.Mish, **kwargs):
         szs = [n_in, *stem]
         stem = [ConvLayer(szs[i], szs[i+1], stride=2 if i==0 else 1, act_cls=act_cls) for i in range(3)]
         nfs = [szs[-1]//expansion, *widths, *[256]*(len(layers)-4)][:len(layers)+1]
-        stages = [nn.Sequential(*[ResBlock(expansion, nfs[i] if j==0 else nfs[i+1], nfs[i+1], stride=2 if i>0 and j==0 else 1, act_cls=act_cls,
-                                           **kwargs) for j in range(n)]) for i,n in enumerate(layers)]
-        if sa: # at the end of the convolutions of the last block of the first stage, or of a later one where there are many
+        def block(i, j): # the first of a stage halves the image, but in the first stage
+            ni,stride = nfs[i] if j==0 else nfs[i+1],2 if i>0 and j==0 else 1
+            return ResBlock(expansion, ni, nfs[i+1], stride=stride, act_cls=act_cls, **kwargs)
+        stages = [nn.Sequential(*[block(i, j) for j in range(n)]) for i,n in enumerate(layers)]
+        if sa: # behind the convolutions of the last block of the first stage, or of a later one where there are many
             i = max(len(layers)-4, 0)
             stages[i][-1].convpath.append(attentions[sa](nfs[i+1]*expansion))
-        super().__init__(*stem, nn.MaxPool2d(3, 2, 1), *stages, AdaptiveAvgPool(1), Flatten(), nn.Dropout(p), nn.Linear(nfs[-1]*expansion, n_out))
+        head = AdaptiveAvgPool(1),Flatten(),nn.Dropout(p),nn.Linear(nfs[-1]*expansion, n_out)
+        super().__init__(*stem, nn.MaxPool2d(3, 2, 1), *stages, *head)
         init_cnn(self)
 
+# %% ../nbs/30_models.ipynb #088af40c
 def galaxy_xresnet(
     depth_or_layers=34, # A depth of `xresnet_depths`, or the number of blocks in each stage
     n_in:int=3, # Bands
     n_out:int=1, # Targets or classes
-    sa=True, # Self-attention after the first stage: True, as in the 15-minute galaxy network; 'softmax', as in SAGAN; False
+    sa=True, # Self-attention after stage 1: True, as in the 15-minute galaxy network; 'softmax', as in SAGAN; False
     act_cls=nn.Mish, # Activation
     expansion:int=1, # 4 for bottleneck blocks, where `depth_or_layers` is a list
     p:float=0., # Dropout before the last layer
@@ -85,7 +93,8 @@ def galaxy_xresnet(
 )->nn.Module: # (n, n_in, y, x) -> (n, n_out)
     "An xresnet for images of 21 px or more"
     if isinstance(depth_or_layers, int):
-        if depth_or_layers not in xresnet_depths: raise GalfastError(f"no xresnet of depth {depth_or_layers}; there are {first_few(xresnet_depths, 10)}")
+        if depth_or_layers not in xresnet_depths:
+            raise GalfastError(f"no xresnet of depth {depth_or_layers}; there are {first_few(xresnet_depths, 10)}")
         expansion,depth_or_layers = xresnet_depths[depth_or_layers]
     if sa not in attentions: raise GalfastError(f"sa={sa!r}: self-attention is {first_few(map(repr, attentions))}")
     net = GalaxyXResNet(expansion, list(depth_or_layers), n_in, n_out, p, sa=sa, act_cls=act_cls, **kwargs)
@@ -118,7 +127,9 @@ class SingleResBlock(Module):
     "One convolution with a short cut; halves the image where `stride` is 2"
     def __init__(self, ni, nf, stride=1, act_cls=nn.ReLU):
         self.conv = ConvLayer(ni, nf, stride=stride, act_cls=None)
-        self.short = nn.Sequential(*([nn.AvgPool2d(2, ceil_mode=True)] if stride==2 else []), *([ConvLayer(ni, nf, 1, act_cls=None)] if ni!=nf else []))
+        pool = [nn.AvgPool2d(2, ceil_mode=True)] if stride==2 else []
+        widen = [ConvLayer(ni, nf, 1, act_cls=None)] if ni!=nf else []
+        self.short = nn.Sequential(*pool, *widen)
         self.act = act_cls()
     def forward(self, x): return self.act(self.conv(x)+self.short(x))
 
@@ -132,7 +143,7 @@ def galnet(
 )->nn.Module: # (n, n_in, y, x) -> (n, n_out)
     "A network of six convolutions, for samples of hundreds to thousands of galaxies on images of about 64 px"
     w = [width*k for k in (1,2,2,4,8,8)]
-    net = nn.Sequential(ConvLayer(n_in, w[0], stride=2, act_cls=act_cls), ConvLayer(w[0], w[1], stride=2, act_cls=act_cls),
-        SingleResBlock(w[1], w[2], 1, act_cls), SingleResBlock(w[2], w[3], 2, act_cls), SingleResBlock(w[3], w[4], 2, act_cls), SingleResBlock(w[4], w[5], 1, act_cls),
-        AdaptiveAvgPool(1), Flatten(), nn.Dropout(p), nn.Linear(w[5], n_out))
+    stem = [ConvLayer(i, o, stride=2, act_cls=act_cls) for i,o in ((n_in,w[0]), (w[0],w[1]))]
+    blocks = [SingleResBlock(w[i], w[i+1], stride, act_cls) for i,stride in enumerate((1,2,2,1), 1)]
+    net = nn.Sequential(*stem, *blocks, AdaptiveAvgPool(1), Flatten(), nn.Dropout(p), nn.Linear(w[5], n_out))
     return net if y_mean is None else nn.Sequential(net, ScaleOutput(y_mean, y_std))

@@ -47,13 +47,17 @@ def stack_images(
 
 def _fault(f, e):
     "What is said of a file whose reading ended in `e`, whatever that is"
-    return str(e) or type(e).__name__ if isinstance(e, (GalfastError,OSError)) else f'{_source(f)}: cannot be read ({type(e).__name__}: {str(e)[:150]})'
+    if isinstance(e, (GalfastError,OSError)): return str(e) or type(e).__name__
+    return f'{_source(f)}: cannot be read ({type(e).__name__}: {str(e)[:150]})'
 
+# %% ../nbs/24_pack.ipynb #6d74a853
 def _usual(read, n, most=9):
-    "What `read` gives for most of up to `most` of `n` numbers, evenly among them; else for the first that it can read; None if for none"
+    "What `read` gives for most of up to `most` of `n` numbers; None if it can read none"
     some = np.unique(np.linspace(0, n-1, min(n, most)).round().astype(int)).tolist() if n else []
     got = [o for i in some if (o := read(i)) is not None]
-    if not got: return next((o for i in range(n) if i not in some and (o := read(i)) is not None), None)
+    if not got:
+        others = (read(i) for i in range(n) if i not in some)
+        return next((o for o in others if o is not None), None)
     kinds = [(tuple(o.shape), o.dtype) for o in got]
     return got[kinds.index(max(kinds, key=kinds.count))]
 
@@ -61,16 +65,21 @@ def _threads(n): return ifnone(n, min(16, os.cpu_count() or 1))
 
 def _like_one(x, n):
     "Zeros for `n` images such as `x`, in the same order in memory"
-    if x.ndim==3 and x.stride(0)==1 and len(x)>1: return torch.zeros(n, *x.shape[1:], len(x), dtype=x.dtype).permute(0,3,1,2)
+    if x.ndim==3 and x.stride(0)==1 and len(x)>1: # the bands of a pixel side by side
+        return torch.zeros(n, *x.shape[1:], len(x), dtype=x.dtype).permute(0,3,1,2)
     return torch.zeros(n, *x.shape, dtype=x.dtype)
 
 def _kind(o): return f"{' x '.join(map(str, o.shape))} ({str(o.dtype).removeprefix('torch.')})"
 
 # %% ../nbs/24_pack.ipynb #c64e7d3a
 pack_format = 1
-pack_pixels = 2 # Raised where the same files give other pixels than before: 2 since more than 8 bits are numbers, blank images are refused and FITS follow their WCS
+# Raised where the same files give other pixels than before:
+# 2 since more than 8 bits are numbers, blank images are refused and FITS follow their WCS
+pack_pixels = 2
 
 class PackError(GalfastError): "A pack on disk that cannot be used as it is"
+
+def _anew(what, dest): return PackError(f"{what}. Remove {dest}, and it is made anew")
 
 class RowView:
     "Rows of a tensor, in an order of their own: what a stack of images in memory is to those who take batches from it"
@@ -93,8 +102,9 @@ class RowView:
     def dtype(self): return self.data.dtype
     def element_size(self): return self.data.element_size()
 
+# %% ../nbs/24_pack.ipynb #0f6bf9dc
 class ImagePack:
-    "Images that were decoded once: pixels in a mapped file, an index of where each came from, and where pixels were missing"
+    "Images that were decoded once: mapped pixels, an index of where each came from, and where pixels were missing"
     def __init__(self,
         dest, # Folder that `pack_images` wrote
     ):
@@ -106,22 +116,28 @@ class ImagePack:
         except ImageError as e: raise PackError(str(e)) from e
         self.n = 1+max((r for _,r,*_ in self.entries() if r is not None), default=-1)
         there = self._size('pixels.bin')
-        if there<self.n*self.nbytes: raise PackError(f"{self.dest/'pixels.bin'} was cut off: {there:,} bytes, where {self.n:,} images need {self.n*self.nbytes:,}. Remove {dest}, and it is made anew")
+        need = self.n*self.nbytes
+        if there<need:
+            lacks = f"{there:,} bytes, where {self.n:,} images need {need:,}"
+            raise _anew(f"{self.dest/'pixels.bin'} was cut off: {lacks}", dest)
     def file(self, name)->Path:
         "A file of the pack, which lies in its folder"
         return _pack_file(self.dest, name)
     def _size(self, name):
         try: return self.file(name).stat().st_size
         except FileNotFoundError: return 0
-    def entries(self)->list: # Of (source, row, size, time, error); `row` is None where there is an error instead of an image
+    def entries(self)->list: # Of (source, row, size, time, error); `row` is None where there is an error
         "What the index says, checked: each row once, and none that cannot be"
         if not self._size('index.sqlite'): return []
         most = self._size('index.sqlite')//8 # no entry is smaller
-        with _index_errors(self.dest), self._connect(write='index.sqlite-journal' in os.listdir(self.dest)) as db: # what a killed process left has to be rolled back
-            res = db.execute('select source, row, size, mtime, error from images').fetchmany(most+1) if _has_images(db, self.dest) else []
-        if len(res)>most: raise PackError(f"{self.dest/'index.sqlite'}: damaged (more entries than it has room for). Remove {self.dest}, and it is made anew")
+        left = 'index.sqlite-journal' in os.listdir(self.dest) # by a killed process: it has to be rolled back
+        with _index_errors(self.dest), self._connect(write=left) as db:
+            query = 'select source, row, size, mtime, error from images'
+            res = db.execute(query).fetchmany(most+1) if _has_images(db, self.dest) else []
+        if len(res)>most: raise _bad_index(self.dest, 'more entries than it has room for')
         rows = [r for _,r,*_ in res if r is not None]
-        if not all(map(_is_entry, res)) or len(set(rows))!=len(rows): raise PackError(f"{self.dest/'index.sqlite'}: damaged (an entry is not what it may be). Remove {self.dest}, and it is made anew")
+        if not all(map(_is_entry, res)) or len(set(rows))!=len(rows):
+            raise _bad_index(self.dest, 'an entry is not what it may be')
         return res
     @property
     def nbytes(self)->int:
@@ -137,7 +153,8 @@ class ImagePack:
     def _connect(self, write):
         path = self.file('index.sqlite')
         _check_index(self.dest)
-        db = sqlite3.connect(path if write else f'{path.absolute().as_uri()}?mode=ro', timeout=60, uri=not write)
+        if not write: path = f'{path.absolute().as_uri()}?mode=ro'
+        db = sqlite3.connect(path, timeout=60, uri=not write)
         try:
             for o in ('trusted_schema=off', 'cell_size_check=on'): db.execute(f'pragma {o}')
             if hasattr(db, 'setlimit'): db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000) # since Python 3.11
@@ -158,22 +175,26 @@ class ImagePack:
         "Where the pixels of all rows were missing (N, band, y, x), bool; None if none was"
         if not self._size('missing.bin'): return None
         s = math.prod(self.shape)
-        bits = self._map('missing.bin', (-(-s//8),), np.uint8, min(self.n, self._size('missing.bin')//-(-s//8)))
+        wide = -(-s//8)
+        bits = self._map('missing.bin', (wide,), np.uint8, min(self.n, self._size('missing.bin')//wide))
         return torch.from_numpy(np.unpackbits(bits, axis=1, count=s).astype(bool)).view(-1, *self.shape)
     def find(self,
         files, # As in `pack_images`
     )->tuple: # Row of each (-1: none), and a dict number -> error message
         "Where the images of `files` are"
-        have = self._have = self._have or {s: (r,e) for s,r,_,_,e in self.entries()} # read once: a catalogue is looked up in parts
+        # read once: a catalogue is looked up in parts
+        have = self._have = self._have or {s: (r,e) for s,r,_,_,e in self.entries()}
         got = [have.get(_source(f), (-1, f'{_source(f)}: not in the pack')) for f in files]
-        return np.array([-1 if r is None else r for r,_ in got], int),{i: e for i,(_,e) in enumerate(got) if e}
+        rows = np.array([-1 if r is None else r for r,_ in got], int)
+        return rows,{i: e for i,(_,e) in enumerate(got) if e}
     def view(self, files)->tuple: # `RowView` with a row for each of `files`, and a dict number -> error message
         "The images of `files`; a row that has an error is another image"
         rows,errs = self.find(files)
         return RowView(self.images, np.maximum(rows, 0)),errs
 
 # %% ../nbs/24_pack.ipynb #00d2bb76
-_pack_files = ('pack.json', 'pixels.bin', 'missing.bin', 'index.sqlite', 'index.sqlite-journal', 'index.sqlite-wal', 'index.sqlite-shm')
+_pack_files = ('pack.json', 'pixels.bin', 'missing.bin',
+               'index.sqlite', 'index.sqlite-journal', 'index.sqlite-wal', 'index.sqlite-shm')
 _columns = 'source text primary key, row integer, size integer, mtime integer, error text'
 
 def _pack_file(dest, name):
@@ -186,17 +207,24 @@ def _pack_file(dest, name):
 def _read_meta(path):
     meta = read_json(path, error=PackError)
     if not isinstance(meta, dict) or 'format' not in meta: raise PackError(f"{path} does not describe a pack")
-    if meta['format']!=pack_format: raise PackError(f"{path.parent} is a pack of format {shown(meta['format'])}; this galfast reads format {pack_format}. Remove it, and it is made anew")
+    if meta['format']!=pack_format:
+        said = f"{path.parent} is a pack of format {shown(meta['format'])}"
+        raise _anew(f"{said}; this galfast reads format {pack_format}", 'it')
     try: pack_rule.check(meta)
-    except Misfit as e: raise PackError(f"{path}: {e}. Remove {path.parent}, and it is made anew") from e
+    except Misfit as e: raise _anew(f"{path}: {e}", path.parent) from e
     return meta
+
+# %% ../nbs/24_pack.ipynb #79c3fad7
+def _bad_index(dest, why): return _anew(f"{Path(dest)/'index.sqlite'}: damaged ({why})", dest)
 
 def _check_index(dest):
     "Raise where the index, or a file that SQLite would take with it, is none that galfast wrote"
     path,journal,*_ = (_pack_file(dest, o) for o in _pack_files[3:]) # a link is followed by none of them
     head = _bytes_of(path, 0, 20)
-    if head and (head[:16]!=b'SQLite format 3\0' or head[18:]!=b'\1\1'): raise PackError(f"{path}: damaged (no database of galfast). Remove {dest}, and it is made anew")
-    if _bytes_of(journal, -8, 8)==_super: raise PackError(f"{journal}: names another file, which SQLite would delete. Remove {dest}, and it is made anew")
+    if head and (head[:16]!=b'SQLite format 3\0' or head[18:]!=b'\1\1'):
+        raise _anew(f"{path}: damaged (no database of galfast)", dest)
+    if _bytes_of(journal, -8, 8)==_super:
+        raise _anew(f"{journal}: names another file, which SQLite would delete", dest)
 
 def _bytes_of(path, start, n):
     "Some bytes of a file, from its end where `start` is below 0; none where it is too short, or not there"
@@ -205,30 +233,38 @@ def _bytes_of(path, start, n):
         f.seek(start, os.SEEK_END if start<0 else os.SEEK_SET)
         return f.read(n)
 
-_super = bytes.fromhex('d9d505f920a163d7') # at the end of a journal that belongs to others: https://sqlite.org/fileformat.html#the_rollback_journal
+# at the end of a journal that belongs to others: https://sqlite.org/fileformat.html#the_rollback_journal
+_super = bytes.fromhex('d9d505f920a163d7')
 
 def _has_images(db, dest):
     "Is there the table of images? A `PackError` where there is anything else"
-    have = db.execute("select type, name, sql from sqlite_master where name not like 'sqlite_autoindex_images%'").fetchmany(2)
+    others = "name not like 'sqlite_autoindex_images%'"
+    have = db.execute(f"select type, name, sql from sqlite_master where {others}").fetchmany(2)
     if not have: return False
-    if len(have)==1 and have[0][:2]==('table','images') and str(have[0][2]).lower()==f'create table images ({_columns})': return True
-    raise PackError(f"{Path(dest)/'index.sqlite'}: holds other tables than galfast makes. Remove {dest}, and it is made anew")
+    kind,name,sql = have[0]
+    ours = (kind,name)==('table','images') and str(sql).lower()==f'create table images ({_columns})'
+    if ours and len(have)==1: return True
+    raise _anew(f"{Path(dest)/'index.sqlite'}: holds other tables than galfast makes", dest)
 
 def _is_entry(o):
     source,row,size,time,error = o
     there = row is None and isinstance(error, str) or type(row) is int and 0<=row<2**40
-    return there and isinstance(source, str) and all(v is None or type(v) is int for v in (size, time)) and (error is None or isinstance(error, str))
+    numbers = all(v is None or type(v) is int for v in (size, time))
+    return there and isinstance(source, str) and numbers and (error is None or isinstance(error, str))
 
 @contextmanager
 def _index_errors(dest):
     "What SQLite says of a file that is damaged is a `PackError`"
     try: yield
-    except (sqlite3.Error,OverflowError,UnicodeError) as e: raise PackError(f"{Path(dest)/'index.sqlite'}: damaged, or cannot be written ({shown(str(e)[:100], 200)}). Remove {dest}, and it is made anew") from e
+    except (sqlite3.Error,OverflowError,UnicodeError) as e:
+        said = f"damaged, or cannot be written ({shown(str(e)[:100], 200)})"
+        raise _anew(f"{Path(dest)/'index.sqlite'}: {said}", dest) from e
 
 def _remove_pack(dest):
     "Remove the files of a pack, and those that SQLite left; of a link the link"
     for o in _pack_files:
-        if (dest/o).is_dir() and not (dest/o).is_symlink(): raise PackError(f"{dest/o} is a folder: remove it, or take another folder for the pack")
+        if (dest/o).is_dir() and not (dest/o).is_symlink():
+            raise PackError(f"{dest/o} is a folder: remove it, or take another folder for the pack")
         (dest/o).unlink(missing_ok=True)
 
 @contextmanager
@@ -238,6 +274,7 @@ def _pack_lock(dest):
     _pack_file(dest, '.lock')
     with folder_lock(dest, wait=True): yield
 
+# %% ../nbs/24_pack.ipynb #355d6325
 def _source(f): return '|'.join(map(str, f)) if isinstance(f, (list,tuple,L)) else str(f)
 
 def _stamp(f):
@@ -260,15 +297,19 @@ def _new_pack(dest, files, read, dtype):
     if x is None: return None
     dt = x.dtype if x.dtype==np.uint8 else np.dtype(ifnone(dtype, 'float32'))
     layout = 'yxb' if x.dtype==np.uint8 else 'byx'
-    write_json(dest/'pack.json', dict(format=pack_format, pixels=pack_pixels, reader=read.config, shape=x.shape, dtype=dt.name, layout=layout))
+    _write_meta(dest, read, shape=x.shape, dtype=dt.name, layout=layout)
     return ImagePack(dest)
+
+def _write_meta(dest, read, **about):
+    write_json(dest/'pack.json', dict(format=pack_format, pixels=pack_pixels, reader=read.config, **about))
 
 def _changed(pack, files):
     "Numbers of the `files` that the pack lacks, or has of another day; and rows that are free"
     have = {s: (n,t) for s,_,n,t,_ in pack.entries()}
     with pack.index() as db:
         todo = [i for i,f in enumerate(files) if have.get(_source(f))!=(_stamp(f) or (None,None))]
-        db.executemany('delete from images where source=?', [(_source(files[i]),) for i in todo]) # before their pixels are written over
+        gone = [(_source(files[i]),) for i in todo] # before their pixels are written over
+        db.executemany('delete from images where source=?', gone)
         used = {r for r, in db.execute('select row from images where row is not null')}
     return todo,sorted(set(range(pack.n))-used)
 
@@ -289,7 +330,8 @@ def pack_images(
         if pack is None: return None
         todo,free = _changed(pack, files)
         rows = iter(free+list(range(pack.n, pack.n+len(todo))))
-        with ThreadPoolExecutor(_threads(n_workers)) as ex, ThreadPoolExecutor(1) as entry: # while one part is entered the next is decoded
+        # while one part is entered the next is decoded
+        with ThreadPoolExecutor(_threads(n_workers)) as ex, ThreadPoolExecutor(1) as entry:
             bar,entered = iter(track(range(len(todo)), desc)),None
             for i in range(0, len(todo), 2048):
                 part = _pack_some(pack, files, todo[i:i+2048], rows, read, ex, bar)
@@ -305,8 +347,11 @@ def _open_pack(dest, read, damaged):
     if not (dest/'pack.json').exists(): return None
     try:
         pack = ImagePack(dest)
-        if diff := _differs(pack, read): raise PackError(f"{dest} was packed with other {first_few(diff)}: take another folder, or remove it")
-        if _outdated(pack): raise PackError(f"{dest} was packed by an earlier galfast, which read some images otherwise: remove it, and it is made anew")
+        if diff := _differs(pack, read):
+            raise PackError(f"{dest} was packed with other {first_few(diff)}: take another folder, or remove it")
+        if _outdated(pack):
+            otherwise = "an earlier galfast, which read some images otherwise"
+            raise PackError(f"{dest} was packed by {otherwise}: remove it, and it is made anew")
         if pack.meta['reader'].get('native') and not read.native: read.native = _native(pack.meta['reader']['native'])
         return pack
     except PackError:
@@ -315,8 +360,9 @@ def _open_pack(dest, read, damaged):
 
 def _differs(pack, read):
     "Options of `read` that are not those that `pack` was made with"
-    now = json.loads(json.dumps(read.config))
-    return [k for k,v in now.items() if k!='native' and (pack.meta['reader'].get(k) or None)!=(v or None)] # an option that did not exist yet was not used
+    now,then = json.loads(json.dumps(read.config)),pack.meta['reader']
+    def same(k, v): return (then.get(k) or None)==(v or None) # an option that did not exist yet was not used
+    return [k for k,v in now.items() if k!='native' and not same(k, v)]
 
 def _outdated(pack):
     "Was it made by other rules? Those for JPEG have not changed; but of the images that are blank each is told"
@@ -324,36 +370,41 @@ def _outdated(pack):
     rows = [(s,r) for s,r,*_ in pack.entries()]
     if not all(str(s).lower().endswith(('.jpg','.jpeg')) for s,_ in rows): return True
     blank = [bool(o) for x in pack.images.split(1024) for o in blank_images(x, 2)]
-    told = [(f'{s}: blank, one colour all over; there is no data at this place', s) for s,r in rows if r is not None and blank[r]]
+    gone = [s for s,r in rows if r is not None and blank[r]]
+    told = [(f'{s}: blank, one colour all over; there is no data at this place', s) for s in gone]
     with pack.index() as db: db.executemany('update images set row=null, error=? where source=?', told)
     pack.meta['pixels'] = pack_pixels
     write_json(pack.dest/'pack.json', pack.meta)
     return False
 
-
 def _native(o): return o if o=='any' else tuple(o)
 
+# %% ../nbs/24_pack.ipynb #9fadada5
 def _pack_some(pack, files, todo, rows, read, ex, bar):
-    "Decode some files into rows of the pack: a tuple (source, row, size, time, error) for each, row -> bits of missing pixels, and how many rows there are now"
+    "Decode some files into the pack: entries (source, row, size, time, error), row -> bits of missing pixels, its rows"
     todo,bits,done = [(files[i], next(rows)) for i in todo],{},[]
     pack.n = max(pack.n, max(r for _,r in todo)+1)
     pixels = pack.file('pixels.bin')
     with open(pixels, 'ab') as f: f.truncate(pack.n*pack.nbytes)
     def _one(f, row, out):
-        stamp,res = _stamp(f) or (None,None),_decode(read, f) # a file that changes meanwhile has another stamp next time
+        stamp = _stamp(f) or (None,None) # a file that changes meanwhile has another one next time
+        res = _decode(read, f)
         if isinstance(res, str): return _source(f),None,*stamp,res
         x,missing = res
-        if x.shape!=pack.shape: return _source(f),None,*stamp,f"{_source(f)}: {_kind(x)}, where {' x '.join(map(str, pack.shape))} is expected"
+        if x.shape!=pack.shape: return _source(f),None,*stamp,_other_shape(f, x, pack)
         out.seek(row*pack.nbytes)
         out.write(np.ascontiguousarray(x, pack.dtype))
         if missing is not None: bits[row] = np.packbits(missing.reshape(-1))
         return _source(f),row,*stamp,None
     def _few(part):
-        with open(pixels, 'r+b') as out: return [_one(f, r, out) for f,r in part] # written, not mapped: new pages come by the hundred, not one by one
+        with open(pixels, 'r+b') as out: return [_one(f, r, out) for f,r in part]
     for o in ex.map(_few, chunked(todo, 16)):
         done += o
         for _ in o: next(bar, None)
     return done,bits,pack.n
+
+def _other_shape(f, x, pack):
+    return f"{_source(f)}: {_kind(x)}, where {' x '.join(map(str, pack.shape))} is expected"
 
 def _enter(pack, done, bits, n):
     "Enter what was decoded in the index, once its pixels are on disk"
@@ -373,8 +424,9 @@ def pack_folder(
     read, # How they are read
 )->Path: # In the cache; not made
     "Where the pack of a folder of images lies unless another place is given"
-    key = json.dumps([str(Path(images).resolve()), {k: v for k,v in read.config.items() if k!='native'}], default=str)
-    return galfast_path('cache')/'packs'/f'{Path(images).resolve().name}-{sha256_of(key.encode())[:12]}'
+    images = Path(images).resolve()
+    key = json.dumps([str(images), {k: v for k,v in read.config.items() if k!='native'}], default=str)
+    return galfast_path('cache')/'packs'/f'{images.name}-{sha256_of(key.encode())[:12]}'
 
 def read_images(
     files, # As in `pack_images`
@@ -390,15 +442,16 @@ def read_images(
         one = next((o for f in files[:20] if not isinstance(o := _decode(read, f), str)), None)
         pack = one is not None and images is not None and one[0].nbytes*len(files)>most_in_memory
     if pack is False: return *stack_images(files, read, desc=desc),None
-    p = pack_images(files, pack_folder(images, read) if pack is True else pack, read, damaged='rebuild' if pack is True else 'raise', desc=desc)
+    if pack is True: p = pack_images(files, pack_folder(images, read), read, damaged='rebuild', desc=desc)
+    else: p = pack_images(files, pack, read, desc=desc)
     if p is None: return *stack_images(files, read, desc=desc),None # for the errors
     return *p.view(files),p
 
 # %% ../nbs/24_pack.ipynb #d524abb5
 def pack_blocks(
-    blocks, # Callable: nothing -> blocks of images (n, y, x, band) or (n, y, x), in order; it is called where the pack has to be made
+    blocks, # Callable: nothing -> blocks (n, y, x, band) or (n, y, x), in order; called where the pack has to be made
     dest, # Folder of the pack
-    source, # The file that the blocks come from: a pack made of it when it had another size or time is made anew
+    source, # The file of the blocks: a pack made of it when it had another size or time is made anew
     read, # An `ImageReader` of kind 'array', which is given each block, bands first
     rows=None, # Anything that JSON can hold that tells this choice of rows from another
     desc='packing', # Shown while it runs
@@ -414,7 +467,8 @@ def pack_blocks(
         blank = _write_blocks(blocks, dest, read, made_of, desc)
         errors = [f'image {i} of {source}: blank, one colour all over' if o else None for i,o in enumerate(blank)]
         pack = ImagePack(dest)
-        with pack.index() as db: db.executemany('insert into images values (?,?,?,?,?)', ((f'{source}#{i}', i, *made_of[1:3], e) for i,e in enumerate(errors)))
+        entries = ((f'{source}#{i}', i, *made_of[1:3], e) for i,e in enumerate(errors))
+        with pack.index() as db: db.executemany('insert into images values (?,?,?,?,?)', entries)
         return ImagePack(dest)
 
 def _write_blocks(blocks, dest, read, made_of, desc):
@@ -426,12 +480,14 @@ def _write_blocks(blocks, dest, read, made_of, desc):
             x = read(x).as_subclass(Tensor)
             blank += blank_images(x).tolist()
             x = (x.permute(0,2,3,1) if x.dtype==torch.uint8 else x).contiguous().numpy()
-            if shape not in (None, x.shape[1:]): raise PackError(f"{made_of[0]}: a block of images of {x.shape[1:]}, where those before it are {shape}")
+            if shape not in (None, x.shape[1:]):
+                raise PackError(f"{made_of[0]}: a block of images of {x.shape[1:]}, where those before it are {shape}")
             shape,dtype = x.shape[1:],x.dtype
             f.write(x)
         f.flush(); os.fsync(f.fileno())
     if not blank: raise PackError(f"{made_of[0]}: there is no image in it")
-    write_json(dest/'pack.json', dict(format=pack_format, pixels=pack_pixels, reader=read.config, shape=shape, dtype=dtype.name, layout='yxb' if dtype==np.uint8 else 'byx', made_of=made_of))
+    layout = 'yxb' if dtype==np.uint8 else 'byx'
+    _write_meta(dest, read, shape=shape, dtype=dtype.name, layout=layout, made_of=made_of)
     return blank
 
 # %% ../nbs/24_pack.ipynb #def37f49
@@ -451,8 +507,11 @@ def place_images(
     share:float=.5, # Of the free memory of a GPU that they may take
 ): # `images`, or a copy on the GPU
     "Images on the GPU where they fit; else where they are, to be fetched a batch ahead"
-    if torch.device(device).type!='cuda' or len(images)*math.prod(images.shape[1:])*images.element_size()>share*torch.cuda.mem_get_info(device)[0]: return images
-    out = torch.empty(len(images), *images.shape[1:], dtype=images.dtype, device=device, memory_format=_layout(images))
+    if torch.device(device).type!='cuda': return images
+    size = len(images)*math.prod(images.shape[1:])*images.element_size()
+    if size>share*torch.cuda.mem_get_info(device)[0]: return images
+    shape = len(images),*images.shape[1:]
+    out = torch.empty(shape, dtype=images.dtype, device=device, memory_format=_layout(images))
     for i in torch.arange(len(images)).split(4096): out[i[0]:i[-1]+1] = gather(images, i).to(device)
     return out
 
@@ -472,6 +531,7 @@ def ahead(
             coming.append(ex.submit(next, it, None))
             yield b
 
+# %% ../nbs/24_pack.ipynb #6e2f027c
 class PackedDL(TfmdDL):
     "A `TfmdDL` whose batches are gathered from `images`"
     def __init__(self, dataset=None,
@@ -479,10 +539,11 @@ class PackedDL(TfmdDL):
         rows=None, # The row of `images` of each item of `dataset`
         targs=None, # The targets of `dataset`, collated, if they are at hand
         order_seed:int=None, # Makes the order of each epoch; None: at random
-        epoch_rows=None, # Callable: a seed -> which items an epoch of training takes, in their order; None: each of them once
+        epoch_rows=None, # Callable: a seed -> which items an epoch of training takes, in order; None: each of them once
         **kwargs
     ):
-        self.images,self.rows,self.targs,self.order_seed,self.epoch_rows,self.epoch,self._x0 = images,rows,targs,order_seed,epoch_rows,0,None
+        self.images,self.rows,self.targs = images,rows,targs
+        self.order_seed,self.epoch_rows,self.epoch,self._x0 = order_seed,epoch_rows,0,None
         super().__init__(dataset, **kwargs)
         self.n_epoch = len(epoch_rows(0)) if epoch_rows else None
     def __len__(self):
@@ -501,14 +562,18 @@ class PackedDL(TfmdDL):
     def _like(self):
         "The first image, for its type, and all targets"
         if self._x0 is None: self._x0 = self.after_item(self.dataset[0])[0]
-        if self.targs is None: self.targs = tuple(fa_collate([tl[i] for i in range(len(tl))]) for tl in self.dataset.tls[1:])
+        if self.targs is None:
+            self.targs = tuple(fa_collate([tl[i] for i in range(len(tl))]) for tl in self.dataset.tls[1:])
         return self._x0,self.targs
     def shuffle_fn(self, idxs):
         if self.order_seed is None and not self.epoch_rows: return super().shuffle_fn(idxs)
         self.epoch += 1
-        if self.epoch_rows: return self.epoch_rows((ifnone(self.order_seed, random.getrandbits(32)), self.epoch)).tolist()
+        if self.epoch_rows:
+            seed = ifnone(self.order_seed, random.getrandbits(32))
+            return self.epoch_rows((seed, self.epoch)).tolist()
         return random.Random(f'{self.order_seed}-{self.epoch}').sample(idxs, len(idxs))
     def new(self, dataset=None, cls=None, **kwargs):
         own = dict(order_seed=self.order_seed)
-        if dataset is None or dataset is self.dataset: own.update(images=self.images, rows=self.rows, targs=self.targs, epoch_rows=self.epoch_rows)
+        if dataset is None or dataset is self.dataset:
+            own.update(images=self.images, rows=self.rows, targs=self.targs, epoch_rows=self.epoch_rows)
         return super().new(dataset, cls, **merge(own, kwargs))

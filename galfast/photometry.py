@@ -29,14 +29,16 @@ def adaptive_moments(
     steps:int=8, # Rounds of fitting the window
 )->tuple: # x, y of the centre, and xx, yy, xy of the covariance, each (n,), in half image sides
     "Centre and covariance of each galaxy under a Gaussian window of its own shape"
-    basis = torch.stack([o.flatten() for o in _powers(*pixel_grid(f.shape[-1], f.device))]) # of polynomials of second order: the window and its moments are products with it
+    # of polynomials of second order: the window and its moments are products with it
+    basis = torch.stack([o.flatten() for o in _powers(*pixel_grid(f.shape[-1], f.device))])
     f = f.flatten(1).clamp(min=0)+1e-6
     z = f.new_zeros(len(f))
     cx,cy,xx,yy,xy = z,z,z+.06,z+.06,z
     for _ in range(steps):
         det = (xx*yy-xy*xy).clamp(min=1e-8)
         p,q,r = yy/det,-xy/det,xx/det
-        squared = torch.stack([p*cx*cx+2*q*cx*cy+r*cy*cy, -2*(p*cx+q*cy), -2*(q*cx+r*cy), p, 2*q, r], 1) # distance from the centre, in sigma
+        # distance from the centre, in sigma
+        squared = torch.stack([p*cx*cx+2*q*cx*cy+r*cy*cy, -2*(p*cx+q*cy), -2*(q*cx+r*cy), p, 2*q, r], 1)
         w = (-.5*squared@basis).clamp_(max=0).exp_().mul_(f)
         m = w@basis.T
         _,mx,my,a,c,b = (m/m[:,:1]).unbind(1)
@@ -50,6 +52,7 @@ def adaptive_moments(
 
 def _powers(x, y): return torch.ones_like(x),x,y,x*x,x*y,y*y
 
+# %% ../nbs/28_photometry.ipynb #c898bf8f
 def elliptical_radius(dx, dy, xx, yy, xy):
     "Distance from the centre in units of one sigma of the covariance (n,): images (n, s, s)"
     det = (xx*yy-xy*xy).clamp(min=1e-8)
@@ -85,6 +88,7 @@ def border_pixels(
     edge[b:-b,b:-b] = False
     return x[:,:,edge]
 
+# %% ../nbs/28_photometry.ipynb #7c3a16c5
 class GalaxyFrame:
     "A batch of images, and the ellipse of the galaxy in each"
     def __init__(self,
@@ -125,6 +129,7 @@ class GalaxyFrame:
         e = torch.complex((self.dx*c+self.dy*s)/_im(self.major), (self.dy*c-self.dx*s)/_im(self.minor))
         return e/e.abs().clamp(min=1e-6)
 
+# %% ../nbs/28_photometry.ipynb #5baf9fec
 class Annuli:
     "Means in elliptical annuli, many at a time"
     def __init__(self,
@@ -151,7 +156,7 @@ _least_side = 9 # px: the mirror of the widest blur, (15+1)/2 px, must lie withi
 
 # %% ../nbs/28_photometry.ipynb #4bad91a0
 class Photometry(Module):
-    "Images (n, band, y, x) -> features (n, k), whatever their size; finite for any image, nan for one at which measuring fails"
+    "Images (n, band, y, x) -> features (n, k), whatever their size; finite, nan for an image at which measuring fails"
     edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
     ranks = ((0,.05),(.05,.2),(.2,.5)) # Shares of the pixels, from the brightest
     levels,scales = (.05,.1,.2,.4),(3,5,9,15) # Of isophotes, in units of the peak; of clumps, px
@@ -160,7 +165,7 @@ class Photometry(Module):
         full:float=1., # The pixel value that counts as one; 255 for bytes
         soft:float=.02, # Brightness, in units of `full`, where the scale goes from linear to logarithmic
     ):
-        if size<_least_side: raise ImageError(f"images of {size} px are too small to be measured; {_least_side} px are the least")
+        if size<_least_side: raise _too_small(f'{size} px')
         store_attr()
     def names(self,
         n_in:int=3, # Bands
@@ -169,8 +174,10 @@ class Photometry(Module):
         return list(Photometry(_least_side).measure(torch.zeros(1, n_in, _least_side, _least_side)))
     def forward(self, x):
         h,w = x.shape[-2:]
-        if min(h, w)<_least_side: raise ImageError(f"images of {w} x {h} px (width x height) are too small to be measured; {_least_side} px are the least")
-        few = min(64, max(64*256**2//self.size**2, 1)) if x.device.type=='cpu' else 1024 # what is made of so many stays in a processor's cache
+        if min(h, w)<_least_side: raise _too_small(f'{w} x {h} px (width x height)')
+        few = 1024
+        if x.device.type=='cpu': # what is made of so many stays in a processor's cache
+            few = min(64, max(64*256**2//self.size**2, 1))
         return torch.cat([self._rows(o) for o in x.split(few)])
     def _rows(self, x):
         "Features of a few images; an image at which measuring fails costs none of the others"
@@ -179,7 +186,9 @@ class Photometry(Module):
         except Exception:
             if len(x)>1: return torch.cat([self._rows(o) for o in x.split(1)])
             return torch.full((1, len(self.names(x.shape[1]))), math.nan, device=x.device)
-    def _matrix(self, x): return torch.nan_to_num(torch.stack(list(self.measure(x).values()), 1), nan=0., posinf=0., neginf=0.).clamp(-50, 50)
+    def _matrix(self, x):
+        res = torch.stack(list(self.measure(x).values()), 1)
+        return torch.nan_to_num(res, nan=0., posinf=0., neginf=0.).clamp(-50, 50)
     def prepare(self, x):
         "Square, `size` pixels, in units of `full`, without background (the median of the border of each band)"
         x,s = x.as_subclass(Tensor),self.size
@@ -196,7 +205,9 @@ class Photometry(Module):
     def measure(self, x)->dict: # Name -> (n,)
         "All features of a batch"
         g = self.frame(x)
-        return {k: v for f in (self.shape, self.profile, self.growth, self.structure, self.roughness, self.isophotes, self.waves, self.clumps) for k,v in f(g).items()}
+        light = self.shape,self.profile,self.growth
+        details = self.structure,self.roughness,self.isophotes,self.waves,self.clumps
+        return {k: v for f in (*light, *details) for k,v in f(g).items()}
     def brightness(self, name, m):
         "Mean brightness and the colours between neighbouring bands of `m` (n, band)"
         l = self.mag(m)
@@ -207,7 +218,9 @@ class Photometry(Module):
     def profile(self, g):
         "Brightness and colours in elliptical annuli, and in the whole aperture"
         res = {}
-        for lo,hi in zip(self.edges[:-1], self.edges[1:]): res |= self.brightness(f'annulus{lo}', g.mean(g.f, g.within(hi)*(1-g.within(lo) if lo else 1)))
+        for lo,hi in zip(self.edges[:-1], self.edges[1:]):
+            ring = g.within(hi)*(1-g.within(lo) if lo else 1)
+            res |= self.brightness(f'annulus{lo}', g.mean(g.f, ring))
         return res | self.brightness('aperture', g.mean(g.f))
     def growth(self, g):
         "Radii that hold given fractions of the light, and the concentration (Conselice 2003)"
@@ -215,7 +228,8 @@ class Photometry(Module):
         c = (g.img*g.aperture).clamp(min=0).flatten(1).gather(1, order).cumsum(1)
         c = c/c[:,-1:].clamp(min=1e-6)
         rad = [r.gather(1, (c<q).sum(1, keepdim=True).clamp(max=c.shape[1]-1))[:,0] for q in self.fractions]
-        return {**{f'radius{int(100*q)}': o for q,o in zip(self.fractions, rad)}, 'concentration': (rad[2]/rad[0].clamp(min=.05)).log()}
+        res = {f'radius{int(100*q)}': o for q,o in zip(self.fractions, rad)}
+        return res | dict(concentration=(rad[2]/rad[0].clamp(min=.05)).log())
     def structure(self, g):
         "Gini coefficient (Lotz et al. 2004, eq. 6), the brightest pixels and their colours, and the scatter of colour"
         n,s,_ = g.img.shape
@@ -225,7 +239,9 @@ class Photometry(Module):
         v = v.clamp(min=0)*(i<k)
         res = dict(gini=((k-1-2*i)*v).sum(1)/(v.sum(1).clamp(min=1e-6)*k[:,0]))
         rank = (torch.empty_like(order).scatter_(1, order, i.expand(n, -1))/k).view(n, s, s)
-        for lo,hi in self.ranks: res |= self.brightness(f'brightest{lo}', g.mean(g.f, ((rank>=lo)&(rank<hi)).float()))
+        for lo,hi in self.ranks:
+            part = ((rank>=lo)&(rank<hi)).float()
+            res |= self.brightness(f'brightest{lo}', g.mean(g.f, part))
         l = self.mag(g.smooth)
         w,c = inside.float()*(g.img>2*self.soft),l[:,1:]-l[:,:-1]
         return res | _each('colour_scatter', (g.mean((c-g.mean(c, w)[:,:,None,None])**2, w)+1e-6).sqrt())
@@ -234,23 +250,28 @@ class Photometry(Module):
         half_turn = torch.stack([_im(g.cx)-g.dx, _im(g.cy)-g.dy], -1)
         turned = F.grid_sample(g.smooth, half_turn, align_corners=False, padding_mode='border')
         fine = g.smooth-box_blur(g.smooth, 9)
+        asymmetry,clumpiness = (g.mean(o.abs()).mean(1)/g.light for o in (g.smooth-turned, fine))
         c = self.mag(4*g.mean(fine.clamp(min=0)))
-        return dict(asymmetry=g.mean((g.smooth-turned).abs()).mean(1)/g.light, clumpiness=g.mean(fine.abs()).mean(1)/g.light, **_each('clump_colour', c[:,1:]-c[:,:-1]))
+        return dict(asymmetry=asymmetry, clumpiness=clumpiness, **_each('clump_colour', c[:,1:]-c[:,:-1]))
     def isophotes(self, g):
-        "Axis ratio, size and offset of what is brighter than a share of the peak, or than the noise; and of powers of the light"
+        "Axis ratio, size, offset of what is brighter than a share of the peak or the noise, and of powers of the light"
         near,smooth = (g.r<4).float(),g.smooth.mean(1)
         peak = smooth.amax((1,2)).clamp(min=.01)
         seen = (smooth>_im(2*g.noise+.01))*near
         light = g.img.clamp(min=0)*seen
-        masks = {'seen': seen, 'root_light': light.sqrt(), 'light': light, 'light2': light**2, **{f'isophote{int(100*q)}': (smooth>_im(q*peak))*near for q in self.levels}}
+        masks = {'seen': seen, 'root_light': light.sqrt(), 'light': light, 'light2': light**2}
+        masks |= {f'isophote{int(100*q)}': (smooth>_im(q*peak))*near for q in self.levels}
         w = torch.stack(list(masks.values()), 1).flatten(2)
-        mx,my,xx,yy,xy = (w@torch.stack([g.dx, g.dy, g.dx**2, g.dy**2, g.dx*g.dy], -1).flatten(1, 2)/w.sum(2).clamp(min=1e-6)[...,None]).unbind(-1)
+        powers = torch.stack([g.dx, g.dy, g.dx**2, g.dy**2, g.dx*g.dy], -1).flatten(1, 2)
+        mx,my,xx,yy,xy = (w@powers/w.sum(2).clamp(min=1e-6)[...,None]).unbind(-1)
         a,b = semi_axes(xx-mx**2+1e-4, yy-my**2+1e-4, xy-mx*my) # 1e-4: the width of a pixel
         res = dict(seen_area=(seen.mean((1,2))+1e-4).log(), seen_light=(light.mean((1,2))+1e-5).log())
-        for i,k in enumerate(masks): res |= {f'{k}_ratio': b[:,i]/a[:,i], f'{k}_size': a[:,i].log(), f'{k}_offset': torch.hypot(mx[:,i], my[:,i])}
+        for i,k in enumerate(masks):
+            res[f'{k}_ratio'],res[f'{k}_size'] = b[:,i]/a[:,i],a[:,i].log()
+            res[f'{k}_offset'] = torch.hypot(mx[:,i], my[:,i])
         return res
     def waves(self, g):
-        "Scatter around the ellipse, and amplitudes of one to four waves around it (arms, bars, discs seen edge-on), by annulus"
+        "Scatter around the ellipse, and amplitudes of one to four waves around it (arms, bars, edge-on discs)"
         ring,e = g.rings,g.phase()
         p = [e, e**2]; p += [p[1]*e, p[1]**2]
         m = ring.mean(torch.stack([g.img, *[g.img*o for w in p for o in (w.real, w.imag)]], 1))
@@ -272,10 +293,18 @@ class Photometry(Module):
         for k in self.scales:
             fine,coarse = g.img-box_blur(g.img, k),box_blur(left, k)
             most,least = coarse.amax((1,2)),coarse.amin((1,2))
-            res |= {f'clumps{k}': g.mean(fine.abs())/g.light, f'clumps{k}_bright': g.mean(fine.clamp(min=0))/g.light,
-                    f'clumps{k}_inner': g.mean(fine.abs(), inner)/g.light, f'clumps{k}_outer': g.mean(fine.abs(), outer)/g.light,
-                    f'excess{k}': coarse.abs().mean((1,2))/g.light, f'excess{k}_most': self.mag(most), f'excess{k}_least': self.mag(-least), f'excess{k}_share': most/g.light}
+            res |= {f'clumps{k}': g.mean(fine.abs())/g.light,
+                    f'clumps{k}_bright': g.mean(fine.clamp(min=0))/g.light,
+                    f'clumps{k}_inner': g.mean(fine.abs(), inner)/g.light,
+                    f'clumps{k}_outer': g.mean(fine.abs(), outer)/g.light,
+                    f'excess{k}': coarse.abs().mean((1,2))/g.light,
+                    f'excess{k}_most': self.mag(most),
+                    f'excess{k}_least': self.mag(-least),
+                    f'excess{k}_share': most/g.light}
         return res
+
+def _too_small(what):
+    return ImageError(f"images of {what} are too small to be measured; {_least_side} px are the least")
 
 # %% ../nbs/28_photometry.ipynb #421a32db
 def _each(name, v):

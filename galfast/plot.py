@@ -116,7 +116,7 @@ def _facts(run):
     if isinstance(run, (str,os.PathLike)):
         config = read_run_config(run, whole=False)
         spec,info = config.get('spec', {}),config.get('info')
-    elif run is not None: spec,info = vars(run.spec),run.info
+    elif run is not None: spec,info = run.spec.config,run.info
     info = info or {}
     return SimpleNamespace(task=spec.get('task'), targets=spec.get('targets') or [], classes=spec.get('classes'),
                            names=info.get('names') or {}, units=info.get('units') or {})
@@ -568,20 +568,22 @@ def _label_rows(t, p, names, most=4):
     rows = ['✗ '*bool(bad[i])+_answer(names[i], p[i], None if t is None or t is p else t[i]) for i in pick]
     return rows[:most]+[f'and {len(rows)-most} more']*(len(rows)>most),bool(bad.any())
 
+_rows_of = dict(votes=_vote_rows, multilabel=_label_rows) # What users call the kind of target -> the lines above an image; of others a class or values, as they come
+
 # %% ../nbs/44_plot.ipynb #5a0c1e10
 def _captions(n, true, pred, err, prob, task, names, units, width):
     "A caption for each galaxy in lines of `width` letters, and whether its class is wrong"
     at = lambda o,i: None if o is None else ifnone(o[i], np.nan)
     wrong = np.zeros(n, bool)
     if true is None and pred is None: return ['']*n,wrong
-    if task not in ('votes','multilabel') and _is_class(true, pred, prob):
+    rows = _rows_of.get(task)
+    if rows is None and _is_class(true, pred, prob):
         true,pred,q = [None if o is None else np.ravel(_np(o)) for o in (true,pred)] + [None if prob is None else _top_prob(prob)]
         if true is not None and pred is not None: wrong = np.array([not pd.isna(p) and t!=p for t,p in zip(true, pred)])
         return [_class_rows(at(true, i), at(pred, i), at(q, i), wrong[i], width) for i in range(n)],wrong
     true,pred,err = [None if o is None else _np(o).astype(float).reshape(n, -1) for o in (true,pred,err)]
     k = next(o.shape[1] for o in (true,pred) if o is not None)
-    if task in ('votes','multilabel'):
-        rows = _vote_rows if task=='votes' else _label_rows
+    if rows:
         res = [rows(at(true, i), at(pred, i), names if any(names) else [f'answer {j}' for j in range(k)]) for i in range(n)]
         return ['\n'.join(_fold(s, width, 2) for s in o) for o,_ in res],np.array([o for _,o in res])
     named = names if k>1 and any(names) else None
@@ -829,7 +831,7 @@ def _pairs_grid(n, ncols, size):
 
 def _change_label(name, unit, facts):
     "What a map shows: the answer of a regression, else a probability"
-    if facts.task not in (None,'regression'): facts = _facts(None)
+    if facts.classes or facts.task in _rows_of: facts = _facts(None)
     (name,),(unit,) = _names_units(1, name, unit, facts)
     return f"change in {name or 'probability'} when hidden"+f' [{unit}]'*bool(unit)
 

@@ -7,6 +7,8 @@ __all__ = ['within_1sigma', 'predict_catalog', 'predict_chunks', 'predict_arrays
            'label_means', 'score_table', 'coverage']
 
 # %% ../nbs/40_predict.ipynb #b2e695cb
+from dataclasses import replace
+
 from .imports import *
 from fastai.vision.all import *
 
@@ -15,7 +17,8 @@ from .tables import *
 from .labels import *
 from .reader import *
 from .pack import *
-from .columns import *
+from .heads import *
+from .targets import *
 from .data import *
 from .metrics import *
 from .run import *
@@ -183,6 +186,7 @@ def join_truth(
     pred,cat = read_catalog(pred, id_col),read_catalog(catalog, id_col)
     target = target_columns(target, cat.columns)
     spec = target_spec(cat, target, _task_of(pred, target) if task=='auto' else task)
+    if len(spec.targets)>1 and not any(o.whole for o in spec.heads): spec = replace(spec, partial=True) # each target is scored where it is known
     preds = [f'{t}_pred' for t in spec.targets]
     check_columns(pred, preds, 'the table of predictions')
     pred,cat = _once(pred, preds, id_col, 'the table of predictions'),_once(cat, spec.targets, id_col, 'the catalogue')
@@ -196,10 +200,7 @@ def join_truth(
 
 def label_means(spec, df)->np.ndarray: # (outputs,)
     "What one can say without a look at an image: the mean of each target of `df`, the share of each class"
-    def _mean(p):
-        y = p.encode(df)
-        return np.nanmean(y, 0) if p.task!='classification' else np.bincount(y[y>=0], minlength=p.n_out)/max((y>=0).sum(), 1)
-    return np.concatenate([_mean(p) for p,*_ in spec.heads])
+    return np.concatenate([o.guess(df) for o in spec.heads])
 
 def score_table(
     both, # Rows with a prediction and a label, as `join_truth` gives them
@@ -209,7 +210,12 @@ def score_table(
 )->pd.DataFrame: # As `evaluate_predictions` returns it
     "Metrics of rows that have a prediction and a label, beside those of the guess; where there are errors the share of galaxies within one sigma, `coverage`"
     guess = np.broadcast_to(ifnone(guess, label_means(spec, both)), (len(both), spec.n_out))
-    return pd.concat([o for p,out,_ in spec.heads for pair in _pairs(p, both, guess[:,out]) for o in (_scores(p, *pair, n_boot), _coverage(p, pair, both))], ignore_index=True)
+    tables = []
+    for head,out,_ in spec.places:
+        known = ~head.missing(both).all(1)
+        rows = both[known]
+        for pair in head.pairs(rows, guess[known][:,out]): tables += [_scores(head, *pair, n_boot), _coverage(head, pair, rows)]
+    return pd.concat(tables, ignore_index=True)
 
 def coverage(
     resid, # Residuals (n,)
@@ -223,9 +229,10 @@ within_1sigma = .6827 # of a Gaussian
 
 # %% ../nbs/40_predict.ipynb #e693587e
 def _task_of(pred, targets):
-    "Class probabilities in the table of predictions tell a classification"
-    if any(c.startswith(f'{t}_prob_') for t in targets for c in pred.columns): return 'classification' if len(targets)==1 else 'mixed'
-    return 'regression' if f'{targets[0]}_err' in pred.columns else 'auto'
+    "What the columns of the table of predictions tell: those of probabilities are of classes, those of errors of numbers"
+    told = {task for t in targets for task,o in head_kinds.items() if o.left_in(pred.columns, t)}
+    if len(targets)>1 and any(head_kinds[o].strata for o in told): return 'mixed'
+    return told.pop() if len(told)==1 else 'auto'
 
 def _is_true(o): return o.astype(str).str.strip().str.lower().isin(['true','t','1','1.0'])
 
@@ -236,25 +243,17 @@ def _once(df, cols, id_col, name):
     if len(twice): raise CatalogError(f"{name} says different things of {len(twice):,} galaxies that it has more than once, such as {first_few(twice, 3)}: keep one row of each")
     return df.reset_index(drop=True)
 
-def _pairs(spec, both, guess):
-    "(name, prediction, truth, guess without images) of each thing to score"
-    if spec.task=='classification':
-        words = [class_names(both[c]) for c in (f'{spec.targets[0]}_pred', spec.targets[0])]
-        code = {c: i for i,c in enumerate(sorted({*words[0], *words[1], *spec.classes}))}
-        p,y,g = (np.array([code[o] for o in v]) for v in (*words, np.array(spec.classes, dtype=object)[guess.argmax(1)]))
-        return [(spec.targets[0], p, y, g)]
-    p,y = both[[f'{t}_pred' for t in spec.targets]].to_numpy(float),spec.values(both).astype(float)
-    if spec.task=='regression': return [(t, p[:,i], y[:,i], guess[:,i]) for i,t in enumerate(spec.targets)]
-    return [(','.join(spec.targets), p, y, guess)]
-
-def _scores(spec, name, p, y, guess, n_boot):
+def _scores(head, name, p, y, guess, n_boot):
+    if y.ndim==1: p,y,guess = (o[~np.isnan(y)] for o in (p, y, guess))
     return pd.DataFrame([dict(target=name, metric=k, value=f(p, y), err=bootstrap_err(f, p, y, n_boot), baseline=f(guess, y), n=len(y))
-                         for k,f in task_scores(spec.task).items()])
+                         for k,f in head.scores().items()])
 
-def _coverage(spec, pair, both):
+def _coverage(head, pair, both):
     "The row of `coverage`, where there are errors"
     t,p,y,_ = pair
     err = both.get(f'{t}_err')
-    if spec.task!='regression' or err is None or not np.isfinite(err.astype(float)).all(): return None
+    if not head.states_err or err is None or not np.isfinite(err.astype(float)).all(): return None
+    known = ~np.isnan(y)
+    p,y,err = p[known],y[known],err.to_numpy(float)[known]
     v,e = coverage(p-y, err)
     return pd.DataFrame([dict(target=t, metric='coverage', value=v, err=e, baseline=np.nan, n=len(y))])

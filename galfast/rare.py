@@ -21,22 +21,39 @@ def read_npy(
     "The array of numbers in `path`; a pickle in it is not opened"
     try: return np.lib.format.open_memmap(path, mode='r')
     except OSError as e: raise ImageError(f"{path}: cannot be opened ({e.strerror or e})") from e
-    except Exception as e: raise ImageError(f"{path}: not a whole .npy file of numbers ({(str(e).splitlines() or [type(e).__name__])[0][:150]}); save it again with np.save") from e
+    except Exception as e:
+        said = (str(e).splitlines() or [type(e).__name__])[0][:150]
+        raise ImageError(f"{path}: not a whole .npy file of numbers ({said}); save it again with np.save") from e
 
 # %% ../nbs/25_rare.ipynb #c5acb5c2
 def _open_class(x, name='images'):
-    "`x` as a view (n, y, x, band) of an array or (n, band, y, x) of a tensor, what an error calls it, and is it without an axis of bands?"
+    "`x` as (n, y, x, band) of an array, (n, band, y, x) of a tensor; its name in an error; is it without bands?"
     if isinstance(x, (str,Path)): x,name = read_npy(x),f'{name} in {x}'
-    if not isinstance(x, (np.ndarray,Tensor)): raise ImageError(f"{name}: a {type(x).__name__}; an array, a tensor or a .npy file is expected")
-    array,shape = isinstance(x, np.ndarray),tuple(x.shape)
-    if x.dtype==torch.bool or (x.dtype.kind not in 'iuf' if array else x.is_complex()): raise ImageError(f"{name}: pixels of type {x.dtype}; real numbers are expected")
-    if x.ndim not in (3,4): raise ImageError(f"{name}: shape {shape}; {'(n, y, x, band)' if array else '(n, band, y, x)'} or (n, y, x) is expected")
-    if 0 in shape: raise ImageError(f"{name}: {'an empty class' if not len(x) else 'images without pixels'}, of shape {shape}")
-    if x.ndim==3: return x[..., None] if array else x[:,None],name,True
-    if shape[3 if array else 1]>min(shape[1:3] if array else shape[2:]):
-        raise ImageError(f"{name}: shape {shape}, more bands than pixels; {'the bands of an array come last: (n, y, x, band)' if array else 'the bands of a tensor come before y and x'}")
-    return x,name,False
+    if not isinstance(x, (np.ndarray,Tensor)):
+        raise ImageError(f"{name}: a {type(x).__name__}; an array, a tensor or a .npy file is expected")
+    _check_axes(x, name)
+    if x.ndim==4: return x,name,False
+    return x[..., None] if isinstance(x, np.ndarray) else x[:,None],name,True
 
+def _check_axes(x, name):
+    "Raise an `ImageError` where `x` cannot be a class of images"
+    array,shape = isinstance(x, np.ndarray),tuple(x.shape)
+    real = x.dtype.kind in 'iuf' if array else not x.is_complex() and x.dtype!=torch.bool
+    if not real: raise ImageError(f"{name}: pixels of type {x.dtype}; real numbers are expected")
+    if x.ndim not in (3,4):
+        axes = '(n, y, x, band)' if array else '(n, band, y, x)'
+        raise ImageError(f"{name}: shape {shape}; {axes} or (n, y, x) is expected")
+    if 0 in shape:
+        what = 'an empty class' if not len(x) else 'images without pixels'
+        raise ImageError(f"{name}: {what}, of shape {shape}")
+    if x.ndim==4 and shape[3 if array else 1]>min(_side(x)): raise _bands_elsewhere(shape, name, array)
+
+def _bands_elsewhere(shape, name, array):
+    where = ('the bands of an array come last: (n, y, x, band)' if array else
+             'the bands of a tensor come before y and x')
+    return ImageError(f"{name}: shape {shape}, more bands than pixels; {where}")
+
+# %% ../nbs/25_rare.ipynb #dc0b95f2
 def _side(x): return tuple(x.shape[1:3] if isinstance(x, np.ndarray) else x.shape[2:])
 
 def _parts(n, k): return [slice(i, min(i+k, n)) for i in range(0, n, k)]
@@ -58,9 +75,12 @@ def _like(out, x, flat):
 
 def _refuse(x, name, way_out, k=64):
     "Raise an `ImageError` that counts what in `x` is not a number"
-    if x.dtype.kind!='f' if isinstance(x, np.ndarray) else not x.is_floating_point(): return
+    has_nan = x.dtype.kind=='f' if isinstance(x, np.ndarray) else x.is_floating_point()
+    if not has_nan: return
     bad = np.concatenate([(~_tensor(x[s]).isfinite()).sum((1,2,3)).cpu().numpy() for s in _parts(len(x), k)])
-    if bad.any(): raise ImageError(f"{name}: {bad.sum():,} pixel values are NaN or infinite, in {(bad>0).sum():,} of {len(x):,} images (rows {first_few(bad.nonzero()[0])}); {way_out}")
+    if bad.any():
+        where = f"in {(bad>0).sum():,} of {len(x):,} images (rows {first_few(bad.nonzero()[0])})"
+        raise ImageError(f"{name}: {bad.sum():,} pixel values are NaN or infinite, {where}; {way_out}")
 
 # %% ../nbs/25_rare.ipynb #98738585
 def read_class_arrays(
@@ -70,23 +90,30 @@ def read_class_arrays(
     nan='raise', # Pixels that are NaN or infinite: 'raise', 'keep', or the number that they become
 )->tuple: # Images, positives first, of that layout, float32 (bytes where both are); labels (n,), 1 and 0
     "Two classes as one array of images and one of labels"
-    if isinstance(nan, str) and nan not in ('raise','keep'): raise ImageError(f"nan={nan!r}: use 'raise', 'keep' or a number")
+    if isinstance(nan, str) and nan not in ('raise','keep'):
+        raise ImageError(f"nan={nan!r}: use 'raise', 'keep' or a number")
     both = [(*_open_class(o, n)[::2], n) for o,n in ((positive,'positives'), (negative,'negatives'))]
-    if bad := [n for x,_,n in both if isinstance(x, Tensor)]: raise ImageError(f"{first_few(bad)}: a tensor; an array (n, y, x, band) or a .npy file is expected")
+    if bad := [n for x,_,n in both if isinstance(x, Tensor)]:
+        raise ImageError(f"{first_few(bad)}: a tensor; an array (n, y, x, band) or a .npy file is expected")
     a,b = (_centre(x, image_size, n) for x,_,n in both)
     if a.shape[1:]!=b.shape[1:] or both[0][1]!=both[1][1]:
-        was = [x.shape[:3] if flat else x.shape for x,flat,_ in both]
-        raise ImageError(f"positives of shape {was[0]} beside negatives of shape {was[1]}: sides and bands must agree; image_size= cuts both to their centre")
+        raise _not_alike(*(x.shape[:3] if flat else x.shape for x,flat,_ in both))
     out = np.empty((len(a)+len(b), *a.shape[1:]), np.uint8 if a.dtype==b.dtype==np.uint8 else np.float32)
     for x,n,o in ((a,'positives',out[:len(a)]), (b,'negatives',out[len(a):])):
         if nan=='raise': _refuse(x, n, "nan= a number replaces them, nan='keep' leaves them")
-        for s in _parts(len(x), 64): o[s] = x[s] if isinstance(nan, str) or x.dtype.kind!='f' else np.where(np.isfinite(x[s]), x[s], nan)
+        keep = isinstance(nan, str) or x.dtype.kind!='f'
+        for s in _parts(len(x), 64): o[s] = x[s] if keep else np.where(np.isfinite(x[s]), x[s], nan)
     return out[..., 0] if both[0][1] else out,np.repeat([1,0], [len(a),len(b)])
+
+def _not_alike(a, b):
+    shapes = f"positives of shape {a} beside negatives of shape {b}"
+    return ImageError(f"{shapes}: sides and bands must agree; image_size= cuts both to their centre")
 
 def _centre(x, side, name):
     h,w = x.shape[1:3]
     if side is None: return x
-    if not 0<side<=min(h, w): raise ImageError(f"{name}: images of {h} x {w} px have no central part of {side} px")
+    if not 0<side<=min(h, w):
+        raise ImageError(f"{name}: images of {h} x {w} px have no central part of {side} px")
     return x[:, (h-side)//2:(h-side)//2+side, (w-side)//2:(w-side)//2+side]
 
 # %% ../nbs/25_rare.ipynb #f6a2350f
@@ -99,7 +126,8 @@ def minmax_images(
 )->tuple: # float32 of the layout of `images` (NaN stays NaN), and the `MinMaxTfm`, whose `decode` is the way back
     "`images` clipped, then scaled band by band"
     x,_,flat = _open_class(images)
-    tfm,out = MinMaxTfm(ifnone(lo, min_pixel), ifnone(hi, max_pixel), min_pixel, max_pixel),_new_class(x, len(x), _side(x), torch.float32)
+    tfm = MinMaxTfm(ifnone(lo, min_pixel), ifnone(hi, max_pixel), min_pixel, max_pixel)
+    out = _new_class(x, len(x), _side(x), torch.float32)
     for s in _parts(len(x), 64): out[s] = tfm(TensorImage(_tensor(x[s]))).as_subclass(Tensor)
     return _like(out, x, flat),tfm
 
@@ -112,7 +140,8 @@ def blend_images(
     how, # What is made of them (m,): 0 their mean, 1 maximum, 2 minimum, pixel by pixel
 )->Tensor: # (m, band, y, x), floating point
     "Blends of images that lie centre on centre"
-    out = torch.empty(len(picks), *x.shape[1:], dtype=x.dtype if x.is_floating_point() else torch.float32, device=x.device)
+    dtype = x.dtype if x.is_floating_point() else torch.float32
+    out = torch.empty(len(picks), *x.shape[1:], dtype=dtype, device=x.device)
     for i,f in enumerate(_blends.values()):
         at = (how==i).nonzero()[:,0]
         if len(at): out[at.to(x.device)] = f(x[picks[at].to(x.device)].to(out.dtype), 1)
@@ -126,12 +155,15 @@ def draw_blends(
     gen=None, # torch.Generator on the CPU; the global one by default
 )->tuple: # (m, k) and (m,), for `blend_images`
     "Which images make up each blend, and how"
-    if not 2<=k<=n: raise GalfastError(f"a blend is of 2 images or more, and of no more than there are: {k} of {n} cannot be blended")
+    limits = "2 images or more, and of no more than there are"
+    if not 2<=k<=n: raise GalfastError(f"a blend is of {limits}: {k} of {n} cannot be blended")
     return _more_picks(torch.empty(m, 0, dtype=torch.long), n, k, gen),_draw_how(m, func, gen)
 
 def _draw_how(m, func, gen):
-    if func not in [*_blends,'random']: raise GalfastError(f"blend_func is 'mean', 'max', 'min' or 'random', not {func!r}")
-    return torch.randint(0, len(_blends), (m,), generator=gen) if func=='random' else torch.full((m,), list(_blends).index(func))
+    if func not in [*_blends,'random']:
+        raise GalfastError(f"blend_func is 'mean', 'max', 'min' or 'random', not {func!r}")
+    if func=='random': return torch.randint(0, len(_blends), (m,), generator=gen)
+    return torch.full((m,), list(_blends).index(func))
 
 def _more_picks(picks, n, k, gen):
     "`picks` (m, j) with others from 0 to n-1 added to each row until it has `k`, no two the same"
@@ -143,7 +175,7 @@ def _more_picks(picks, n, k, gen):
 
 # %% ../nbs/25_rare.ipynb #fba30a04
 def augment_class(
-    images, # Array (n, y, x, band) or (n, y, x), .npy file, or tensor (n, band, y, x) or (n, y, x): one class, larger than needed
+    images, # One class, larger than needed: array (n, y, x, band), .npy file, tensor (n, band, y, x); or (n, y, x)
     batch:int=25, # Images made of each
     width_shift:float=0., # Shift along x up to this, px either way
     height_shift:float=0., # Shift along y up to this, px either way
@@ -155,31 +187,43 @@ def augment_class(
     zoom_range:tuple=None, # Least and largest enlargement, such as (0.9, 1.1); pixels keep their brightness; None: none
     image_size:int=None, # Side of the central part that is kept, px; None: all
     skew_angle:float=0., # Shear along x by up to this angle, degrees either way
-    mask_size=None, # Diameter of round cut-outs, whose pixels become 0, px; a pair: each has its own between them; None: no cut-outs
+    mask_size=None, # Diameter of round cut-outs, which become 0, px; a pair: each has its own between them; None: none
     num_masks:int=None, # Cut-outs in each image; one by default, where `mask_size` is given
-    blend_multiplier:float=0., # How many times as many images there are with blends added, such as 1.5; 0 or 1: no blends
+    blend_multiplier:float=0., # How many times as many images there are with blends, such as 1.5; 0 or 1: no blends
     blend_func:str='mean', # 'mean', 'max', 'min', or 'random': one of these for each blend
     num_images_to_blend:int=2, # Images in each blend, taken from those that were made
-    total:int=None, # Images in all, blends included, instead of `batch` of each: as many as the other class has, say
+    total:int=None, # Images in all, with blends, instead of `batch` of each: as many as the other class has, say
     seed:int=None, # The same `seed` makes the same images; None: torch's global random numbers
     n_at_once:int=64, # Images worked on together; the result does not depend on it
-): # Images of the kind and layout of `images`, those made of one beside each other, blends last; float32, bytes of bytes (rounded)
+): # Images of the kind and layout of `images`, those of one together, blends last; float32, bytes of bytes (rounded)
     "A class made larger"
     x,name,flat = _open_class(images)
-    _check_augment(name, _side(x), image_size, mask_size, num_masks, zoom_range, width_shift=width_shift, height_shift=height_shift, rotation=rotation, skew_angle=skew_angle, blend_multiplier=blend_multiplier)
+    _check_augment(name, _side(x), image_size, mask_size, num_masks, zoom_range,
+                   width_shift=width_shift, height_shift=height_shift, rotation=rotation,
+                   skew_angle=skew_angle, blend_multiplier=blend_multiplier)
     _refuse(x, name, "give them a value first (np.nan_to_num, read_class_arrays(nan=0))")
     n,m = _how_many(len(x), batch, total, blend_multiplier)
-    moves = GalaxyAugment(image_size, ('h' if horizontal else '')+('v' if vertical else '') or False, 180. if rotation is True else float(rotation),
-        (width_shift,height_shift), zoom_range, skew_angle, seed=seed, fill=fill, cval=cval, centred=True)
+    flips = ('h' if horizontal else '')+('v' if vertical else '') or False
+    max_deg = 180. if rotation is True else float(rotation)
+    moves = GalaxyAugment(image_size, flips, max_deg, (width_shift,height_shift), zoom_range, skew_angle,
+                          seed=seed, fill=fill, cval=cval, centred=True)
     drawn,rows = moves.draw((n, 1, *_side(x))),np.arange(n)*len(x)//n
     shape = drawn[2][-1]
-    picks,how = draw_blends(m-n, n, num_images_to_blend, blend_func, moves.gen) if m>n else (torch.empty(0, 2),)*2
-    holes = draw_holes(m, shape, ifnone(num_masks, 1), [o/min(shape) for o in mask_size] if is_listy(mask_size) else mask_size/min(shape), moves.gen) if mask_size else None
+    blends = draw_blends(m-n, n, num_images_to_blend, blend_func, moves.gen) if m>n else (torch.empty(0, 2),)*2
+    holes = _draw_masks(m, shape, mask_size, num_masks, moves.gen)
     out = _new_class(x, m, shape, torch.uint8 if x.dtype in (np.uint8,torch.uint8) else torch.float32)
     for s in _parts(n, n_at_once): _put(out[s], moves.move(_tensor(x[rows[s]]), drawn, cval=cval, rows=s))
-    for s in _parts(m-n, n_at_once): _put(out[n:][s], blend_images(out, picks[s], how[s]))
+    for s in _parts(m-n, n_at_once): _put(out[n:][s], blend_images(out, *(o[s] for o in blends)))
     for s in _parts(m, n_at_once) if holes else (): out[s] = fill_holes(out[s], *(o[s] for o in holes))
     return _like(out, x, flat)
+
+# %% ../nbs/25_rare.ipynb #ca3d5898
+def _draw_masks(n, shape, mask_size, num_masks, gen):
+    "Holes as `draw_holes` gives them; None for none"
+    if not mask_size: return None
+    side = min(shape)
+    size = [o/side for o in mask_size] if is_listy(mask_size) else mask_size/side
+    return draw_holes(n, shape, ifnone(num_masks, 1), size, gen)
 
 def _put(out, y): out[:] = y.round_().clamp_(0, 255) if out.dtype==torch.uint8 else y
 
@@ -187,23 +231,38 @@ def _how_many(n, batch, total, multiplier):
     "Images without blends, and in all"
     k = max(float(multiplier), 1.)
     if total is None:
-        if int(batch)!=batch or batch<1: raise GalfastError(f"batch is the number of images made of each, 1 or more, not {batch}")
+        if int(batch)!=batch or batch<1:
+            raise GalfastError(f"batch is the number of images made of each, 1 or more, not {batch}")
         return int(n*batch),round(n*batch*k)
-    if int(total)!=total or round(total/k)<n: raise GalfastError(f"total is a number of images, and {total} with blend_multiplier={multiplier} leave none of some of the {n} that are there")
+    if int(total)!=total or round(total/k)<n:
+        few = f"{total} with blend_multiplier={multiplier} leave none of some of the {n} that are there"
+        raise GalfastError(f"total is a number of images, and {few}")
     return round(total/k),int(total)
 
 # %% ../nbs/25_rare.ipynb #6f142307
 def _check_augment(name, side, image_size, mask_size, num_masks, zoom_range, **amounts):
     "Raise an error for what `augment_class` cannot do"
     for k,v in amounts.items():
-        if not isinstance(v, (int,float,np.number)) or not 0<=v<math.inf: raise GalfastError(f"{k} is a number from 0 up, not {v!r}")
-    if amounts['skew_angle']>=90: raise GalfastError(f"skew_angle is below 90 degrees, not {amounts['skew_angle']}")
-    if 0<amounts['blend_multiplier']<1: raise GalfastError(f"blend_multiplier says how many times as many images there are in the end: 1 or more, or 0 for no blends, not {amounts['blend_multiplier']}")
-    if zoom_range is not None and (not is_listy(zoom_range) or len(zoom_range)!=2): raise GalfastError(f"zoom_range is a pair, such as (0.9, 1.1), not {zoom_range}")
-    if image_size is not None and not 0<image_size<=min(side): raise ImageError(f"{name}: images of {side[0]} x {side[1]} px (y, x) have no central part of {image_size} px; image_size= must fit into them")
-    if mask_size is None and num_masks: raise GalfastError(f"num_masks={num_masks} without mask_size: say how large they are, px")
-    if mask_size is not None and not np.all(np.asarray(mask_size)>0): raise GalfastError(f"mask_size is a diameter in px, above 0, not {mask_size}")
-    if num_masks is not None and (int(num_masks)!=num_masks or num_masks<0): raise GalfastError(f"num_masks is a number of cut-outs in each image, not {num_masks}")
+        if not isinstance(v, (int,float,np.number)) or not 0<=v<math.inf:
+            raise GalfastError(f"{k} is a number from 0 up, not {v!r}")
+    skew,blends = amounts['skew_angle'],amounts['blend_multiplier']
+    if skew>=90: raise GalfastError(f"skew_angle is below 90 degrees, not {skew}")
+    if 0<blends<1:
+        says = "how many times as many images there are in the end: 1 or more, or 0 for no blends"
+        raise GalfastError(f"blend_multiplier says {says}, not {blends}")
+    if zoom_range is not None and (not is_listy(zoom_range) or len(zoom_range)!=2):
+        raise GalfastError(f"zoom_range is a pair, such as (0.9, 1.1), not {zoom_range}")
+    if image_size is not None and not 0<image_size<=min(side):
+        there = f"images of {side[0]} x {side[1]} px (y, x)"
+        raise ImageError(f"{name}: {there} have no central part of {image_size} px; image_size= must fit into them")
+    _check_masks(mask_size, num_masks)
+
+def _check_masks(size, n):
+    if size is None and n: raise GalfastError(f"num_masks={n} without mask_size: say how large they are, px")
+    if size is not None and not np.all(np.asarray(size)>0):
+        raise GalfastError(f"mask_size is a diameter in px, above 0, not {size}")
+    if n is not None and (int(n)!=n or n<0):
+        raise GalfastError(f"num_masks is a number of cut-outs in each image, not {n}")
 
 # %% ../nbs/25_rare.ipynb #cd0a40f2
 class BlendImages(BatchAugment):
@@ -239,6 +298,7 @@ class BlendImages(BatchAugment):
         t,(at,picks,how) = as_float(x.as_subclass(Tensor)),self.drawn
         return retain_type(t.index_copy(0, at.to(t.device), blend_images(t, picks, how)), x)
 
+# %% ../nbs/25_rare.ipynb #24494368
 def draw_mates(
     y, # Classes (n,), whole numbers; one below 0 is not known
     k:int=2, # Images
@@ -253,20 +313,24 @@ def draw_mates(
 
 def _class_labels(b):
     y = b[1] if isinstance(b, (tuple,list)) and len(b)==2 else None
-    if not isinstance(y, Tensor) or y.ndim!=1 or y.is_floating_point(): raise GalfastError("BlendImages blends within a class: it needs batches of images and one class for each, not numbers, votes, several labels or none; leave it out")
+    if not isinstance(y, Tensor) or y.ndim!=1 or y.is_floating_point():
+        needs = "batches of images and one class for each, not numbers, votes, several labels or none"
+        raise GalfastError(f"BlendImages blends within a class: it needs {needs}; leave it out")
     return y.as_subclass(Tensor).cpu().long()
 
 # %% ../nbs/25_rare.ipynb #a35abb12
 def oversample_rows(
     labels, # Class of each row (n,): numbers, words, or a categorical column
-    share='balanced', # 'balanced': every class as often as the commonest; a number: the share of the epoch that the rarest class has
+    share='balanced', # 'balanced': every class as often as the commonest; a number: the rarest one's share of the epoch
     seed=None, # A whole number, or several, such as (seed, epoch); None: another order every time
 )->np.ndarray: # Rows (m,), m>=n, in the order of the epoch
     "One epoch in which rare classes come more often"
     if isinstance(labels, Tensor): labels = labels.cpu().numpy()
     code,names = pd.factorize(np.asarray(labels), sort=False)
     if not len(code): raise GalfastError("no labels: there is no row to draw")
-    if (code<0).any(): raise GalfastError(f"{(code<0).sum():,} of {len(code):,} rows have no label: leave them out first (rows {first_few((code<0).nonzero()[0])})")
+    if (gone := code<0).any():
+        rows = first_few(gone.nonzero()[0])
+        raise GalfastError(f"{gone.sum():,} of {len(code):,} rows have no label: leave them out first (rows {rows})")
     n,rng = np.bincount(code),np.random.default_rng(seed)
     want = _class_sizes(n, share, names)
     rows = np.concatenate([_spread((code==c).nonzero()[0], k, rng) for c,k in enumerate(want)], 1)
@@ -276,10 +340,13 @@ def _class_sizes(n, share, names):
     "How many rows of each class are wanted, where there are `n`"
     if share=='balanced': return np.full(len(n), n.max())
     r,rest = n.argmin(),n.sum()-n.min()
-    if isinstance(share, (str,bool)) or not 0<share<1: raise GalfastError(f"share is 'balanced' or a number between 0 and 1, not {share!r}")
+    if isinstance(share, (str,bool)) or not 0<share<1:
+        raise GalfastError(f"share is 'balanced' or a number between 0 and 1, not {share!r}")
     if not rest: raise GalfastError(f"one class, {names[0]!r}: there is none to compare it with")
     want = np.where(np.arange(len(n))==r, round(share/(1-share)*rest), n)
-    if want[r]<n[r]: raise GalfastError(f"the rarest class, {names[r]!r}, has a share of {n[r]/n.sum():.3f} already, which is above {share}; every row is drawn once at least")
+    if want[r]<n[r]:
+        has = f"the rarest class, {names[r]!r}, has a share of {n[r]/n.sum():.3f} already"
+        raise GalfastError(f"{has}, which is above {share}; every row is drawn once at least")
     return want
 
 def _spread(rows, k, rng):

@@ -25,7 +25,7 @@ def read_rgb(
 )->PILImage:
     "The image in `fn`, decoded whole; raises `ImageError`"
     with open_picture(fn) as im:
-        if bits := _deep(im): raise ImageError(f"{fn}: {bits}, which 8 bits a colour cannot hold; a folder of such images is read as numbers (kind 'deep')")
+        if bits := _deep(im): raise _too_deep(fn, bits)
         return PILImage(im.convert('RGB'))
 
 def rgb_pixels(
@@ -35,9 +35,14 @@ def rgb_pixels(
     b = picture_bytes(fn)
     try:
         h,w,space,_ = simplejpeg.decode_jpeg_header(b)
-        if space in ('Gray','YCbCr','RGB') and 3*h*w<=file_budget().most_mpix*1e6 and few_scans(b, h, w): return simplejpeg.decode_jpeg(b, 'RGB')
+        usual = space in ('Gray','YCbCr','RGB') and 3*h*w<=file_budget().most_mpix*1e6
+        if usual and few_scans(b, h, w): return simplejpeg.decode_jpeg(b, 'RGB')
     except ValueError: pass # PIL has the words for it
     return np.array(read_rgb(fn))
+
+def _too_deep(fn, bits):
+    cannot = f"{bits}, which 8 bits a colour cannot hold"
+    return ImageError(f"{fn}: {cannot}; a folder of such images is read as numbers (kind 'deep')")
 
 # %% ../nbs/23_reader.ipynb #2f7c90d3
 def _deep(im):
@@ -69,13 +74,14 @@ def _colours(fn):
     return (high*256+low).transpose(2,0,1)[:3]
 
 def _half(fn, low):
-    "The high bytes of `fn`, as PIL has them; or the low ones: those that PIL takes for the high ones of the other byte order"
+    "The high bytes of `fn`, as PIL has them; or the low ones: those are high in the other byte order"
     with open_picture(fn) as im:
         raw = [o.args if isinstance(o.args, str) else o.args[0] for o in im.tile][0]
         if raw=='LA;16B': return _half_of_grey(im, low)
         order = raw[-1] if raw[-1]!='N' else dict(little='L', big='B')[sys.byteorder]
         if low: raw = raw[:-1]+dict(L='B', B='L')[order]
-        im.tile = [o._replace(args=raw if isinstance(o.args, str) else (raw, *o.args[1:])) for o in im.tile]
+        def args(o): return raw if isinstance(o.args, str) else (raw, *o.args[1:])
+        im.tile = [o._replace(args=args(o)) for o in im.tile]
         return np.asarray(im)
 
 def _half_of_grey(im, low):
@@ -94,7 +100,8 @@ def blank_images(
     if x.is_floating_point() and not lo.sum().isfinite():
         gone = ~x.isfinite()
         lo,hi = x.masked_fill(gone, math.inf).amin(-1),x.masked_fill(gone, -math.inf).amax(-1)
-    room = waver + 4*torch.finfo(torch.float32).eps*torch.maximum(lo.abs(), hi.abs()) if x.is_floating_point() else waver
+    room = waver
+    if x.is_floating_point(): room = waver + 4*torch.finfo(torch.float32).eps*torch.maximum(lo.abs(), hi.abs())
     return ((hi-lo<=room) | (hi<lo)).all(-1)
 
 _waver = dict(jpeg=2, webp=4) # what a lossy file makes of one colour
@@ -106,7 +113,8 @@ def _check_blank(x, fn, bands_last=False):
         if abs(mid[0]-edge[0])>4: return # a galaxy, most often: then the check costs nothing
         x = x.transpose(2,0,1)
     waver = _waver.get(kind_of(fn), 0) if bands_last and isinstance(fn, (str,Path)) else 0
-    if blank_images(x, waver): raise ImageError(f"{_name(fn)}: blank, one colour all over; there is no data at this place")
+    if blank_images(x, waver):
+        raise ImageError(f"{_name(fn)}: blank, one colour all over; there is no data at this place")
 
 def _name(fn):
     "What a message calls `fn`"
@@ -121,10 +129,11 @@ def grey_pixels(
     "Brightness of colours, to the bits of PIL's mode L (ITU-R 601: 0.299 R + 0.587 G + 0.114 B)"
     return ((x@np.array([19595,38470,7471], np.uint32)+0x8000)>>16).astype(np.uint8)
 
+# %% ../nbs/23_reader.ipynb #7f192251
 class ImageReader:
-    "A callable: path (or path of each band, or array) -> tensor (band, y, x), uint8 for pictures of 8 bits, else float32"
+    "A callable: path (or that of each band, or array) -> tensor (band, y, x), uint8 for 8 bits a colour, else float32"
     def __init__(self,
-        kind:str='rgb', # 'rgb' for JPEG, PNG, TIFF and WebP, 'grey' for one band of them, 'deep' for PNG and TIFF of more than 8 bits, 'fits', or 'array'
+        kind:str='rgb', # 'rgb': JPEG, PNG, TIFF, WebP; 'grey': one band; 'deep': PNG, TIFF of more bits; 'fits', 'array'
         size:int=None, # Side of the result, px; None: as it is
         crop:int=None, # Side of the central part that is used, in px of the file; None: all
         bands=None, # FITS: the bands, in order, as letters or a list of names; None: all
@@ -134,7 +143,7 @@ class ImageReader:
         pattern:str=None, # Name of the file, such as '{objID}.jpg'; or FITS, one file a band: '{objID}_{band}.fits'
         pad:bool=False, # Images smaller than the crop get a border of zeros; otherwise they are an error
         aligned:bool=False, # FITS, several bands: they lie on the same pixels, whatever their headers say
-        native=None, # Expected (height, width) of the file; None: that of most (see `settle`), or any if there is a `crop`; 'any': not checked
+        native=None, # Expected (height, width); None: that of most (`settle`), or any with a `crop`; 'any': not checked
     ):
         stretch = stretch_from_config(stretch)
         if native is None and crop: native = 'any'
@@ -142,9 +151,12 @@ class ImageReader:
         store_attr()
         self.resize = CropResize(ifnone(size, crop), crop, pad) if size or crop else noop
     def __call__(self, fn):
-        if self.kind in ('rgb','grey'): return TensorImage(torch.from_numpy(self.decode(fn)[0]).permute(2,0,1))
+        if self.kind in ('rgb','grey'):
+            return TensorImage(torch.from_numpy(self.decode(fn)[0]).permute(2,0,1))
         with _one_file(fn): return self._array(fn) if self.kind=='array' else self._numbers(fn)[0]
-    def decode(self, fn)->tuple: # uint8 (y, x, band), or float32 (band, y, x); and where pixels are missing (band, y, x), None if nowhere
+    def decode(self,
+        fn, # As in a call
+    )->tuple: # uint8 (y, x, band), or float32 (band, y, x); where pixels are missing (band, y, x), None if nowhere
         "The image of `fn` as `pack_images` keeps it: the pixels that a call gives"
         with _one_file(fn):
             if self.kind=='array': return self._array(fn).numpy(),None
@@ -168,9 +180,7 @@ class ImageReader:
         "Raise `ImageError` where an image of `shape` (y, x) is not of the size of the others"
         hw = tuple(shape)
         if self.native is None: self.native = hw
-        if self.native=='any' or hw==self.native: return
-        want = f"{self.native[1]} x {self.native[0]}"
-        raise ImageError(f"{_name(fn)}: {hw[1]} x {hw[0]} px, where {want} is expected; a crop makes them alike, or allow images of any size")
+        if self.native!='any' and hw!=self.native: raise _other_size(fn, hw, self.native)
     def block(self):
         if self.kind=='fits': return FITSImageBlock(self.bands, self.hdu, self.stretch, self.nan, aligned=self.aligned)
         if self.kind=='array': return TransformBlock()
@@ -192,14 +202,16 @@ class ImageReader:
         self.check_native(im.shape[-2:], fn)
         _check_blank(self._used(im, 1), fn)
         there,missing = im.as_subclass(Tensor).isfinite(),None
-        if not there.all() or self.resize is not noop and self.resize.pads(*im.shape[-2:]):
+        has_border = self.resize is not noop and self.resize.pads(*im.shape[-2:])
+        if has_border or not there.all():
             missing = (self.resize(TensorImage(there.float())).as_subclass(Tensor)<.9999).numpy()
             _fill_missing(im, there, self.nan, fn)
         return self.resize(Pipeline(self.stretch)(im) if self.stretch else im),missing
     def _open(self, fn):
         "Image with its missing pixels as NaN"
         if self.kind=='deep': return FITSImage(torch.from_numpy(deep_pixels(fn)))
-        if isinstance(fn, (str,Path)) and (typ := split_image_name(str(fn))[1]) in picture_types: raise ImageError(f"{fn}: a {typ}, where the others are FITS")
+        typ = split_image_name(str(fn))[1] if isinstance(fn, (str,Path)) else ''
+        if typ in picture_types: raise ImageError(f"{fn}: a {typ}, where the others are FITS")
         return FITSImage.create(fn, bands=self.bands, hdu=self.hdu, nan='keep', aligned=self.aligned)
     def _array(self, x):
         x = torch.as_tensor(x)
@@ -218,13 +230,20 @@ class ImageReader:
         "(height, width) of `fn`; None where it cannot be read, or is of another kind"
         try:
             if self.kind=='fits': return tuple(self._open(fn).shape[-2:])
-            with open_picture(fn) as im: return (im.height,im.width) if bool(_deep(im))==(self.kind=='deep') else None
+            with open_picture(fn) as im: hw,deep = (im.height,im.width),bool(_deep(im))
+            return hw if deep==(self.kind=='deep') else None
         except Exception: return None # when it is read, its error is told
 
-def _stretch_config(o): return None if o is None else [s.config() for s in o] if is_listy(o) else o.config()
+def _other_size(fn, hw, native):
+    said = f"{hw[1]} x {hw[0]} px, where {native[1]} x {native[0]} is expected"
+    return ImageError(f"{_name(fn)}: {said}; a crop makes them alike, or allow images of any size")
+
+def _stretch_config(o):
+    if o is None: return None
+    return [s.config() for s in o] if is_listy(o) else o.config()
 
 # %% ../nbs/23_reader.ipynb #a7d3f018
-_not_of_a_file = (errno.ENOSPC,errno.EDQUOT,errno.EMFILE,errno.ENFILE,errno.ENOTCONN,errno.ETIMEDOUT) # a full disk, too many files, a lost connection
+_not_of_a_file = (errno.ENOSPC,errno.EDQUOT,errno.EMFILE,errno.ENFILE,errno.ENOTCONN,errno.ETIMEDOUT)
 
 @contextmanager
 def _one_file(fn):
@@ -236,30 +255,42 @@ def _one_file(fn):
     except OSError as e:
         if e.errno in _not_of_a_file: raise
         raise ImageError(f"{_name(fn)}: cannot be read ({(e.strerror or str(e))[:150]})") from e
-    except Exception as e: raise ImageError(f"{_name(fn)}: cannot be read ({type(e).__name__}: {str(e)[:150]})") from e
+    except Exception as e:
+        raise ImageError(f"{_name(fn)}: cannot be read ({type(e).__name__}: {str(e)[:150]})") from e
 
+# %% ../nbs/23_reader.ipynb #98d60c92
 def _fill_missing(im, there, nan, fn):
     "Give the missing pixels of `im` the value that `nan` says, in place"
     gone = [i for i,o in enumerate(there.flatten(1).any(1)) if not o]
     if nan=='keep': im[~there] = math.nan; return
-    if gone: raise ImageError(f"{_name(fn)}: band {first_few((im.bands or range(len(im)))[i] for i in gone)} has no valid pixel, only NaN or blank ones")
-    for x,ok in zip(im.as_subclass(Tensor), there):
-        x[~ok] = 0. if nan=='zero' else torch.from_numpy(np.array(np.median(x[ok].numpy()))) if nan=='median' else float(nan)
+    if gone:
+        bands = first_few((im.bands or range(len(im)))[i] for i in gone)
+        raise ImageError(f"{_name(fn)}: band {bands} has no valid pixel, only NaN or blank ones")
+    def value(x, ok):
+        if nan=='median': return torch.from_numpy(np.array(np.median(x[ok].numpy())))
+        return 0. if nan=='zero' else float(nan)
+    for x,ok in zip(im.as_subclass(Tensor), there): x[~ok] = value(x, ok)
 
 def _as_float32(x):
     "`x` as float32; an `ImageError` where that cannot hold it"
     y = x.float()
     if x.dtype!=torch.float64 or not x.numel(): return y
-    lost = (x.isfinite() & ~y.isfinite()).any() or (x!=0).any() and y.abs().nan_to_num(0).amax()<torch.finfo(torch.float32).tiny
-    if lost: raise ImageError(f"pixels of up to {x.abs().nan_to_num(0).amax():.1e} are beyond what 32 bits hold (1e-37 to 3e38): give them in another unit")
+    def top(o): return o.abs().nan_to_num(0).amax()
+    over = (x.isfinite() & ~y.isfinite()).any()
+    if over or (x!=0).any() and top(y)<torch.finfo(torch.float32).tiny:
+        beyond = "beyond what 32 bits hold (1e-37 to 3e38)"
+        raise ImageError(f"pixels of up to {top(x):.1e} are {beyond}: give them in another unit")
     return y
 
 def _some(files, n):
     "Up to `n` of `files`, evenly among them"
-    return [files[i] for i in np.unique(np.linspace(0, len(files)-1, min(n, len(files))).round().astype(int))] if len(files) else []
+    if not len(files): return []
+    at = np.linspace(0, len(files)-1, min(n, len(files))).round().astype(int)
+    return [files[i] for i in np.unique(at)]
 
+# %% ../nbs/23_reader.ipynb #3c3ecaec
 class _Item(Transform):
-    "Item of a `DataBlock` -> image; the types say to fastai what `Learner.predict` may be given"
+    "Item of a `DataBlock` -> image"
     def __init__(self, reader):
         super().__init__()
         self.reader,self.input_types = reader,(Path,str,Tensor,np.ndarray,bytes,Image.Image)
@@ -286,7 +317,8 @@ def guess_reader(
     **kwargs # To `ImageReader`
 )->ImageReader:
     "A reader for the kind of image that most rows have"
-    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, ifnone(say, partial(tell, file=sys.stderr)), kwargs)
+    say = ifnone(say, partial(tell, file=sys.stderr))
+    if 'kind' not in kwargs: kwargs['kind'] = _guess_kind(df, images, id_col, say, kwargs)
     return ImageReader(**kwargs)
 
 # %% ../nbs/23_reader.ipynb #1be7c50a
@@ -296,7 +328,9 @@ def _guess_kind(df, images, id_col, say, options):
     types = Counter(split_image_name(o)[1] for o in files)
     fits = sum(v for k,v in types.items() if k in fits_types)
     pics = [o for o in files if split_image_name(o)[1] not in fits_types]
-    if fits and pics: say(f"{first_few(f'{v:,} {k}' for k,v in types.most_common())} among the images: {'FITS' if fits>len(pics) else 'pictures'} are read, not the others")
+    if fits and pics:
+        there = first_few(f'{v:,} {k}' for k,v in types.most_common())
+        say(f"{there} among the images: {'FITS' if fits>len(pics) else 'pictures'} are read, not the others")
     if fits>len(pics): return 'fits'
     deep = [o for f in _some(pics, 25) if (o := _is_deep(f)) is not None]
     return 'deep' if sum(deep)>len(deep)/2 else 'rgb'

@@ -9,7 +9,6 @@ __all__ = ['GalaxyModel', 'shrink', 'fit_err', 'apply_err', 'student_sigma', 'he
 # %% ../nbs/38_run.ipynb #53d8848f
 import base64,hashlib
 from collections import Counter
-from dataclasses import replace
 from itertools import repeat
 
 from .imports import *
@@ -22,6 +21,7 @@ from .files import *
 from .schema import *
 from .image import *
 from .reader import *
+from .targets import *
 from .columns import *
 from .augment import *
 from .gp import *
@@ -37,7 +37,7 @@ class GalaxyModel(Module):
         mean, std, # Of each band, over the training set
         spec:TargetSpec, # What the outputs are
         gp:nn.Module=None, # A `PhotometryGP`
-        gp_weight:float=0., # Its share in the answer
+        gp_weight:float|list=0., # Its share in the answer; of several heads a list, one for each output
         window:int=None, # The networks see the central `window` px only
         net_size:int=None, # The networks see images of this side; the features are measured on all pixels
     ):
@@ -53,13 +53,12 @@ class GalaxyModel(Module):
         z = (centre_window(shrink(x, self.net_size), self.window)-self.mean)/self.std
         p = torch.stack([predict_views(m, z, views, self.spec.activation, bf16, table) for m in self.members]).double() # member, view, n, output
         mean,spread = p.mean((0,1)),p.std(1, correction=0).mean(0)
-        return (mean if second is None else torch.lerp(mean, second, self.gp_weight)), spread
+        if second is None: return mean,spread
+        w = self.gp_weight if isinstance(self.gp_weight, (int,float)) else mean.new_tensor(self.gp_weight)
+        return torch.lerp(mean, second, w),spread
     def as_answer(self, p):
         "The mean of the Gaussian process as an answer: probabilities lie in [0, 1] and add up to one"
-        p = p.double()
-        if self.spec.task=='regression': return p
-        p = p.clamp(1e-3, 1)
-        return p/p.sum(-1, keepdim=True) if self.spec.exclusive and self.spec.task!='multilabel' else p
+        return self.spec.as_answer(p.double())
 
 def shrink(
     x, # Images (n, band, y, x), uint8 or float
@@ -158,7 +157,7 @@ class GalaxyRun:
         d = learn.dls
         if not hasattr(d, 'spec'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
         window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
-        spec = replace(d.spec, exclusive=getattr(learn.loss_func, 'exclusive', d.spec.exclusive))
+        spec = d.spec.answers_to(learn.loss_func)
         model = GalaxyModel([learn.model], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
         info = dict(n_train=len(d.train_ds), n_valid=len(d.valid_ds), validation='held back')
         run = cls(model.eval(), spec, d.reader, [learn.arch_config], d.id_col, _learner_err(learn, spec), info, table=d.table)
@@ -221,13 +220,13 @@ class GalaxyRun:
 # %% ../nbs/38_run.ipynb #e695c158
 def _learner_err(learn, spec):
     "[a, b] for each output that is a number, from the validation set of `learn`; None where there is nothing to learn it from"
-    if not len(learn.dls.valid_ds) or all(p.task!='regression' for p,*_ in spec.heads): return None
+    if not len(learn.dls.valid_ds) or not any(o.states_err for o in spec.heads): return None
     mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn))
     y,res = y.reshape(len(y), -1),[None]*spec.n_out
-    for p,o,l in spec.heads:
-        if p.task!='regression': continue
-        resid = mean[:,o]-y[:,l]
-        res[o] = [held_err(resid[:,i], spread[:,o][:,i], p.std[i]) for i in range(p.n_out)]
+    for head,out,cols in spec.places:
+        if not head.states_err: continue
+        resid = mean[:,out]-y[:,cols]
+        res[out] = [held_err(resid[:,i], spread[:,out][:,i], head.std[i]) for i in range(head.n_out)]
     return res
 
 # %% ../nbs/38_run.ipynb #5aad8a75
@@ -245,20 +244,13 @@ def prediction_table(
     status = np.full(len(ids), 'ok', dtype=object) if status is None else np.array(status, dtype=object)
     status[(status=='ok') & ~np.isfinite(pred).all(1)] = 'no finite prediction'
     cols = {id_col: ids}
-    for p,o,_ in spec.heads: cols |= _head_columns(p, pred[:,o], None if err is None or p.task!='regression' else err[:,o])
+    for head,out,_ in spec.places: cols |= head.table(pred[:,out], err[:,out] if err is not None and head.states_err else None)
     if seen is not None: cols['in_training'] = np.asarray(seen, dtype=bool)
     return pd.DataFrame({**cols, 'status': status})
 
 def _row_numbers(ids):
     "Are `ids` what images get that have no names? These say nothing of other images"
     return list(ids)==[str(i) for i in range(len(ids))]
-
-def _head_columns(spec, pred, err):
-    if spec.task!='classification': return {k: v for i,t in enumerate(spec.targets) for k,v in ((f'{t}_pred', pred[:,i]), *([] if err is None else [(f'{t}_err', err[:,i])]))}
-    t,ok = spec.targets[0],~np.isnan(pred).any(1)
-    best = np.full(len(pred), None, dtype=object)
-    best[ok] = np.array(spec.classes, dtype=object)[pred[ok].argmax(1)]
-    return {f'{t}_pred': best, **{f'{t}_prob_{c}': pred[:,i] for i,c in enumerate(spec.classes)}}
 
 # %% ../nbs/38_run.ipynb #3e61d4a0
 _weights = 'model.safetensors'
@@ -271,7 +263,7 @@ def save_run(
     "Write `model.safetensors` and `config.json`: everything that is needed to predict, as numbers and text"
     if isinstance(run, Learner): run = GalaxyRun.from_learner(run)
     path,m = Path(path),run.model
-    cfg = dict(galfast=galfast.__version__, format=1, spec=asdict(run.spec), reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
+    cfg = dict(galfast=galfast.__version__, format=1, spec=run.spec.config, reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
                stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, table=run.table.config if run.table else None, info=run.info or {})
     weights = save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()})
     cfg['files'] = {_weights: sha256_of(weights)}
@@ -312,29 +304,21 @@ def _read_config(path):
 
 def _disagrees(cfg):
     "What in a configuration, each value of which is right, does not go together; '' if nothing"
-    try: spec,table = TargetSpec(**cfg['spec']),TableSpec(**cfg['table']) if cfg['table'] else None
+    try: spec,table = TargetSpec.from_config(cfg['spec']),TableSpec(**cfg['table']) if cfg['table'] else None
     except (TypeError,ValueError) as e: return f'no targets can be made of it ({e})'
     nets,gp,bands,most = cfg['nets'],cfg['gp'],len(cfg['stats'][0]),file_budget().most_mpix*1e6
     side = max(cfg['reader'].get('size') or 0, cfg['reader'].get('crop') or 0, (gp or {}).get('size', 0), cfg['net_size'] or 0)
     if not nets and not gp: return 'it has neither networks nor a Gaussian process'
-    if wrong := _spec_disagrees(spec): return wrong
+    if wrong := spec.disagrees(): return wrong
     if len(cfg['stats'][1])!=bands: return f"stats are the mean of {bands} bands and the standard deviation of {len(cfg['stats'][1])}"
     for o in [*nets, *([gp] if gp else [])]:
         if (o.get('n_in', 3),o.get('n_out', 1))!=(bands, spec.n_out): return f"a model of {o.get('n_in', 3)} bands and {o.get('n_out', 1)} outputs, where the run has {bands} bands and {spec.n_out} outputs"
         if any(len(np.atleast_1d(o[k]))!=spec.n_out for k in ('y_mean','y_std') if o.get(k) is not None): return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
+    if isinstance(cfg['gp_weight'], list) and len(cfg['gp_weight'])!=spec.n_out: return f"gp_weight has {len(cfg['gp_weight'])} entries for {spec.n_out} outputs"
     if cfg['err'] is not None and len(cfg['err'])!=spec.n_out: return f"err has {len(cfg['err'])} entries for {spec.n_out} outputs"
     if bands*side**2>most: return f"images of {bands} x {side} x {side} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
     if any((o['arch']=='multimodal')!=bool(table) for o in nets): return 'networks that see a table and a description of the table belong together, and one of them is missing'
     return _table_disagrees(table, nets) if table else ''
-
-def _spec_disagrees(spec):
-    mixed,words = spec.task=='mixed',spec.task=='classification'
-    if len(set(spec.targets))!=len(spec.targets): return 'a target is there twice'
-    if mixed!=bool(spec.parts) or mixed and [p.targets for p in spec.parts]!=[[t] for t in spec.targets]: return 'the parts of the task are not those of its targets'
-    if words and (len(spec.targets)>1 or not spec.classes or len(set(spec.classes))!=len(spec.classes)): return 'a classification has one target, and classes of different names'
-    if any(o is not None and len(o)!=len(spec.targets) for o in (spec.mean, spec.std)): return f'mean and std are not those of {len(spec.targets)} targets'
-    if not set(spec.err or {})<=set(spec.targets) or set(spec.err or {})!=set(spec.err_scale or spec.err or {}): return 'err is of columns that are no targets'
-    return next(filter(None, map(_spec_disagrees, spec.parts or [])), '')
 
 def _table_disagrees(table, nets):
     lists = dict(fill=table.cont, mean=table.cont, std=table.cont, classes=table.cat)
@@ -357,7 +341,7 @@ def _read_header(path, cfg):
 
 def _build_model(cfg, head):
     "The model that `cfg` describes, not larger than the weights that are there; reader and table"
-    reader,spec,gp = ImageReader(**cfg['reader']),TargetSpec(**cfg['spec']),None
+    reader,spec,gp = ImageReader(**cfg['reader']),TargetSpec.from_config(cfg['spec']),None
     with build_limit(sum(math.prod(o) for _,o in head.values()), len(head)):
         nets = [lean_mish(rebuild_model(o)) for o in cfg['nets']]
         if cfg['gp']:

@@ -226,8 +226,7 @@ def _spec(task, **more):
                facts=_facts)
     return Record(dict(task=task, targets=list_of(_column, 1)), may|more)
 
-_tasks = 'regression','classification','multilabel','votes'
-_part = _spec(one_of(*_tasks), parts=one_of(None))
+_part = _spec(text(100, 1), parts=one_of(None))
 
 # %% ../nbs/07_schema.ipynb #dc5552ba
 def _stays_below(pattern):
@@ -292,10 +291,11 @@ _packed_reader = _open('an object of up to 100', 100, dict(native=_native), Anyt
 # %% ../nbs/07_schema.ipynb #301023f3
 run_keys = dict( # Name in a run's config.json -> `Rule`
     galfast=text(100), format=whole(0, 1000),
-    spec=_spec(one_of(*_tasks, 'mixed'), parts=maybe(list_of(_part))),
+    spec=_spec(text(100, 1), parts=maybe(list_of(_part))),
     reader=_reader, nets=list_of(_net, most=100), id_col=_column,
     err=maybe(list_of(maybe(list_of(number(0), 2, 2)), most=20_000)), stats=_stats,
-    gp=maybe(_gp), gp_weight=number(), window=_side, net_size=_side, table=maybe(_table), info=maybe(_info))
+    gp=maybe(_gp), gp_weight=either(number(), list_of(number(), 1, 20_000)),
+    window=_side, net_size=_side, table=maybe(_table), info=maybe(_info))
 run_rule = Record(run_keys, dict(files=dict_of(_sha256, 10))) # config.json; `files` are not in those of older versions
 _some_of_a_run = Record(may=run_rule.known | dict(spec=Record(may=run_keys['spec'].known)))
 

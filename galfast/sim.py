@@ -60,7 +60,8 @@ def petro_radii(
     for fb,nb,b,d in zip(f, n, rb, rd):
         m = (d if fb<1 else b)*r
         L = fb*inside(m/b, nb)+(1-fb)*inside(m/d, 1)
-        ring = (L[8:]-L[:-8])/(m[8:]**2-m[:-8]**2)*m[4:-4]**2/L[4:-4]  # annulus of 0.8 to 1.25 r; a step of r is 1.25^(1/4)
+        # annulus of 0.8 to 1.25 r; a step of r is 1.25^(1/4)
+        ring = (L[8:]-L[:-8])/(m[8:]**2-m[:-8]**2)*m[4:-4]**2/L[4:-4]
         p = 2*np.interp(-.2, -ring, m[4:-4])
         for k,o in ((.5,r50),(.9,r90)): o.append(np.interp(k*np.interp(p, m, L), L, m))
     return np.array(r50),np.array(r90)
@@ -79,12 +80,16 @@ _kcorr = dict(u=.8, g=.8, r=0., i=-.3, z=-.5)  # d(mag_band - mag_r) / d(redshif
 _kinds = np.array(['elliptical','spiral','edge-on'])
 
 def _g_r(logmass): return .55+.28*(logmass-10)
-def _abs_mag(logmass): return 4.65-2.5*(logmass+.306+.15-1.097*_g_r(logmass))  # the Sun is 4.65; .15 is for Kroupa's mass function
-def _kpc(logmass, early): return np.where(early, 2.88e-6*10**(.56*logmass), .1*10**(.14*logmass)*(1+10**logmass/3.98e10)**.25)
+def _abs_mag(logmass): # the Sun is 4.65; .15 is for Kroupa's mass function
+    return 4.65-2.5*(logmass+.306+.15-1.097*_g_r(logmass))
+def _kpc(logmass, early):
+    late = .1*10**(.14*logmass)*(1+10**logmass/3.98e10)**.25
+    return np.where(early, 2.88e-6*10**(.56*logmass), late)
 
 # %% ../nbs/05_sim.ipynb #1dc2f693
 def _obj_id(run, camcol, field, obj):
-    return [str((2<<59)+(301<<48)+(int(r)<<32)+(int(c)<<29)+(int(f)<<16)+int(o)) for r,c,f,o in zip(run, camcol, field, obj)]
+    def one(r, c, f, o): return (2<<59)+(301<<48)+(r<<32)+(c<<29)+(f<<16)+o
+    return [str(one(*map(int, o))) for o in zip(run, camcol, field, obj)]
 
 # %% ../nbs/05_sim.ipynb #9088a95c
 sim_cols = 'objID ra dec petroR50_r petroR90_r u_mag g_mag r_mag i_mag z_mag redshift metallicity morphology'.split()
@@ -93,19 +98,21 @@ def sim_catalog(
     n:int=1000, # Number of galaxies
     seed:int=0, # Another seed, another universe
     scatter:float=.08, # One sigma of `metallicity` about `metallicity_mean`, dex: nothing in an image tells of it
-    z_scatter:float=.05, # One sigma of `redshift` about `redshift_mean`, as a fraction of it: galaxies that look alike differ in size
+    z_scatter:float=.05, # One sigma of `redshift` about `redshift_mean`, a fraction: what looks alike differs in size
 )->pd.DataFrame: # `sim_cols`, then the truth: sizes in arcsec, angles in degrees, shares of the light from 0 to 1
     "`n` galaxies as a survey lists them, and what they are made of"
     check_arg(is_whole(n), 'n', n, 'a whole number, 0 or more')
     check_arg(is_whole(seed), 'seed', seed, 'a whole number, 0 or more')
-    for k,v in dict(scatter=scatter, z_scatter=z_scatter).items(): check_arg(is_number(v), k, v, 'a number, 0 or more')
+    check_arg(is_number(scatter), 'scatter', scatter, 'a number, 0 or more')
+    check_arg(is_number(z_scatter), 'z_scatter', z_scatter, 'a number, 0 or more')
     cols = iter(np.random.default_rng(seed).random((n,20)).T)
     def U(lo=0., hi=1.): return lo+(hi-lo)*next(cols)
     def N(mean=0., std=1.): return mean+std*ndtri(next(cols))
     d,kind = pd.DataFrame(index=range(n)),np.searchsorted([.3,.75], U())
     def per(*o): return np.array(o)[kind]  # a number for each morphology
     E,S = kind==0,kind==1
-    d['objID'] = pd.array(_obj_id(U(94, 8162), U(1, 7), U(11, 400)+np.arange(n)//65536, np.arange(n)%65536), dtype='str')
+    i = np.arange(n)
+    d['objID'] = pd.array(_obj_id(U(94, 8162), U(1, 7), U(11, 400)+i//65536, i%65536), dtype='str')
     d['ra'],d['dec'] = U(120, 240),np.degrees(np.arcsin(U(0, .866)))
     logmass = np.clip(per(10.55, 9.75, 9.6)+per(.4, .65, .6)*N(), 8.6, 11.4)
     q = U(per(.6, .5, .1), per(1., 1., .28))
@@ -118,10 +125,13 @@ def sim_catalog(
     nb,rb = np.where(E, np.clip(N(4, .4), 3, 5.5), 2.),np.where(E, size, size*U(.18, .3))
     d['petroR50_r'],d['petroR90_r'] = petro_radii(f, nb, rb, size)
     for b in 'ugriz': d[f'{b}_mag'] = r_mag+_zero[b]+_slope[b]*g_r+_kcorr[b]*z
-    d['redshift'],d['metallicity'],d['morphology'] = z*(1+z_scatter*N()),mass2metal(logmass)+scatter*N(),pd.array(_kinds[kind], dtype='str')
+    d['redshift'],d['metallicity'] = z*(1+z_scatter*N()),mass2metal(logmass)+scatter*N()
+    d['morphology'] = pd.array(_kinds[kind], dtype='str')
     return d.assign(redshift_mean=z, metallicity_mean=mass2metal(logmass), logmass=logmass,
-        bulge_frac=f, bulge_n=nb, r_bulge=rb, r_disc=size, q=q, q_bulge=np.where(E, q, np.sqrt(.36+.64*q**2)),  # a spheroid of 0.6
-        pa=U(0, 180), phase=U(0, 360), pitch=U(12, 26)*np.where(U()<.5, -1, 1), arms=S*U(.4, .8), bar=S*(U()<1/3)*.18*(1-f))
+        bulge_frac=f, bulge_n=nb, r_bulge=rb, r_disc=size,
+        q=q, q_bulge=np.where(E, q, np.sqrt(.36+.64*q**2)), # a spheroid of 0.6
+        pa=U(0, 180), phase=U(0, 360), pitch=U(12, 26)*np.where(U()<.5, -1, 1),
+        arms=S*U(.4, .8), bar=S*(U()<1/3)*.18*(1-f))
 
 # %% ../nbs/05_sim.ipynb #58d42231
 def irreducible_rmse(
@@ -129,7 +139,8 @@ def irreducible_rmse(
     target:str='metallicity', # Or `redshift`
 )->float: # In the unit of `target`
     "The error of somebody who knows all that an image can tell: no model does better, but by luck"
-    for c in (target, f'{target}_mean'): check_arg(c in df, 'target', target, f"a label with a known mean (no column {c!r})")
+    for c in (target, f'{target}_mean'):
+        check_arg(c in df, 'target', target, f"a label with a known mean (no column {c!r})")
     return float(np.sqrt(np.mean((df[target]-df[f'{target}_mean'])**2)))
 
 # %% ../nbs/05_sim.ipynb #7d1c20ab
@@ -178,10 +189,11 @@ def _bar(g, u, v):
     return sersic_ellipse(u*c+w*s, w*c-u*s, .35*g['r_disc'], .5, .3)/g['q']
 
 def _parts(g):
-    "(share of the light, excess g-r, shape) of each component that `g` has; a shape draws at (u, v), light per squared arcsec"
+    "(share of the light, excess g-r, shape) of each component of `g`; a shape draws light per squared arcsec at (u, v)"
     f,arms,bar = g['bulge_frac'],g['arms'],g['bar']
     rest = 1-f-bar
-    return [o for o in ((f,.25,_bulge),(rest*(1-arms),0.,_disc),(rest*arms,-.2,_arms),(bar,.15,_bar)) if o[0]>0]
+    parts = (f,.25,_bulge),(rest*(1-arms),0.,_disc),(rest*arms,-.2,_arms),(bar,.15,_bar)
+    return [o for o in parts if o[0]>0]
 
 # %% ../nbs/05_sim.ipynb #235b2bea
 def _sample(shape, g, size, pixscale, core=14, sub=8):
@@ -202,8 +214,9 @@ def _gauss(x, s): return np.exp(-x*x/(2*s*s))/(s*math.sqrt(2*math.pi))
 def _cores(fwhm): return [(a, k*max(fwhm/2.355, .3)) for a,k in ((.9,1),(.1,2.5))]  # (share, sigma)
 
 def _points(y, x, flux, fwhm):
-    "Points of light at rows and columns `y`, `x` relative to a grid, both (point, n) in pixels, in bands: `flux` is (band, point)"
-    return sum((a*flux[:,None]*_gauss(y, s).T).astype(np.float32)@_gauss(x, s).astype(np.float32) for a,s in _cores(fwhm))
+    "Points of light at rows and columns `y`, `x` from a grid, both (point, n), px; `flux` is (band, point)"
+    def core(a, s): return (a*flux[:,None]*_gauss(y, s).T).astype(np.float32)@_gauss(x, s).astype(np.float32)
+    return sum(core(a, s) for a,s in _cores(fwhm))
 
 # %% ../nbs/05_sim.ipynb #7d1c20ad
 def blur_seeing(
@@ -222,7 +235,8 @@ def _around(g, rng, size, pixscale):
     out = []
     for per_arcmin2,faint,slope in ((2.5,21.5,.4),(1.8,21,.2)):
         k = rng.poisson(per_arcmin2*(size*pixscale/60)**2)
-        x,y,m = *((rng.random((2,k))-.5)*size*pixscale),np.maximum(faint-rng.exponential(1/(slope*math.log(10)), k), 14.5)
+        x,y = (rng.random((2,k))-.5)*size*pixscale
+        m = np.maximum(faint-rng.exponential(1/(slope*math.log(10)), k), 14.5)
         ok = np.hypot(x, y)>g['petroR90_r']
         out.append((x[ok], y[ok], m[ok]))
     return out
@@ -237,7 +251,8 @@ def _neighbours(g, rng, bands, size, pixscale, fwhm, pad):
     full = size+2*pad
     gals,i,arcsec = np.zeros((len(bands),full,full), np.float32),np.arange(full)-(full-1)/2,_axis(full, pixscale)
     for f,x0,y0,r,axis,angle in zip(_colours(m, gr, bands).T, *(o.tolist() for o in (x, y, re, q, pa))):
-        rows,cols = (slice(*np.searchsorted(arcsec, [o-10*r, o+10*r])) for o in (y0, x0)) # beyond lies a millionth of the light
+        # beyond lies a millionth of the light
+        rows,cols = (slice(*np.searchsorted(arcsec, [o-10*r, o+10*r])) for o in (y0, x0))
         disc = sersic_ellipse(*along_axes(arcsec[rows]-y0, arcsec[cols]-x0, angle), r, 1, axis)*pixscale**2
         gals[:,rows,cols] += f[:,None,None]*disc
     return gals,_points(i-ys[:,None]/pixscale, i-xs[:,None]/pixscale, _colours(ms, grs, bands), fwhm)
@@ -260,8 +275,9 @@ def _rng(seed, objID, what):
 _truth = 'objID petroR90_r bulge_frac bulge_n r_bulge r_disc q q_bulge pa phase pitch arms bar'.split()
 
 def _check_image(bands, size, pixscale, psf_fwhm, seed):
-    check_arg(isinstance(bands, (str,list,tuple)) and len(bands)>0 and set(bands)<=set(sim_bands) and len(set(bands))==len(bands),
-          'bands', bands, "one or more of the letters 'ugriz', none twice")
+    some = isinstance(bands, (str,list,tuple)) and len(bands)>0
+    known = some and set(bands)<=set(sim_bands) and len(set(bands))==len(bands)
+    check_arg(known, 'bands', bands, "one or more of the letters 'ugriz', none twice")
     check_arg(is_whole(size, 8), 'size', size, 'a whole number of pixels, 8 or more')
     check_arg(is_number(pixscale, 1e-3), 'pixscale', pixscale, 'arcsec a pixel, above 0')
     check_arg(is_number(psf_fwhm), 'psf_fwhm', psf_fwhm, 'arcsec, 0 or more')
@@ -281,21 +297,29 @@ def sim_galaxy(
     "The image of one galaxy, the same whenever and wherever it is made"
     _check_image(bands, size, pixscale, psf_fwhm, seed)
     lacks = [c for c in _truth if c not in row]
-    if lacks: raise GalfastError(f"`row` has no {', '.join(lacks)}, but it must be a row of `sim_catalog`, whose truth draws the image.")
-    row = {k: v.item() if hasattr(v, 'item') else v for k,v in dict(row).items()} # plain numbers leave float32 what it is
+    if lacks: raise _no_row(lacks)
+    # plain numbers leave float32 what it is
+    row = {k: v.item() if hasattr(v, 'item') else v for k,v in dict(row).items()}
     pixscale,fwhm = float(pixscale),float(psf_fwhm/pixscale)
     full = next(n for n in range(size+2*math.ceil(3*fwhm), 10**9, 2) if fft.next_fast_len(n, True)==n)
     pad = (full-size)//2  # light from outside the frame is blurred into it
     w,tint,shapes = zip(*_parts(row))
     light = np.stack([_sample(o, row, full, pixscale) for o in shapes])
     img = np.tensordot((_fluxes(row, bands)[:,None]*_shares(w, tint, bands)).astype(np.float32), light, 1)
-    near,stars = _neighbours(row, _rng(seed, row['objID'], 'near'), bands, size, pixscale, fwhm, pad) if neighbours else (0.,0.)
+    near = stars = 0.
+    if neighbours:
+        rng = _rng(seed, row['objID'], 'near')
+        near,stars = _neighbours(row, rng, bands, size, pixscale, fwhm, pad)
     img = (img+near).astype(np.float32)
     if fwhm: img = blur_seeing(img, fwhm)
     img = img+stars
     img = img[:,pad:pad+size,pad:pad+size]
     if noise: img = np.stack([_noisy(o, b, _rng(seed, row['objID'], b), pixscale) for o,b in zip(img, bands)])
     return img.astype(np.float32)
+
+def _no_row(lacks):
+    must = "but it must be a row of `sim_catalog`, whose truth draws the image."
+    return GalfastError(f"`row` has no {', '.join(lacks)}, {must}")
 
 # %% ../nbs/05_sim.ipynb #6a86a655
 def sim_rgb(
@@ -306,13 +330,15 @@ def sim_rgb(
     "What SkyServer's `getjpeg` would show"
     check_arg(set('gri')<=set(bands), 'bands', bands, "such that 'g', 'r' and 'i' are among them")
     r,g,b = (flux[list(bands).index(o)]*k/6.5*(.396/pixscale)**2 for o,k in (('i',5.6),('r',6.5),('g',8.4)))
-    with np.errstate(invalid='ignore'): return make_lupton_rgb(r, g, b, stretch=.6, Q=8) # 0/0 where a pixel has no light
+    with np.errstate(invalid='ignore'): # 0/0 where a pixel has no light
+        return make_lupton_rgb(r, g, b, stretch=.6, Q=8)
 
 # %% ../nbs/05_sim.ipynb #1ca5ed1d
 def _to_fits(flux, row, bands, pixscale):
     "The bytes of a FITS file"
     h,size = fits.Header(),flux.shape[-1]
-    h.update(SURVEY='galfast-sim', IMAGETYP='IMAGE', BANDS=''.join(bands), **{f'BAND{i}': b for i,b in enumerate(bands)})
+    names = {f'BAND{i}': b for i,b in enumerate(bands)}
+    h.update(SURVEY='galfast-sim', IMAGETYP='IMAGE', BANDS=''.join(bands), **names)
     h.update(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CUNIT1='deg', CUNIT2='deg', CRVAL1=row['ra'], CRVAL2=row['dec'],
              CRPIX1=(size+1)/2, CRPIX2=(size+1)/2, CD1_1=-pixscale/3600, CD1_2=0., CD2_1=0., CD2_2=pixscale/3600,
              IMAGEW=size, IMAGEH=size, BUNIT='nanomaggy', OBJID=row['objID'])
@@ -346,7 +372,9 @@ def each_row(
 ):
     "`f` of each row, in order, as they come"
     if n_workers is None: n_workers = min(cpu_count(), len(rows)//500)
-    return map(f, rows) if n_workers<2 else Parallel(n_workers, return_as='generator', batch_size=16)(delayed(f)(o) for o in rows)
+    if n_workers<2: return map(f, rows)
+    pool = Parallel(n_workers, return_as='generator', batch_size=16)
+    return pool(delayed(f)(o) for o in rows)
 
 # %% ../nbs/05_sim.ipynb #4b7b0d39
 @delegates(sim_galaxy, but=['row'])
@@ -359,7 +387,7 @@ def sim_survey(
     bands:str='gri', # Of the FITS files
     pixscale:float=.396, # arcsec a pixel
     scatter:float=.08, # Of `sim_catalog`, dex
-    n_workers:int=None, # Processes; None for one per 500 galaxies, at most one a core. The files do not depend on it
+    n_workers:int=None, # Processes; None for one per 500 galaxies, at most one a core; the files do not depend on it
     progress:callable=None, # Called with (done, n) after each galaxy; None shows galfast's own
     **kwargs,
 )->pd.DataFrame: # All columns of `sim_catalog`
@@ -370,7 +398,8 @@ def sim_survey(
     _check_image(bands, size, pixscale, kwargs.get('psf_fwhm', 1.3), seed)
     df,dest = sim_catalog(n, seed, scatter),Path(dest)
     for o in [dest]+[dest/dict(jpg='images', fits='fits')[f] for f in formats]: o.mkdir(parents=True, exist_ok=True)
-    f = partial(_write_galaxy, dest=dest, formats=formats, bands=bands, size=size, pixscale=pixscale, seed=seed, **kwargs)
+    what = dict(dest=dest, formats=formats, bands=bands, size=size, pixscale=pixscale, seed=seed)
+    f = partial(_write_galaxy, **what, **kwargs)
     done = each_row(f, df.to_dict('records'), n_workers)
     for i,_ in enumerate(done if progress else track(done, 'galaxies', n), 1):
         if progress: progress(i, n)

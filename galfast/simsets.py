@@ -20,7 +20,7 @@ def point_stamps(
     fwhm:np.ndarray, # px, shape (n,)
     size:int=21, # Pixels a side
     beta:float=3.5, # Exponent of Moffat's function, above 1; None for a Gaussian
-)->np.ndarray: # (n, size, size): light per squared pixel, sampled in the middle of each; the integral over the plane is 1
+)->np.ndarray: # (n, size, size): light per squared pixel in the middle of each; the integral over the plane is 1
     "Point sources of unit flux (Moffat 1969; Trujillo et al. 2001, eqs. 1 to 4)"
     i = np.arange(size)-(size-1)/2
     dx2,dy2 = ((i-np.asarray(o)[:,None])**2 for o in (x, y))
@@ -63,19 +63,26 @@ def _dipole(u, x, y, fwhm, size, beta):
 # %% ../nbs/06_simsets.ipynb #241ee6b6
 def _stamp_table(u, snr, source, fakes, fwhm, shift):
     "What is in each stamp, from its row of random numbers"
-    kind = np.where(u[:,0]<source, 'source', np.where(u[:,1]<1-fakes, 'blank', np.array(_fakes)[(4*u[:,8]).astype(int)]))
+    fake = np.array(_fakes)[(4*u[:,8]).astype(int)]
+    kind = np.where(u[:,0]<source, 'source', np.where(u[:,1]<1-fakes, 'blank', fake))
     star,bg = np.isin(kind, ['source','dipole']),10**(1.5+2*u[:,9])
     def only(v, ok=star): return np.where(ok, v, np.nan)
-    return pd.DataFrame(dict(label=np.where(kind=='source', 'source', 'noise'), kind=kind, snr=np.where(kind=='blank', 0, snr[0]*(snr[1]/snr[0])**u[:,4]),
-        x=only(_near(u[:,2], shift)), y=only(_near(u[:,3], shift)), fwhm=only(fwhm[0]+(fwhm[1]-fwhm[0])*u[:,7]), background=bg, sigma=np.sqrt(bg)*(.5+u[:,10])))
+    return pd.DataFrame(dict(
+        label=np.where(kind=='source', 'source', 'noise'), kind=kind,
+        snr=np.where(kind=='blank', 0, snr[0]*(snr[1]/snr[0])**u[:,4]),
+        x=only(_near(u[:,2], shift)), y=only(_near(u[:,3], shift)),
+        fwhm=only(fwhm[0]+(fwhm[1]-fwhm[0])*u[:,7]), background=bg, sigma=np.sqrt(bg)*(.5+u[:,10])))
 
 def _stamp_block(k, m, seed, size, beta, shift, **kw):
     "The first `m` stamps of block `k`, and their table"
     rng = np.random.default_rng([seed, k])
     u = rng.random((_rows,11))[:m]
     d,im = _stamp_table(u, shift=shift, **kw),rng.standard_normal((m,size,size), np.float32)
-    draw = {'source': lambda i: point_stamps(*_xyw(d, i), size, beta), 'hot pixel': lambda i: _hot_pixel(u[i], size, shift),
-        'cosmic ray': lambda i: _cosmic_ray(u[i], size, shift), 'gradient': lambda i: _gradient(u[i], size), 'dipole': lambda i: _dipole(u[i], *_xyw(d, i), size, beta)}
+    draw = {'source': lambda i: point_stamps(*_xyw(d, i), size, beta),
+            'hot pixel': lambda i: _hot_pixel(u[i], size, shift),
+            'cosmic ray': lambda i: _cosmic_ray(u[i], size, shift),
+            'gradient': lambda i: _gradient(u[i], size),
+            'dipole': lambda i: _dipole(u[i], *_xyw(d, i), size, beta)}
     for kind,f in draw.items():
         i = np.flatnonzero(d.kind==kind)
         im[i] += d.snr.to_numpy()[i,None,None]*_unit(f(i))
@@ -95,11 +102,16 @@ def sim_stamps(
     fwhm:tuple=(2.,4.), # Of the point-spread function, px: the least and the most
     beta:float=3.5, # Of Moffat's function; None for a Gaussian
     shift:float=1.5, # Sources lie within so many px of the middle, in x and in y
-)->tuple: # Images, float32 (n, size, size), and a DataFrame: objID, label ('source' or 'noise'), kind, snr (0 where nothing is drawn), x, y (px from pixel 0), fwhm, background, sigma
-    "Stamps of point sources and of noise, background and noise unlike from stamp to stamp"
-    for k,v,lo in (('n',n,0),('seed',seed,0),('size',size,5)): check_arg(is_whole(v, lo), k, v, f'a whole number, {lo} or more')
+)->tuple: # Images, float32 (n, size, size), and a DataFrame of what is in them, with the columns below
+    """Stamps of point sources and of noise, background and noise unlike from stamp to stamp
+
+    objID, label ('source' or 'noise'), kind, snr (0 where nothing is drawn), x, y (px from pixel 0), fwhm,
+    background, sigma
+    """
+    _check_wholes(n=(n,0), seed=(seed,0), size=(size,5))
     for k,v,lo in (('snr',snr,1e-3),('fwhm',fwhm,.5)):
-        check_arg(isinstance(v, (tuple,list)) and len(v)==2 and all(is_number(o, lo) for o in v) and v[0]<=v[1], k, v, f'two numbers, {lo} or more, the smaller first')
+        rises = isinstance(v, (tuple,list)) and len(v)==2 and all(is_number(o, lo) for o in v) and v[0]<=v[1]
+        check_arg(rises, k, v, f'two numbers, {lo} or more, the smaller first')
     for k,v in dict(source=source, fakes=fakes).items(): check_arg(is_number(v) and v<=1, k, v, 'a share from 0 to 1')
     check_arg(beta is None or is_number(beta, 1.01), 'beta', beta, 'None or a number above 1')
     check_arg(is_number(shift) and shift<=size/2-1, 'shift', shift, f'from 0 to {size/2-1:g} px, within the stamp')
@@ -111,6 +123,10 @@ def sim_stamps(
     df = pd.concat(dfs, ignore_index=True)
     df.insert(0, 'objID', pd.array([str(i) for i in range(n)], dtype='str'))
     return out,df.astype(dict(label='str', kind='str'))
+
+def _check_wholes(**args):
+    "Raise an error for what is not (a whole number, the least)"
+    for k,(v,lo) in args.items(): check_arg(is_whole(v, lo), k, v, f'a whole number, {lo} or more')
 
 # %% ../nbs/06_simsets.ipynb #63f28195
 def sie_deflection(
@@ -130,7 +146,7 @@ def sie_deflection(
 arc_cols = 'einstein_radius lens_q lens_pa source_x source_y source_r source_n source_q source_pa'.split()
 
 def sim_arc(
-    row:dict, # `arc_cols`: arcsec, degrees from north through east, and `source_x` to the right and `source_y` below the lens
+    row:dict, # `arc_cols`: arcsec, degrees from north through east; `source_x` to the right, `source_y` below the lens
     size:int=100, # Pixels a side, the lens in the middle
     pixscale:float=.15, # arcsec a pixel
     sub:int=4, # Points a pixel side
@@ -141,14 +157,17 @@ def sim_arc(
     g = {c: float(row[c]) for c in arc_cols}
     x = ((np.arange(size*sub)-(size*sub-1)/2)*pixscale/sub).astype(np.float32)
     u,v = along_axes(x, x, g['lens_pa'])
-    su,sv = (float(o[0,0]) for o in along_axes(np.array([g['source_y']]), np.array([g['source_x']]), g['lens_pa']))
+    sx,sy = (np.array([g[c]]) for c in ('source_x','source_y'))
+    su,sv = (float(o[0,0]) for o in along_axes(sy, sx, g['lens_pa']))
     du,dv = sie_deflection(u, v, g['einstein_radius'], g['lens_q'])
     u,v,t = u-du-su,v-dv-sv,math.radians(g['source_pa']-g['lens_pa'])
-    light = sersic_ellipse(u*math.cos(t)-v*math.sin(t), u*math.sin(t)+v*math.cos(t), g['source_r'], g['source_n'], g['source_q'])
+    u,v = u*math.cos(t)-v*math.sin(t),u*math.sin(t)+v*math.cos(t)
+    light = sersic_ellipse(u, v, g['source_r'], g['source_n'], g['source_q'])
     return (light.reshape(size, sub, size, sub).mean((1,3))*pixscale**2).astype(np.float32)
 
 # %% ../nbs/06_simsets.ipynb #007f56bd
-cosmos = dict(pixscale=.15, zero_point=31.4, sigma=dict(g=.31, r=.40, i=.49), sky=dict(g=21.9, r=20.9, i=20.2)) # noise in counts a pixel; sky as in `sim_bands`
+# noise in counts a pixel; sky as in `sim_bands`
+cosmos = dict(pixscale=.15, zero_point=31.4, sigma=dict(g=.31, r=.40, i=.49), sky=dict(g=21.9, r=20.9, i=20.2))
 
 # %% ../nbs/06_simsets.ipynb #f017aa62
 def _lens_table(n, seed, arcs, source_mag):
@@ -158,13 +177,17 @@ def _lens_table(n, seed, arcs, source_mag):
     lens,other = U()<arcs,np.array(['elliptical','spiral','ring'])[np.searchsorted([.7,.85], U())]
     kind = np.where(lens, 'elliptical', other)
     S = kind=='spiral'
-    i_mag,g_r,r_i = U(18.8, 21.8),np.where(S, N(.7, .15), U(1.1, 1.7)),np.where(S, N(.4, .1), U(.5, 1.1))
+    i_mag = U(18.8, 21.8)
+    g_r,r_i = np.where(S, N(.7, .15), U(1.1, 1.7)),np.where(S, N(.4, .1), U(.5, 1.1))
     r,q,pa = np.clip(.9*10**(-.1*(i_mag-20)+N(0, .1)), .3, 2.5),U(.6, 1.),U(0, 180)
-    d = pd.DataFrame(dict(label=np.where(lens, 'lens', 'other'), lens=lens, kind=kind, g_mag=i_mag+r_i+g_r, r_mag=i_mag+r_i, i_mag=i_mag, shift_x=U(-6, 6).round(), shift_y=U(-6, 6).round()))
-    d = d.assign(petroR90_r=3*r, bulge_frac=np.where(S, U(.1, .3), 1.), bulge_n=np.where(S, 2., U(3, 5)), r_bulge=np.where(S, .3*r, r), r_disc=1.3*r,
-        q=q, q_bulge=q, pa=pa, phase=U(0, 360), pitch=U(12, 26)*np.where(U()<.5, -1, 1), arms=S*U(.5, .9), bar=0.)
+    d = pd.DataFrame(dict(label=np.where(lens, 'lens', 'other'), lens=lens, kind=kind,
+        g_mag=i_mag+r_i+g_r, r_mag=i_mag+r_i, i_mag=i_mag, shift_x=U(-6, 6).round(), shift_y=U(-6, 6).round()))
+    d = d.assign(petroR90_r=3*r, bulge_frac=np.where(S, U(.1, .3), 1.), bulge_n=np.where(S, 2., U(3, 5)),
+        r_bulge=np.where(S, .3*r, r), r_disc=1.3*r, q=q, q_bulge=q, pa=pa,
+        phase=U(0, 360), pitch=U(12, 26)*np.where(U()<.5, -1, 1), arms=S*U(.5, .9), bar=0.)
     b,t,theta = .8*np.sqrt(U()),U(0, 2*np.pi),U(.8, 2.4)
-    d = d.assign(einstein_radius=theta, lens_q=np.clip(q+N(0, .05), .5, 1), lens_pa=(pa+N(0, 8))%180, source_x=b*theta*np.cos(t), source_y=b*theta*np.sin(t),
+    d = d.assign(einstein_radius=theta, lens_q=np.clip(q+N(0, .05), .5, 1), lens_pa=(pa+N(0, 8))%180,
+        source_x=b*theta*np.cos(t), source_y=b*theta*np.sin(t),
         source_r=U(.1, .35), source_n=U(.7, 1.5), source_q=U(.4, 1), source_pa=U(0, 180))
     si,sgr,sri = U(*source_mag),N(.15, .15),N(.15, .15)
     d = d.assign(source_g_mag=si+sri+sgr, source_r_mag=si+sri, source_i_mag=si)
@@ -172,7 +195,9 @@ def _lens_table(n, seed, arcs, source_mag):
     return d.astype(dict(label='str', kind='str'))
 
 # %% ../nbs/06_simsets.ipynb #a598965d
-def _mags2flux(g_r, r_i, i_mag, bands): return 10**(.4*(22.5-np.stack([dict(g=i_mag+r_i+g_r, r=i_mag+r_i, i=i_mag)[b] for b in bands])))
+def _mags2flux(g_r, r_i, i_mag, bands):
+    mags = dict(g=i_mag+r_i+g_r, r=i_mag+r_i, i=i_mag)
+    return 10**(.4*(22.5-np.stack([mags[b] for b in bands])))
 
 def _faint_field(rng, bands, full, pixscale):
     "Small exponential discs all over the image, sharp: (band, full, full), nanomaggies"
@@ -181,7 +206,9 @@ def _faint_field(rng, bands, full, pixscale):
     g_r = rng.normal(.6, .35, k)
     flux = _mags2flux(g_r, .5*g_r+rng.normal(0, .12, k), mag, bands).astype(np.float32)
     out = np.zeros((len(bands),full,full), np.float32)
-    for f,x0,y0,r,q,pa in zip(flux.T, *rng.uniform(x[0], x[-1], (2,k)).tolist(), rng.uniform(.1, .5, k).tolist(), rng.uniform(.3, 1, k).tolist(), rng.uniform(0, 180, k).tolist()):
+    at = rng.uniform(x[0], x[-1], (2,k)).tolist()
+    shapes = [rng.uniform(*o, k).tolist() for o in ((.1,.5), (.3,1), (0,180))]
+    for f,x0,y0,r,q,pa in zip(flux.T, *at, *shapes):
         rows,cols = (slice(*np.searchsorted(x, [o-8*r, o+8*r])) for o in (y0, x0))
         out[:,rows,cols] += f[:,None,None]*sersic_ellipse(*along_axes(x[rows]-y0, x[cols]-x0, pa), r, 1, q)*pixscale**2
     return out
@@ -233,33 +260,51 @@ def sim_lenses(
     bands:str='gri', # Any of 'gri', in the order wanted
     pixscale:float=.15, # arcsec a pixel
     psf_fwhm:float=.95, # Seeing, arcsec
-    source_mag:tuple=(23.5,26.5), # In i, of the sources behind, before they are magnified: the brightest and the faintest
-    n_workers:int=None, # Processes; None for one per 500 images, at most one a core. The images do not depend on it
+    source_mag:tuple=(23.5,26.5), # In i, of the sources behind, before they are magnified: brightest and faintest
+    n_workers:int=None, # Processes; None for one per 500 images, at most one a core; the images do not depend on it
     progress:bool=True, # Show progress?
-)->tuple: # Images, float32 (n, y, x, band), counts with a zero point of 31.4, and a DataFrame: objID, label ('lens' or 'other'), kind, and the truth of `sim_galaxy` and of `sim_arc` (nan where nothing is lensed), `arc_flux_{band}` (counts), `arc_snr`
-    "Massive early-type galaxies with and without arcs, in the manner of Subaru's images of COSMOS"
-    for k,v,lo in (('n',n,0),('seed',seed,0),('size',size,32)): check_arg(is_whole(v, lo), k, v, f'a whole number, {lo} or more')
-    check_arg(isinstance(arcs, bool) or is_number(arcs) and arcs<=1, 'arcs', arcs, 'True, False or a share from 0 to 1')
-    check_arg(isinstance(bands, (str,list,tuple)) and len(bands)>0 and set(bands)<=set('gri') and len(set(bands))==len(bands), 'bands', bands, "one or more of the letters 'gri', none twice")
-    for k,v in dict(pixscale=pixscale, psf_fwhm=psf_fwhm).items(): check_arg(is_number(v, .01), k, v, 'arcsec, 0.01 or more')
-    check_arg(isinstance(source_mag, (tuple,list)) and len(source_mag)==2 and all(map(is_number, source_mag)) and source_mag[0]<=source_mag[1], 'source_mag', source_mag, 'two magnitudes, the brighter first')
+)->tuple: # Images, float32 (n, y, x, band), counts with a zero point of 31.4; a DataFrame with the columns below
+    """Massive early-type galaxies with and without arcs, in the manner of Subaru's images of COSMOS
+
+    objID, label ('lens' or 'other'), kind, the truth of `sim_galaxy` and of `sim_arc` (nan where nothing is lensed),
+    `arc_flux_{band}` (counts), `arc_snr`
+    """
+    _check_lenses(n, seed, size, arcs, bands, source_mag)
+    for k,v in dict(pixscale=pixscale, psf_fwhm=psf_fwhm).items():
+        check_arg(is_number(v, .01), k, v, 'arcsec, 0.01 or more')
     df = _lens_table(n, seed, float(arcs), source_mag)
-    done = each_row(partial(_draw_lens, seed=seed, bands=bands, size=size, pixscale=float(pixscale), psf_fwhm=float(psf_fwhm)), [*enumerate(df.to_dict('records'))], n_workers)
+    draw = partial(_draw_lens, seed=seed, bands=bands, size=size, pixscale=float(pixscale), psf_fwhm=float(psf_fwhm))
+    done = each_row(draw, [*enumerate(df.to_dict('records'))], n_workers)
+    if progress: done = track(done, 'lenses', n)
     out,flux,snr = np.empty((n,size,size,len(bands)), np.float32),np.zeros((n,len(bands))),np.zeros(n)
-    for i,(im,f,s) in enumerate(track(done, 'lenses', n) if progress else done): out[i],flux[i],snr[i] = im.transpose(1, 2, 0),f,s
+    for i,(im,f,s) in enumerate(done): out[i],flux[i],snr[i] = im.transpose(1, 2, 0),f,s
     truth = [*arc_cols,*[f'source_{b}_mag' for b in 'gri']]
     df[truth] = df[truth].where(df.lens)
-    return out,df.assign(**{f'arc_flux_{b}': np.where(df.lens, flux[:,j], 0.) for j,b in enumerate(bands)}, arc_snr=np.where(df.lens, snr, 0.))
+    arc_flux = {f'arc_flux_{b}': np.where(df.lens, flux[:,j], 0.) for j,b in enumerate(bands)}
+    return out,df.assign(**arc_flux, arc_snr=np.where(df.lens, snr, 0.))
+
+def _check_lenses(n, seed, size, arcs, bands, source_mag):
+    _check_wholes(n=(n,0), seed=(seed,0), size=(size,32))
+    share = isinstance(arcs, bool) or is_number(arcs) and arcs<=1
+    check_arg(share, 'arcs', arcs, 'True, False or a share from 0 to 1')
+    some = isinstance(bands, (str,list,tuple)) and len(bands)>0
+    known = some and set(bands)<=set('gri') and len(set(bands))==len(bands)
+    check_arg(known, 'bands', bands, "one or more of the letters 'gri', none twice")
+    two = isinstance(source_mag, (tuple,list)) and len(source_mag)==2 and all(map(is_number, source_mag))
+    check_arg(two and source_mag[0]<=source_mag[1], 'source_mag', source_mag, 'two magnitudes, the brighter first')
 
 # %% ../nbs/06_simsets.ipynb #9ce8963f
 galaxy10_classes = dict(
-    sdss=('Disk, Face-on, No Spiral','Smooth, Completely round','Smooth, in-between round','Smooth, Cigar shaped','Disk, Edge-on, Rounded Bulge',
-          'Disk, Edge-on, Boxy Bulge','Disk, Edge-on, No Bulge','Disk, Face-on, Tight Spiral','Disk, Face-on, Medium Spiral','Disk, Face-on, Loose Spiral'),
-    decals=('Disturbed','Merging','Round Smooth','In-between Round Smooth','Cigar Shaped Smooth','Barred Spiral','Unbarred Tight Spiral','Unbarred Loose Spiral',
+    sdss=('Disk, Face-on, No Spiral','Smooth, Completely round','Smooth, in-between round','Smooth, Cigar shaped',
+          'Disk, Edge-on, Rounded Bulge','Disk, Edge-on, Boxy Bulge','Disk, Edge-on, No Bulge',
+          'Disk, Face-on, Tight Spiral','Disk, Face-on, Medium Spiral','Disk, Face-on, Loose Spiral'),
+    decals=('Disturbed','Merging','Round Smooth','In-between Round Smooth','Cigar Shaped Smooth',
+            'Barred Spiral','Unbarred Tight Spiral','Unbarred Loose Spiral',
             'Edge-on without Bulge','Edge-on with Bulge'))
 
 # %% ../nbs/06_simsets.ipynb #19b293f2
-_shape_cols = 'q bulge_frac bulge_n r_bulge q_bulge arms pitch bar g_r'.split() # r_bulge as a share of the disc's; g-r is the mean of its class
+# r_bulge as a share of the disc's; g-r is the mean of its class
+_shape_cols = 'q bulge_frac bulge_n r_bulge q_bulge arms pitch bar g_r'.split()
 _shapes = dict(
     round=  ((1,1),(1,1),(1.5,5),(1,1),(.87,1.),(0,0),(15,15),(0,0),(.8,.8)),
     between=((1,1),(1,1),(1.5,5),(1,1),(.48,.76),(0,0),(15,15),(0,0),(.8,.8)),
@@ -273,20 +318,26 @@ _shapes = dict(
     barred= ((.6,1),(.05,.2),(2,2),(.18,.3),(.7,1),(.5,.85),(12,30),(.12,.25),(.6,.6)))
 _drawn = dict(sdss={0:'disc',1:'round',2:'between',3:'cigar',4:'bulged',6:'thin',7:'tight',8:'medium',9:'loose'},
               decals={2:'round',3:'between',4:'cigar',5:'barred',6:'tight',7:'loose',8:'thin',9:'bulged'})
-_chunk = dict(sdss=(69,1362,8), decals=(256,555,16)) # side, px; images in a chunk of HDF5, and parts that a side is cut into
+
+# %% ../nbs/06_simsets.ipynb #be1e3bed
+# side, px; images in a chunk of HDF5, and parts that a side is cut into
+_chunk = dict(sdss=(69,1362,8), decals=(256,555,16))
 
 def _galaxy10_table(n, seed, classes, layout):
     cols = iter(np.random.default_rng([seed, 10]).random((n,24)).T)
     def U(lo=0., hi=1.): return lo+(hi-lo)*next(cols)
     def N(mean=0., std=1.): return mean+std*ndtri(next(cols))
     kind = (len(classes)*U()).astype(int)
-    ans,(lo,hi) = np.array(classes)[kind],np.array([_shapes[_drawn[layout][c]] for c in classes])[kind].transpose(2, 1, 0)
+    ans = np.array(classes)[kind]
+    lo,hi = np.array([_shapes[_drawn[layout][c]] for c in classes])[kind].transpose(2, 1, 0)
     d = {c: lo[i]+(hi[i]-lo[i])*U() for i,c in enumerate(_shape_cols)}
     size,g_r,r_mag = np.clip(4*10**N(0, .15), 2, 10),d.pop('g_r')+N(0, .13),U(14.5, 17)
-    d = dict(d, r_disc=size, r_bulge=size*d['r_bulge'], g_mag=r_mag+g_r, r_mag=r_mag, i_mag=r_mag-.5*g_r, pa=U(0, 180), phase=U(0, 360), pitch=d['pitch']*np.where(U()<.5, -1, 1))
+    d = dict(d, r_disc=size, r_bulge=size*d['r_bulge'], g_mag=r_mag+g_r, r_mag=r_mag, i_mag=r_mag-.5*g_r,
+             pa=U(0, 180), phase=U(0, 360), pitch=d['pitch']*np.where(U()<.5, -1, 1))
     r90 = petro_radii(d['bulge_frac'], d['bulge_n'], d['r_bulge'], size)[1]
     ra,dec,z = U(120, 240),np.degrees(np.arcsin(U(0, .866))),np.clip(.03*10**N(0, .25), .005, .2)
-    d = pd.DataFrame(dict(d, petroR90_r=r90, ra=ra, dec=dec, redshift=z, shift_x=U(-1.5, 1.5).round(), shift_y=U(-1.5, 1.5).round(), zoom=10**N(0, .04)))
+    d = pd.DataFrame(dict(d, petroR90_r=r90, ra=ra, dec=dec, redshift=z,
+        shift_x=U(-1.5, 1.5).round(), shift_y=U(-1.5, 1.5).round(), zoom=10**N(0, .04)))
     d.insert(0, 'objID', pd.array([str(i) for i in range(n)], dtype='str'))
     d.insert(1, 'label', pd.array([galaxy10_classes[layout][c] for c in ans], dtype='str'))
     d.insert(2, 'ans', ans.astype(np.uint8))
@@ -302,13 +353,16 @@ def _galaxy10_rows(n, seed, size, classes, layout, n_workers):
     "The table of the galaxies, and their images as they come"
     check_arg(layout in _drawn, 'layout', layout, "'sdss' or 'decals'")
     classes = [*_drawn[layout]] if classes is None else [*classes]
-    check_arg(0<len(classes)==len(set(classes)) and set(classes)<=set(_drawn[layout]), 'classes', classes, f'numbers of classes that can be drawn, none twice: {[*_drawn[layout]]}')
+    drawn = 0<len(classes)==len(set(classes)) and set(classes)<=set(_drawn[layout])
+    known = f'numbers of classes that can be drawn, none twice: {[*_drawn[layout]]}'
+    check_arg(drawn, 'classes', classes, known)
     side = _chunk[layout][0]
     size = ifnone(size, side)
-    for k,v,lo in (('n',n,0),('seed',seed,0),('size',size,16)): check_arg(is_whole(v, lo), k, v, f'a whole number, {lo} or more')
+    _check_wholes(n=(n,0), seed=(seed,0), size=(size,16))
     df = _galaxy10_table(n, seed, classes, layout)
     df['pxscale'] = (.06*df.petroR90_r*df.zoom if layout=='sdss' else .262)*side/size
-    return df,size,each_row(partial(_draw_galaxy10, seed=seed, size=size), df.to_dict('records'), n_workers)
+    draw = partial(_draw_galaxy10, seed=seed, size=size)
+    return df,size,each_row(draw, df.to_dict('records'), n_workers)
 
 # %% ../nbs/06_simsets.ipynb #47669f75
 def sim_galaxy10_images(
@@ -316,11 +370,14 @@ def sim_galaxy10_images(
     seed:int=0, # Another seed, other galaxies
     size:int=None, # Pixels a side; None for the layout's own: 69 or 256. The field of view stays the same
     classes=None, # Numbers of classes, each as often as the others; None for all that can be drawn
-    layout:str='sdss', # 'sdss' or 'decals': which classes and which field of view. Both show i, r and g as red, green and blue
-    n_workers:int=None, # Processes; None for one per 500 galaxies, at most one a core. The images do not depend on it
+    layout:str='sdss', # Which classes and field of view: 'sdss' or 'decals'; both show i, r, g as red, green, blue
+    n_workers:int=None, # Processes; None for one per 500 galaxies, at most one a core; the images do not depend on it
     progress:bool=True, # Show progress?
-)->tuple: # Images, uint8 (n, y, x, 3); the number of each one's class, uint8 (n,); a DataFrame: objID, label (the class's name), ans, ra, dec, redshift, pxscale (arcsec) and the truth of `sim_galaxy`
-    "Simulated galaxies whose shape tells their class in Galaxy10"
+)->tuple: # Images, uint8 (n, y, x, 3); number of the class, uint8 (n,); a DataFrame with the columns below
+    """Simulated galaxies whose shape tells their class in Galaxy10
+
+    objID, label (the class's name), ans, ra, dec, redshift, pxscale (arcsec) and the truth of `sim_galaxy`
+    """
     df,size,done = _galaxy10_rows(n, seed, size, classes, layout, n_workers)
     out = np.empty((n,size,size,3), np.uint8)
     for i,o in enumerate(track(done, 'galaxies', n) if progress else done): out[i] = o

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_field', 'TrainJob', 'catalog_hash', 'train_galaxies',
-           'number_format', 'job_spec', 'check_names', 'of_targets', 'describe_recipe', 'recipe_reader', 'check_reader',
-           'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits',
-           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'target_matrix', 'held_back',
-           'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'number_format', 'job_spec', 'check_inputs', 'check_names', 'of_targets', 'missing_note', 'describe_recipe',
+           'recipe_reader', 'check_reader', 'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe',
+           'recipe_done', 'member_splits', 'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp',
+           'held_back', 'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/48_train.ipynb #5819188b
 import platform,subprocess
@@ -26,14 +26,14 @@ from .image import *
 from .reader import *
 from .augment import *
 from .pack import *
+from .heads import *
+from .targets import *
 from .columns import *
 from .data import *
 from .photometry import *
 from .gp import *
 from .archs import *
 from .fast import *
-from .losses import *
-from .metrics import *
 from .learner import *
 from .run import *
 from .predict import *
@@ -66,22 +66,22 @@ class Recipe:
 
 def choose_recipe(
     n:int, # Galaxies with an image and a label
-    task:str, # One of `tasks`
+    task, # A name in `head_kinds`; of several heads a list
     quick:bool=False, # Seconds: the Gaussian process on measured features, with one short network for classes and none for numbers
     **changes # Fields that are asked for; None leaves the default
 )->Recipe:
     "The recipe for `n` galaxies"
     asked = {k: v for k,v in changes.items() if v is not None and not (k=='compile' and not v)}
     _check_asked(asked, task, quick)
-    how = {k: asked.pop(k) for k in ('fast','compile') if k in asked}
+    how,kinds = {k: asked.pop(k) for k in ('fast','compile') if k in asked},[head_kind(o) for o in listify(task)]
     if quick:
-        if task!='classification': return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
-        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, task))
+        if not any(o.quick_nets for o in kinds): return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
+        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, kinds))
     if n>=many_galaxies:
         r = Recipe(arch='xresnet34', size=144, keep=144, window=112, epochs=7, lr=1e-2, bs=128, wd=.01, opt='ranger', members=1, folds=False, gp_weight=0.,
                    why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
     else:
-        r = Recipe(epochs=_epochs(n, task), **_steps(n, task), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
+        r = Recipe(epochs=_epochs(n, kinds), **_steps(n, kinds), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
     if r.turn is None: r.turn = turning(r.epochs)
@@ -91,15 +91,15 @@ def choose_recipe(
     return r
 
 # %% ../nbs/48_train.ipynb #b4bce24c
-def _epochs(n, task):
-    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 18 for 1,800 in a classification"
-    e,at = (25,400) if task=='regression' else (18,1800)
-    return int(round(np.clip(e*(at/max(n, 1))**.5, 8, 25)))
+def _epochs(n, kinds):
+    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 18 for 1,800 in a classification; of several kinds as many as the slowest needs"
+    most = max(e*(at/max(n, 1))**.5 for e,at in (o.epochs_at for o in kinds))
+    return int(round(np.clip(most, 8, 25)))
 
-def _steps(n, task):
+def _steps(n, kinds):
     "Batches of about a sixth of the galaxies, from 8 to 64, and what goes with them"
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
-    return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=.1 if task=='classification' else 0.)
+    return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=kinds[0].smooth if len(kinds)==1 else 0.)
 
 _of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile') # without a network they mean nothing
 _ranges = dict(size=(1, None), keep=(8, None), window=(1, None), epochs=(1, None), lr=(0, None), bs=(2, None), wd=(0, None), warmup=(0, 1), smooth=(0, 1), members=(0, None), gp_weight=(0, 1))
@@ -113,8 +113,9 @@ def _check_asked(asked, task, quick):
         if lo is not None and not (lo<=v<=(math.inf if hi is None else hi)): raise GalfastError(f"{option(k)} is {f'{lo} or more' if hi is None else f'from {lo} to {hi}'}, not {v}")
     if 'lr' in asked and not 0<asked['lr']<math.inf: raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
     if asked.get('opt', 'adamw') not in ('adamw','ranger'): raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
-    if asked.get('smooth') and task!='classification': raise GalfastError(f"label smoothing is for classes, and this is a task of {task}: leave smooth out")
-    no_nets = quick and task!='classification' or asked.get('members')==0
+    kinds = [head_kind(o) for o in listify(task)]
+    if asked.get('smooth') and not (len(kinds)==1 and kinds[0].smooth): raise GalfastError(f"label smoothing is for classes, and this is a task of {first_few(listify(task))}: leave smooth out")
+    no_nets = quick and not any(o.quick_nets for o in kinds) or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
     idle = [k for k in asked if k in _of_networks and k not in other] if no_nets else []
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
@@ -150,17 +151,25 @@ def central_field(
 class TrainJob:
     "What a run is made of, beside its galaxies; to go on with a run, all of it has to be the same"
     target:list # Label column, or several
-    task:str='auto' # One of `tasks`, or 'auto'
+    task:str='auto' # A name in `head_kinds`, or 'auto'
     id_col:str='objID' # Column that names a galaxy
     valid:float|str|list|None=None # To hold back, as in `split_rows`; None: folds for small samples, 0.2 for large ones
     seed:int=0 # Of folds, weights, order and augmentation
     on_error:str='missing' # See `GalaxyDataLoaders.from_catalog`
     reader:dict=field(default_factory=dict) # For `ImageReader`: crop, bands, hdu, stretch, nan, pattern, native
+    table:list=None # Columns that the networks see beside the image
+    err:object=None # Column with one sigma of each label; of several targets a dict target -> column
+    partial:bool=None # With several targets: galaxies with some of their labels are learned from, too
     recipe:Recipe=None # From `choose_recipe`
+    @property
+    def columns(self)->list:
+        "Columns that are learned from: labels, their errors, and what the networks see beside the image"
+        err = self.err.values() if isinstance(self.err, dict) else listify(self.err)
+        return list(dict.fromkeys([*self.target, *err, *listify(self.table)]))
     def state(self, df)->dict:
         "The job as plain values, and the hash of the ids and labels of `df`"
         reader = {k: v.config() if isinstance(v, Stretch) else v for k,v in self.reader.items()}
-        return json.loads(json.dumps(merge(asdict(self), dict(reader=reader, catalog_sha256=catalog_hash(df[[self.id_col, *self.target]]))), default=lambda o: np.asarray(o).tolist()))
+        return json.loads(json.dumps(merge(asdict(self), dict(reader=reader, catalog_sha256=catalog_hash(df[[self.id_col, *self.columns]]))), default=lambda o: np.asarray(o).tolist()))
 
 def catalog_hash(df)->str:
     "SHA-256 of ids and labels, in their order"
@@ -187,8 +196,9 @@ def train_galaxies(
     if isinstance(images, (str,Path)) and out.resolve()==Path(images).resolve(): raise RunError(f"{out} is the folder of the images, and a run needs one of its own: give another name")
     df = read_catalog(df, job.id_col)
     spec = job_spec(job, df)
+    if note := missing_note(spec, df): say(f'note: {note}')
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
-    job.recipe = choose_recipe(int((~spec.missing(df)).sum()), spec.task, **kwargs)
+    job.recipe = choose_recipe(int((~spec.missing(df)).sum()), [o.task for o in spec.heads], **kwargs)
     if job.recipe.members: job.recipe.fast = number_format(job.recipe, device, out if resume else None)
     if job.valid is not None and kwargs.get('folds'): raise GalfastError(f"with {option('valid')} there are no folds: give one of them")
     state = job.state(df)
@@ -197,7 +207,7 @@ def train_galaxies(
         data = load_images(df, images, recipe_reader(df, images, job, say), job.id_col, spec, job.on_error)
         write_json(out/'checkpoint'/'job.json', state)
         _tell_job(say, job, spec, data, device, kwargs.get('fast'))
-        run,held = fit_recipe(data, spec, job.recipe, job.valid, job.seed, device, out/'checkpoint')
+        run,held = fit_recipe(data, spec, job.recipe, job.valid, job.seed, device, out/'checkpoint', job.table)
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
         run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
         write_run(run, out, data, held, say)
@@ -223,13 +233,20 @@ def _format_of(out):
 
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
-    spec = target_spec(df, target_columns(job.target, df.columns), job.task)
-    if spec.parts: raise GalfastError(f"train takes targets of one kind, and {', '.join(spec.targets)} are of several: train each of them, or use galaxy_learner in Python, which has a head for each")
+    spec = target_spec(df, target_columns(job.target, df.columns), job.task, bool(job.partial), job.err)
     if job.seed<0: raise GalfastError(f"{option('seed')} is a whole number, 0 or more, not {job.seed}")
     check_names(spec, job.id_col)
+    check_inputs(df, spec, job)
     job.target,job.task = spec.targets,spec.task
     if isinstance(job.valid, (str,int,float)): split_rows(df[~spec.missing(df)].reset_index(drop=True), spec, job.valid, job.seed)
     return spec
+
+def check_inputs(df, spec:TargetSpec, job:TrainJob):
+    "Raise where columns beside the image, or what is asked of labels, cannot be used"
+    job.table = listify(job.table) or None
+    if both := [c for c in job.table or [] if c in spec.targets]: raise GalfastError(f"{first_few(map(repr, both))} is a target, and cannot be seen beside the image: take it out of {option('table')}")
+    if job.table: table_spec(df, job.table)
+    if job.partial and len(spec.targets)==1: raise GalfastError(f"{option('partial', True)} is for several targets, and there is one: leave it out")
 
 def check_names(spec:TargetSpec, id_col):
     "Raise where a target is called as another column of the tables that a run writes, or where these have names that no table can hold"
@@ -247,6 +264,14 @@ def of_targets(o, targets, what)->dict: # Target -> text
         o = {targets[0]: o}
     if odd := [t for t in o or {} if t not in targets]: raise GalfastError(f"{option(what)} is for {first_few(map(repr, odd))}, which is no target: these are {first_few(targets)}")
     return dict(o or {})
+
+def missing_note(spec:TargetSpec, df)->str: # '' where there is one target, or nothing is missing
+    "How many galaxies each target costs"
+    cols = np.concatenate([o.missing(df) for o in spec.heads], 1).sum(0)
+    if len(spec.targets)==1 or not cols.any(): return ''
+    each = ', '.join(f'{k:,} lack {t!r}' for t,k in zip(spec.targets, cols) if k)
+    some = 'they are learned from where they have another label' if spec.partial else f"a galaxy needs all its labels; {option('partial', True)} learns from those that have some"
+    return f'of {len(df):,} galaxies {each}: {some}'
 
 def _tell_job(say, job, spec, data, device, fast=None):
     recipe,side = job.recipe,data.images.shape[-1]
@@ -319,7 +344,7 @@ def open_run(
         diff = [k for k in job if old.get(k)!=job[k]]
         if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
         return not begun
-    if not (resume or overwrite) and (mine := [o for o in _run_files if (out/o).exists()]):
+    if not (resume or overwrite) and (mine := [o.name for o in _files_of_a_run(out)]):
         raise RunError(f"{out} holds {first_few(mine)}, which a run would replace: {option('overwrite', True)} does so, or give another folder")
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
@@ -365,6 +390,7 @@ def fit_recipe(
     seed:int=0,
     device='auto',
     checkpoints=None, # Folder for going on after an interruption; None: no files are written
+    table=None, # Columns that the networks see beside the image
 )->tuple: # A `GalaxyRun` and `HeldBack`
     "Train the networks and the Gaussian process of `recipe`"
     device = pick_device(device)
@@ -374,14 +400,15 @@ def fit_recipe(
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     small = data if not recipe.members or recipe.size>=data.images.shape[-1] else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
-    spec = fit_spec(spec, data.df.iloc[train])
+    spec,table = fit_spec(spec, data.df.iloc[train]),fit_table(table, data.df.iloc[train])
+    if table and not recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     stats = small.stats(train) if recipe.members else ([0.]*data.images.shape[1], [1.]*data.images.shape[1])
-    fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints) if recipe.members else []
+    fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints, table) if recipe.members else []
     gp,loo = fit_gp(data, spec, train, device, seed, recipe.keep) if recipe.gp_weight!=0 and (len(train)>=10 or not fits) else (None, None)
     model = GalaxyModel([f.model for f in fits], *stats, spec, gp, 0., recipe.window, recipe.size)
-    run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col)
+    run = GalaxyRun(model.to(device).eval(), spec, data.reader, [f.arch for f in fits], data.id_col, table=table)
     run.remember(data.df[data.id_col].iloc[train])
-    held = held_back(run, fits, splits, data, target_matrix(spec, data.df), loo, recipe.gp_weight, seed)
+    held = held_back(run, fits, splits, data, spec.matrix(data.df).astype(np.float64), loo, recipe.gp_weight, seed)
     run.info |= dict(n_train=len(train), n_valid=len(held.rows), n_apart=apart, validation=how, gp_weight=model.gp_weight)
     run.info['recipe'] = recipe_done(recipe, run, small.images.shape[-1], min(len(t) for t,_ in splits), how.endswith('folds'))
     return run,held
@@ -421,24 +448,25 @@ def member_learner(
     stats:tuple, # Mean and standard deviation of each band
     seed:int, # Of weights, order and augmentation
     device,
+    table:TableSpec=None, # Columns that it sees beside the image
 )->Learner:
     "The learner of one network of a recipe"
-    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
+    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
     blog = recipe.opt=='ranger'
-    loss = None if blog and spec.task=='regression' else task_loss(spec.task, scale=dls.spec.std, smooth=recipe.smooth, exclusive=spec.exclusive)
+    loss = dls.spec.default_loss() if blog and not recipe.smooth else dls.spec.loss(recipe.smooth)
     return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile)
 
-def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None)->list:
+def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None, table=None)->list:
     "Train a network on each of `splits`, with one progress bar"
     steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
     meter = iter(track(range(steps), 'training'))
-    fits = [fit_member(i, data, spec, recipe, o, stats, seed, device, checkpoints, meter) for i,o in enumerate(splits)]
+    fits = [fit_member(i, data, spec, recipe, o, stats, seed, device, checkpoints, meter, table) for i,o in enumerate(splits)]
     for _ in meter: pass
     return fits
 
-def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=None, meter=()):
+def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=None, meter=(), table=None):
     "Train network `i`, going on from its checkpoint if there is one, and let it predict what it did not see"
-    learn = member_learner(data, spec, recipe, split, stats, 1000*seed+i, device)
+    learn = member_learner(data, spec, recipe, split, stats, 1000*seed+i, device, table)
     file = checkpoints and Path(checkpoints)/f'network{i}.safetensors'
     done,past = load_checkpoint(learn, file) if file and file.exists() else (0, [])
     save = Checkpoint(file, past, smooth_state(learn)) if file else None
@@ -449,8 +477,9 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
-    with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast) for i in torch.as_tensor(split[1]).split(256)]
-    names = list(vars(learn.recorder).get('metric_names', ()))[1:-1] or ['train_loss', 'valid_loss', *task_scores(spec.task)] # a network that was done has no recorder of its own
+    beside = lambda i: None if table is None else torch.from_numpy(table.encode(data.df.iloc[i.tolist()])).to(device)
+    with torch.inference_mode(): res = [one(data.images[i].to(device), 8, fast, beside(i)) for i in torch.as_tensor(split[1]).split(256)]
+    names = list(vars(learn.recorder).get('metric_names', ()))[1:-1] or ['train_loss', 'valid_loss', *(o.name for o in galaxy_metrics(spec))] # a network that was done has no recorder of its own
     history = [dict(network=i, epoch=j, **dict(zip(names, v))) for j,v in enumerate(past)]
     return _Fit(model, learn.arch_config, history, *(torch.cat(o).cpu() for o in zip(*res)))
 
@@ -462,9 +491,10 @@ def best_weight(
     "The share of `b` in the mean that has the least squared error, half way to `most_sure`"
     s = a.std(0, correction=0)
     a,b,y = (o/torch.where(s>0, s, 1.) for o in (a, b, y)) # whatever unit they have
-    d = b-a
+    known = ~y.isnan()
+    d = torch.where(known, b-a, 0)
     square = (d**2).sum()
-    w = (((y-a)*d).sum()/square).clamp(0, 1).item() if square>0 else 0.
+    w = ((torch.where(known, y-a, 0)*d).sum()/square).clamp(0, 1).item() if square>0 else 0.
     return round((w+most_sure)/2, 3)
 
 def fit_gp(
@@ -479,14 +509,9 @@ def fit_gp(
     size = min(size, x.shape[-1])
     measure = Photometry(size=size, full=full).to(device)
     f = torch.cat([measure(as_float(o.to(device))).cpu() for o in x.split(256)])
-    y = target_matrix(spec, data.df)[train]
+    y = spec.matrix(data.df)[train]
     gp,loo = fit_photometry_gp(f, y, x.shape[1], size, full, seed=seed)
     return gp,dict(zip(train.tolist(), loo))
-
-def target_matrix(spec:TargetSpec, df)->np.ndarray: # (n, outputs)
-    "Labels as numbers, classes as zeros and ones"
-    y = spec.encode(df)
-    return np.eye(spec.n_out, dtype=np.float32)[y] if spec.task=='classification' else y
 
 def held_back(run, fits, splits, data, y, loo, gp_weight=None, seed=0)->HeldBack:
     "Predictions of each galaxy by networks that did not see it, with the Gaussian process's without it; sets the run's weight of the two, and its one sigma"
@@ -514,8 +539,9 @@ def _guesses(splits, y, rows):
     "The mean of `y` over what each of `rows` was judged by: the rows of its split's training set, without itself"
     n,res = len(y),{}
     for t,v in splits:
-        total,known = y[t].sum(0),np.isin(np.arange(n), t)
-        res |= {i: (total-y[i]*known[i])/max(len(t)-known[i], 1) for i in v.tolist()}
+        mine,there = np.isin(np.arange(n), t)[:,None]&~np.isnan(y),np.nan_to_num(y)
+        total,count = np.where(mine, there, 0).sum(0),mine.sum(0)
+        res |= {i: (total-there[i]*mine[i])/np.maximum(count-mine[i], 1) for i in v.tolist()}
     return np.stack([res[i] for i in rows.tolist()]).astype(np.float64)
 
 # %% ../nbs/48_train.ipynb #b1e4d001
@@ -524,12 +550,13 @@ few_held = 20 # Below this, what would be fitted on galaxies that were held back
 @dataclass
 class Blend:
     "How the answers of the networks and of the Gaussian process become one, with one sigma"
-    weight:float # Share of the Gaussian process
-    err:list # [a, b] of `fit_err` for each target; None but for a regression
+    weight:float|list # Share of the Gaussian process; of several heads a list, one for each output
+    err:list # [a, b] of `fit_err` for each output that is a number, None for others; None where no output is
     def __call__(self, a, b, spread):
-        "Predictions, and one sigma or None"
-        pred = a if b is None else a+self.weight*(b-a)
-        return pred, None if self.err is None else np.stack([apply_err(spread[:,i], ab) for i,ab in enumerate(self.err)], 1)
+        "Predictions, and one sigma (nan beside classes) or None"
+        pred = a if b is None else a+np.asarray(self.weight)*(b-a)
+        if self.err is None: return pred,None
+        return pred,np.stack([apply_err(spread[:,i], ifnone(ab, [np.nan,0])) for i,ab in enumerate(self.err)], 1)
 
 def fit_blend(
     a, # What the networks say (n, outputs)
@@ -540,11 +567,14 @@ def fit_blend(
     weight:float=None, # Share of the Gaussian process, where it is not to be fitted
 )->Blend:
     "The blend that suits these galaxies; with few of them both weigh the same, and there is one sigma for all, Student's"
-    n = len(y)
-    if weight is None: weight = .5 if n<few_held else best_weight(*map(torch.as_tensor, (a, a if b is None else b, y)))
-    if spec.task!='regression': return Blend(weight, None)
-    resid = (a if b is None else a+weight*(b-a))-y
-    return Blend(weight, [held_err(resid[:,i], spread[:,i], spec.std[i]) for i in range(spec.n_out)])
+    weights,err = [],[]
+    for head,out,_ in spec.places:
+        p,q,s,t = a[:,out],a[:,out] if b is None else b[:,out],spread[:,out],y[:,out]
+        w = ifnone(weight, .5 if len(y)<few_held else best_weight(*map(torch.as_tensor, (p, q, t))))
+        weights += [w]*head.n_out
+        resid = p+w*(q-p)-t
+        err += [held_err(resid[:,i], s[:,i], head.std[i]) if head.states_err else None for i in range(head.n_out)]
+    return Blend(weights[0] if spec.alone else weights, err if any(err) else None)
 
 def cross_blend(
     a, b, spread, y, spec, weight=None, # As in `fit_blend`
@@ -554,7 +584,7 @@ def cross_blend(
     "Fit a blend, and judge it honestly: no galaxy is judged by a weight or an error that it helped to fit"
     n = len(y)
     part = np.random.default_rng(seed).permutation(n)%(n if n<few_held else k)
-    pred,err = np.empty_like(a),np.empty_like(a) if spec.task=='regression' else None
+    pred,err = np.empty_like(a),np.empty_like(a) if any(o.states_err for o in spec.heads) else None
     of = lambda i: [None if o is None else o[i] for o in (a, b, spread, y)]
     for j in np.unique(part):
         rest,mine = part!=j,part==j
@@ -564,7 +594,12 @@ def cross_blend(
     return fit_blend(a, b, spread, y, spec, weight),pred,err
 
 # %% ../nbs/48_train.ipynb #5cf8ef28
-_run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png', 'predictions.png', 'confusion.png', 'examples.png', 'worst.png')
+_run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
+_figures = ('predictions', 'confusion', 'examples', 'worst') # of several heads one each: predictions_z.png
+
+def _files_of_a_run(out):
+    "Files in `out` that are called as those that a run writes"
+    return [*(out/o for o in _run_files if (out/o).exists()), *(f for o in _figures for f in sorted([*out.glob(f'{o}.png'), *out.glob(f'{o}_*.png')]))]
 
 def write_run(
     run:GalaxyRun, out,
@@ -592,7 +627,7 @@ def write_run(
 
 def _take_place(new, out):
     "Move the files of a whole run from `new` to `out`, in the place of those of an older one; without config.json there is no run, so it comes last"
-    for o in ('config.json', *_run_files): (out/o).unlink(missing_ok=True)
+    for o in (out/'config.json', *_files_of_a_run(out)): o.unlink(missing_ok=True)
     for o in sorted(new.iterdir(), key=lambda o: o.name=='config.json'): os.replace(o, out/o.name)
     for o in (new, new.parent):
         with suppress(OSError): o.rmdir() # other files in it are those of the training
@@ -602,13 +637,21 @@ def _in_short(e):
     return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:150]}"
 
 def _metrics(scores):
-    "Scores as JSON has them: target -> metric -> value, err and baseline"
+    "Scores as JSON has them: target -> metric -> value, err, baseline and number of galaxies"
     num = lambda v: None if v!=v else v
-    return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline)) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
+    return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline), n=r.n) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
+
+def _mean_history(spec, history):
+    "The mean over the networks of what a figure shows: all metrics of one head, the first of each of several"
+    mean = history.groupby('epoch').mean().drop(columns='network').reset_index()
+    if spec.alone: return mean
+    names = {o.name for o in galaxy_metrics(spec)}
+    firsts = {f'{o.columns[0]}_{next(iter(o.scores()))}' for o in spec.heads}
+    return mean.drop(columns=[c for c in mean if c in names-firsts])
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
     "losses.png, predictions.png or confusion.png, examples.png, worst.png; one that fails keeps none of the others from being drawn"
-    figures = {'losses.png': lambda: plot_history(held.history.groupby('epoch').mean().drop(columns='network').reset_index())} if len(held.history) else {}
+    figures = {'losses.png': lambda: plot_history(_mean_history(run.spec, held.history))} if len(held.history) else {}
     wrong = []
     for name,draw in (figures | _prediction_figures(run, data, held)).items():
         open_ = plt.get_fignums()
@@ -622,21 +665,33 @@ def run_figures(run, out, data, held)->list: # A sentence for each that could no
 
 def _prediction_figures(run, data, held):
     "Name -> function that draws it, of the figures of what was predicted"
-    spec,rows = run.spec,held.rows
-    y = spec.encode(data.df)[rows]
-    if spec.task=='classification':
-        words = np.array(spec.classes, dtype=object)
-        some = dict(true=words[y], pred=words[held.pred.argmax(1)], prob=held.pred.max(1))
-        main = {'confusion.png': lambda: plot_confusion(some['true'], some['pred'], labels=spec.classes, run=run)}
-    else:
-        some = dict(true=y.astype(float), pred=held.pred, err=held.err)
-        main = {'predictions.png': lambda: plot_predictions(**some, run=run)}
+    res = {}
+    for head,out,_ in run.spec.places:
+        some = head.drawn(data.df.iloc[held.rows], held.pred[:,out], None if held.err is None else held.err[:,out])
+        known = ~pd.isna(np.asarray(some['true'], dtype=object).reshape(len(held.rows), -1)).all(1)
+        some = {k: None if v is None else v[known] for k,v in some.items()}
+        res |= _head_figures(run, data, head, held.rows[known], some, '' if run.spec.alone else '_'+_file_name(head.columns))
+    return res
+
+def _file_name(columns): return re.sub(r'[^\w.+-]+', '_', '-'.join(columns))[:60]
+
+def _head_figures(run, data, head, rows, some, end):
+    "The figures of one head: `some` is what was predicted for the galaxies in `rows`, `end` of their names"
+    words = dict(run=run) if run.spec.alone else dict(name=[run.names[c] for c in head.columns], unit=[run.units[c] for c in head.columns])
+    main = {f'{head.figure}{end}.png': lambda: _figure_of[head.figure](head, some, words)}
     ids,pick = data.df[run.id_col].to_numpy()[rows],np.random.default_rng(0).permutation(len(rows))[:16]
     def _gallery(i):
         few = {k: None if v is None else v[i] for k,v in some.items()}
-        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], run=run, **few) if len(i) else None
+        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **({} if end else dict(run=run)), **_caption(head, words, end), **few) if len(i) else None
     def _worst(): return _gallery(worst_cases(some['true'], some['pred'], 16, some.get('prob')))
-    return main | {'examples.png': lambda: _gallery(pick), 'worst.png': _worst}
+    return main | {f'examples{end}.png': lambda: _gallery(pick), f'worst{end}.png': _worst}
+
+def _caption(head, words, end):
+    "What a gallery says of one of several heads"
+    return dict(task=head.task, name=words['name'], unit=words['unit']) if end else {}
+
+_figure_of = dict(confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),
+                  predictions=lambda head, some, words: plot_predictions(**some, **words)) # `TargetHead.figure` -> how it is drawn
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"

@@ -20,7 +20,8 @@ _ways = {f: frozenset(f.format(*o) for o in _ij) for f in ('CD{}_{}','PC{}_{}','
 _of_axis = [f'{k}{i}' for k in ('CTYPE','CRVAL','CRPIX','CUNIT','CDELT','CROTA') for i in (1,2,3)]
 wcs_keys = (*_of_axis, *(k for o in _ways.values() for k in sorted(o)), 'LONPOLE', 'WCSAXES')
 
-_round = ('TAN','SIN','ZEA','ARC','STG','TPV','TNX','ZPN') # Projections around a point: there its matrix is that of the sky
+# Projections around a point: there its matrix is that of the sky
+_round = ('TAN','SIN','ZEA','ARC','STG','TPV','TNX','ZPN')
 
 class _Odd(Exception): "A header that is left to astropy"
 
@@ -40,8 +41,9 @@ def _sky_axes(*kinds):
 _cd,_pc,_pc00 = (tuple(f.format(i, j) for i,j in ((1,1),(1,2),(2,1),(2,2))) for f in _ways)
 
 def _matrix(c, lon, lat):
-    "((east to the right, east along), (north to the right, north along)) of the cards `c`, in degrees a pixel; both on the first two axes"
-    ways = [keys for keys,all_of in zip((_cd,_pc,_pc00), _ways.values()) if keys[0] in c or not all_of.isdisjoint(c)]
+    "As `sky_matrix`, of the cards `c`, where both axes of the sky are among the first two"
+    written = zip((_cd,_pc,_pc00), _ways.values())
+    ways = [keys for keys,all_of in written if keys[0] in c or not all_of.isdisjoint(c)]
     if len(ways)>1 or not ways and any(f'CROTA{i}' in c for i in (1,2)): raise _Odd
     if ways and ways[0] is _cd: m = [float(c.get(k, 0)) for k in _cd]
     else:
@@ -75,7 +77,8 @@ def sky_wcs(
     "The celestial coordinates that `hdr` describes"
     from astropy.wcs import WCS
     try:
-        if any(hdr.get(f'{k}_ORDER', 0)>_most_sip for k in ('A','B','AP','BP')): return None # it would take gigabytes
+        orders = [hdr.get(f'{k}_ORDER', 0) for k in ('A','B','AP','BP')]
+        if any(o>_most_sip for o in orders): return None # it would take gigabytes
         with quiet_header():
             w = WCS(hdr, naxis=2) if tuple(axes)==(1,2) else WCS(hdr).sub(list(axes))
             return w if w.has_celestial else None
@@ -94,11 +97,12 @@ def _measured(hdr, axes, nx, ny):
     m = (tuple(east),(dec[1]-dec[0],dec[3]-dec[2]))
     return m if np.isfinite(m).all() and np.any(m) else None
 
+# %% ../nbs/19_wcs.ipynb #50665946
 def sky_matrix(
     c, # Cards: a dict (or header) of those among `wcs_keys` that are there
     nx:int, ny:int, # Size of the image
     hdr=None, # A function that gives the whole header, for astropy
-)->tuple: # ((east to the right, east along), (north to the right, north along)), degrees a pixel; None without a valid WCS
+)->tuple: # ((east to the right, along), (north to the right, along)), degrees a pixel; None without a valid WCS
     "How the pixels lie on the sky in the middle of the image"
     if not (axes := sky_axes(c)): return None
     lon,lat = axes
@@ -111,7 +115,8 @@ def sky_matrix(
     return _measured(hdr(), sorted((lon,lat)), nx, ny)
 
 # %% ../nbs/19_wcs.ipynb #2c1e9fd9
-SkyTurn = namedtuple('SkyTurn', 'swap left up') # Rows and columns change places; then columns are turned over; then rows
+# Rows and columns change places; then columns are turned over; then rows
+SkyTurn = namedtuple('SkyTurn', 'swap left up')
 as_stored,south_first = SkyTurn(False, False, False),SkyTurn(False, False, True)
 _turns = [SkyTurn(*map(bool, o)) for o in np.ndindex(2,2,2)]
 _atlas = ((-1,0),(0,-1)) # One pixel to the right goes west, one down south
@@ -130,6 +135,7 @@ def turned_matrix(
     if turn.swap: m = tuple(o[::-1] for o in m)
     return tuple((-a if turn.left else a, -b if turn.up else b) for a,b in m)
 
+# %% ../nbs/19_wcs.ipynb #7470e4be
 @lru_cache
 def north_up(
     m, # As `sky_matrix` gives it; None: not known
@@ -165,7 +171,8 @@ def turn_pixels(
     return x[..., ::-1 if turn.up else 1, ::-1 if turn.left else 1]
 
 # %% ../nbs/19_wcs.ipynb #dc0669fa
-SkyGrid = namedtuple('SkyGrid', 'turn nx ny axes', defaults=[(1,2)]) # How pixels were turned, the size in the file, and its axes of the sky
+# How pixels were turned, the size in the file, and its axes of the sky
+SkyGrid = namedtuple('SkyGrid', 'turn nx ny axes', defaults=[(1,2)])
 
 def turned_wcs(
     hdr, # astropy header of the file
@@ -210,7 +217,8 @@ def sky_offsets(
     x,y = np.array([(nx-1)/2,0,nx-1,0,nx-1]),np.array([(ny-1)/2,0,0,ny-1,ny-1])
     try:
         with quiet_header(): there = b.world_to_pixel(a.pixel_to_world(x, y))
-    except Exception: return np.full((5,2), np.nan) # they see different halves of the sky, or a distortion has no way back
+    except Exception: # they see different halves of the sky, or a distortion has no way back
+        return np.full((5,2), np.nan)
     return np.stack(there, 1)-np.stack([x,y], 1)
 
 def sky_difference(
@@ -228,12 +236,15 @@ def sky_difference(
     corner = np.array([[x,y] for y in (-1,1) for x in (-1,1)])*[(nx-1)/2,(ny-1)/2]@[1,1j]
     ratio = ((corner+(d[1:]-d[0])@[1,1j])*corner.conj()).sum()/(np.abs(corner)**2).sum()
     turn,scale = np.degrees(np.angle(ratio)),1/abs(ratio)
-    said = [f'lies {np.hypot(*d[0]):.2f} px off ({d[0][0]:+.2f} in x, {d[0][1]:+.2f} in y)'] if np.hypot(*d[0])>.05 else []
+    (dx,dy),said = d[0],[]
+    if np.hypot(dx, dy)>.05: said.append(f'lies {np.hypot(dx, dy):.2f} px off ({dx:+.2f} in x, {dy:+.2f} in y)')
     if abs(turn)>.01: said.append(f'is turned by {turn:.2f} degrees')
     if abs(scale-1)>1e-3: said.append(f'has pixels {scale:.4g} times as large')
     return ', '.join(said)+f'; its corners are up to {far:.2f} px off'
 
-_places = re.compile(r'CTYPE|CRVAL|CRPIX|CUNIT|CDELT|CROTA|CD\d|PC\d|PV\d|LONPOLE|LATPOLE|RADE|EQUINOX|EPOCH|WCSAXES|AP?_|BP?_')
+# %% ../nbs/19_wcs.ipynb #174506be
+_places = re.compile(r'CTYPE|CRVAL|CRPIX|CUNIT|CDELT|CROTA|CD\d|PC\d|PV\d|LONPOLE|LATPOLE|'
+                     r'RADE|EQUINOX|EPOCH|WCSAXES|AP?_|BP?_')
 
 def wcs_text(hdr)->list:
     "The cards of `hdr` that place it on the sky: where they are equal to the letter, nothing needs to be computed"

@@ -8,11 +8,12 @@ from safetensors.torch import save_file
 from galfast.archs import *
 from galfast.classic import *
 from galfast.core import GalfastError
-from galfast.data import TargetSpec
+from galfast.heads import NumberHead
 from galfast.fast import FastMath,fused_ranger
 from galfast.models import ScaleOutput
 from galfast.reader import ImageReader
 from galfast.run import GalaxyModel,GalaxyRun,load_run,save_checkpoint,save_run
+from galfast.targets import TargetSpec
 
 narrow = dict(alexnet=dict(hidden=[16,16]), vgg16=dict(hidden=[16,16]), mlp=dict(hidden=[8]), galnet=dict(width=4), cnn=dict(filters=[4,[4,8]]), multimodal=dict(n_cont=2, cat_sizes=[3], width=4))
 small = ['xresnet9', 'galnet', 'alexnet', 'vgg6', 'cnn', 'mlp', 'multimodal']
@@ -262,7 +263,7 @@ def test_kinds_of_files(tmp_path):
 def test_a_run_folder(a, tmp_path):
     cfg = arch_config('galnet', 3, 1, width=4, y_mean=[9.], y_std=[.2])
     nets = [build_model(**cfg) for _ in range(2)]
-    spec = TargetSpec('regression', ['z'], mean=[9.], std=[.2])
+    spec = TargetSpec([NumberHead(['z'], mean=[9.], std=[.2])])
     save_run(GalaxyRun(GalaxyModel(nets, [0.]*3, [1.]*3, spec), spec, ImageReader(), [cfg]*2, err=None), tmp_path/'run')
     if a=='multimodal':
         m = build_model('multimodal', 5, 2, n_cont=1, width=4, pretrained=tmp_path/'run')

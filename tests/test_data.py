@@ -2,7 +2,7 @@
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest
 from PIL import Image
 
-from galfast.columns import target_spec
+from galfast.targets import target_spec
 from galfast.core import CatalogError,GalfastError,ImageError
 from galfast.data import *
 from galfast.image import FITSImage
@@ -22,7 +22,7 @@ def test_codes_are_left_out_and_said(survey):
     dls = GalaxyDataLoaders.from_catalog(df, d, 'oh', size=8, on_error='missing', bs=4, device='cpu')
     assert dict(zip(dls.skipped.objID, dls.skipped.reason))=={'g00': "no label: 'oh' is -9999", 'g01': "no label: 'oh' is '--'", 'g02': 'no label'}
     assert dls.notes==["1 of 24 labels of 'oh' is -9999, a code for not measured: left out", "1 of 24 labels of 'oh' is '--': left out"]
-    assert abs(dls.spec.mean[0]-dls.df.oh.astype(float)[dls.splits[0]].mean())<1e-9
+    assert abs(dls.spec.heads[0].mean[0]-dls.df.oh.astype(float)[dls.splits[0]].mean())<1e-9
 
 def test_columns_beside_the_images_go_by_the_same_rule(survey):
     d,df = survey
@@ -94,7 +94,7 @@ def test_units_of_pixels_and_labels(unit):
     a,b = (GalaxyDataLoaders.from_arrays(x*u, y*u, bs=4, valid=[0,1], augment=[], device='cpu') for u in (1., unit))
     (xa,ya),(xb,yb) = a.valid.one_batch(),b.valid.one_batch()
     assert isinstance(xb, FITSImage) and np.allclose(xa, xb, atol=1e-5) and np.allclose(ya*unit, yb, rtol=1e-12)
-    assert np.allclose(np.array(a.stats)*unit, b.stats, rtol=1e-5) and np.allclose([a.spec.mean[0]*unit, a.spec.std[0]*unit], [b.spec.mean[0], b.spec.std[0]], rtol=1e-9)
+    assert np.allclose(np.array(a.stats)*unit, b.stats, rtol=1e-5) and np.allclose([a.spec.heads[0].mean[0]*unit, a.spec.heads[0].std[0]*unit], [b.spec.heads[0].mean[0], b.spec.heads[0].std[0]], rtol=1e-9)
     assert np.allclose(b.stats[1], x[2:].std((0,1,2))*unit, rtol=1e-5)
 
 def test_pixels_beyond_32_bits():

@@ -6,9 +6,11 @@ from sklearn.preprocessing import StandardScaler
 
 from galfast.core import CatalogError,GalfastError
 from galfast.columns import *
+from galfast.targets import *
 from galfast.data import GalaxyDataLoaders,StratifiedSplitter
+from galfast.heads import TargetHead,head_kinds,register_head
+from galfast.labels import label_words
 from galfast.learner import galaxy_learner,galaxy_multimodal,is_error
-from galfast.losses import MultiLoss
 from galfast.predict import evaluate_predictions,predict_arrays,predict_catalog
 from galfast.run import load_run,save_run
 from galfast.sim import sim_survey
@@ -93,7 +95,7 @@ def test_missing_labels_teach_nothing():
     learn.loss_func(learn.model(xb), yb).backward()
     got = [p.grad.clone() for p in learn.model.parameters()]
     learn.model.zero_grad()
-    d,there = (learn.model(xb)-yb.nan_to_num())/torch.tensor(dls.spec.std),~yb.isnan()
+    d,there = (learn.model(xb)-yb.nan_to_num())/torch.tensor(dls.spec.heads[0].std),~yb.isnan()
     d[there].square().mean().backward()
     assert 0<there.sum()<16
     for a,p in zip(got, learn.model.parameters()): assert torch.allclose(a, p.grad, rtol=1e-4, atol=1e-6)
@@ -140,3 +142,51 @@ def test_one_image_and_arrays(survey):
 
 @pytest.mark.parametrize('name,less', [('valid_loss',True), ('train_rmse',True), ('flux_outlier_fraction',True), ('accuracy',False), ('valid_f1',False), ('r2',False)])
 def test_what_is_an_error(name, less): assert is_error(name)==less
+
+@pytest.fixture
+def log_head():
+    "The kind of target of log_head.py, known while a test runs"
+    import log_head
+    register_head(log_head.LogHead)
+    yield
+    for o in (head_kinds, label_words): del o['log']
+
+def test_a_new_head_from_the_command(survey, tmp_path, log_head):
+    "One class in one file, and it trains, predicts, evaluates and plots"
+    from typer.testing import CliRunner
+
+    from galfast.cli import app
+    images,df = survey
+    df = df.assign(mass=10**(df.metallicity+1))
+    df.loc[3, 'mass'] = -1.
+    df.to_csv(tmp_path/'a.csv', index=False)
+    def galfast(*args):
+        r = CliRunner().invoke(app, [str(o) for o in args])
+        assert r.exit_code==0, r.output
+        return r.output
+    out,pred = tmp_path/'run',tmp_path/'p.csv'
+    said = galfast('train', tmp_path/'a.csv', '--images', images, '--target', 'mass', '--task', 'log', '--out', out, '--quick')
+    assert 'log of mass: 39 galaxies, 1 left out' in said and (out/'predictions.png').exists()
+    run = load_run(out, 'cpu')
+    assert type(run.spec.heads[0]).__name__=='LogHead' and run.spec.task=='log'
+    galfast('predict', out, tmp_path/'a.csv', '--images', images, '--out', pred)
+    p = pd.read_csv(pred)
+    assert (p.status=='ok').all() and p.mass_pred.between(8, 11).all() # logarithms
+    scores = evaluate_predictions(p, df, 'mass', task='log', with_training=True).set_index('metric')
+    ok = df.mass>0
+    assert np.isclose(scores.value.rmse, np.sqrt(((p.mass_pred-np.log10(df.mass.where(ok)))[ok]**2).mean()))
+    assert 'rmse' in galfast('evaluate', pred, tmp_path/'a.csv', '--target', 'mass', '--task', 'log', '--with-training')
+
+def test_register_head_needs_a_name():
+    with pytest.raises(GalfastError, match='`task`'): register_head(TargetHead)
+
+def test_the_config_of_every_kind_comes_back():
+    "What JSON holds of a spec is all of it, of format 1, too"
+    df = pd.DataFrame(dict(z=[.1,.2,.3,.4]*5, kind=list('ESES')*5, bar=[0,1,1,0]*5, ring=[1,0,1,0]*5, a=[.2,.3,.4,.6]*5, b=[.8,.7,.6,.4]*5, e=[.01]*20))
+    for kwargs in (dict(target='z', err='e'), dict(target='z,a'), dict(target='kind'), dict(target='bar,ring'), dict(target='a,b', task='votes'),
+                   dict(target='z,kind,bar', task='mixed', partial=True, err=dict(z='e'))):
+        spec = fit_spec(target_spec(df, **kwargs), df)
+        again = TargetSpec.from_config(json.loads(json.dumps(spec.config)))
+        assert again==spec and again.n_out==spec.n_out and again.outputs==spec.outputs, kwargs
+    with pytest.raises(GalfastError, match="'ranking' is not known"): TargetSpec.from_config(dict(task='ranking', targets=['z']))
+    with pytest.raises(GalfastError, match='parts of the task'): TargetSpec.from_config(dict(task='mixed', targets=['z','q'], parts=[dict(task='regression', targets=['z'])]))

@@ -1,6 +1,5 @@
 "What a column says: codes, words, classes, and numbers far from the others"
 import json
-from dataclasses import asdict
 
 import numpy as np, pandas as pd, pytest
 from astropy.stats import mad_std
@@ -62,8 +61,8 @@ def test_words_among_numbers(word):
 def test_words_that_say_nothing_are_an_error(n):
     df = pd.DataFrame(dict(oh=[*map(str, columns['metallicity']), *['spam','eggs'][:n], *['spam']*(n-2)]))
     with pytest.raises(CatalogError, match="'spam'"): check_labels(df, 'oh')
-    assert check_labels(df, 'oh', 'classification')==['oh']
-    with pytest.raises(CatalogError, match='are no numbers'): check_labels(pd.DataFrame(dict(a=['x','y']*9)), 'a', 'regression')
+    assert check_labels(df, 'oh', True)==['oh']
+    with pytest.raises(CatalogError, match='are no numbers'): check_labels(pd.DataFrame(dict(a=['x','y']*9)), 'a', False)
 
 def test_text_of_numbers():
     assert read_numbers(['1.5D-3', '+2', ' 3e2 ', '\u22124', '.5', '6.'])[0].tolist()==[.0015, 2, 300, -4, .5, 6]
@@ -108,15 +107,15 @@ def test_columns_that_are_there_twice():
 
 def test_specs_read_by_the_rule():
     "The spec of a catalogue, saved as JSON, reads any rows of it alike; a spec of an older run reads numbers as they are"
-    from galfast.columns import TargetSpec,fit_spec,target_spec
+    from galfast.targets import TargetSpec,fit_spec,target_spec
     df = pd.DataFrame(dict(oh=np.r_[[-999.]*3, columns['metallicity']], kind=['None','E','S']*21))
     s = fit_spec(target_spec(df, 'oh'), df)
-    assert np.isclose(s.mean[0], columns['metallicity'].mean(), rtol=1e-12) and np.isclose(s.std[0], columns['metallicity'].std(), rtol=1e-12)
-    again = TargetSpec(**json.loads(json.dumps(asdict(s))))
+    assert np.isclose(s.heads[0].mean[0], columns['metallicity'].mean(), rtol=1e-12) and np.isclose(s.heads[0].std[0], columns['metallicity'].std(), rtol=1e-12)
+    again = TargetSpec.from_config(json.loads(json.dumps(s.config)))
     assert again==s and again.missing(df).sum()==3 and again.missing(df[:1]).all() and s.notes(df)[0].startswith("3 of 63 labels of 'oh' are -999, a code")
-    old = asdict(s); del old['facts']
-    assert not TargetSpec(**old).missing(df).any()
-    assert target_spec(df, 'kind').classes==['E','None','S'] and target_spec(df, 'oh,kind').missing(df).sum()==3
+    old = s.config; del old['facts']
+    assert not TargetSpec.from_config(old).missing(df).any()
+    assert target_spec(df, 'kind').heads[0].classes==['E','None','S'] and target_spec(df, 'oh,kind').missing(df).sum()==3
 
 def test_numbers_with_commas_are_named():
     x = [f'{8+i/30:.3f}'.replace('.', ',') for i in range(30)]

@@ -10,11 +10,11 @@ from fastai.vision.all import AvgMetric,Interpretation,Learner,MSELossFlat,PILIm
 from PIL import Image
 
 from galfast.archs import build_model
-from galfast.columns import TargetSpec,fit_spec,target_spec
+from galfast.targets import MultiLoss,TargetSpec,fit_spec,target_spec
 from galfast.core import GalfastError
 from galfast.data import GalaxyDataLoaders
 from galfast.learner import SeedEpochs,epoch_seeds,galaxy_learner
-from galfast.losses import BinaryLoss,MultiLoss,OneVsRest,ScaledMSE,ScaledRMSE,VoteLoss,rmse_loss
+from galfast.losses import BinaryLoss,OneVsRest,ScaledMSE,ScaledRMSE,VoteLoss,rmse_loss
 from galfast.metrics import root_mse
 from galfast.plot import plot_predictions
 
@@ -95,8 +95,8 @@ def test_predict_one_galaxy(learn, sky):
     dec,code,prob = learn.predict(row)
     where = learn.dls.valid_ds.items.objID.tolist().index(row.objID)
     assert np.allclose(np.ravel(prob), np.ravel(learn.get_preds()[0][where]), rtol=1e-4, atol=1e-5)
-    if spec.task=='classification': assert dec==spec.classes[prob.argmax()]
-    elif spec.parts: assert dec[1]==spec.parts[1].classes[prob[1:].argmax()] and np.isclose(dec[0], prob[0].item())
+    if spec.task=='classification': assert dec==spec.heads[0].classes[prob.argmax()]
+    elif not spec.alone: assert dec[1]==spec.heads[1].classes[prob[1:].argmax()] and np.isclose(dec[0], prob[0].item())
     elif spec.task!='multilabel': assert np.allclose(np.ravel(dec), np.ravel(prob))
 
 def test_export(learn, sky):

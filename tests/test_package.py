@@ -165,3 +165,19 @@ def f(): print('b')
 def test_import_prints_nothing_and_sets_no_filters(p):
     calls = [o.split('.')[-1] for o in at_import(ast.parse(p.read_text()))]
     assert not {'print','filterwarnings','simplefilter','resetwarnings'} & set(calls)
+
+kinds = {'regression', 'classification', 'multilabel', 'votes'} # what users call the kinds of targets
+
+def compared(tree):
+    "Lines that compare something with the name of a kind of target"
+    for o in ast.walk(tree):
+        if isinstance(o, ast.Compare) and {getattr(c, 'value', None) for c in ast.walk(o) if isinstance(c, ast.Constant)} & kinds: yield o.lineno
+
+def test_compared():
+    code = "a = task=='votes'\nb = x in ('regression', 'auto')\nc = dict(votes=1)['votes']\nd = n==3"
+    assert list(compared(ast.parse(code)))==[1,2]
+
+@pytest.mark.parametrize('p', [p for p in pys if p.stem not in ('heads','targets')], ids=lambda p: p.stem)
+def test_no_module_asks_for_the_kind_of_a_target(p):
+    "A `TargetHead` answers for its kind, so that a new kind is one class"
+    assert not list(compared(ast.parse(p.read_text()))), 'ask the head'

@@ -50,7 +50,8 @@ class Failing(Photometry):
         return super().measure(x)
 
 def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
-    from galfast.columns import TargetSpec
+    from galfast.heads import NumberHead
+    from galfast.targets import TargetSpec
     from galfast.gp import fit_photometry_gp
     from galfast.run import GalaxyModel,prediction_table
     x = torch.cat([imgs]*10)
@@ -64,7 +65,7 @@ def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
     gp,loo = fit_photometry_gp(f, y) # of 77
     assert gp.config['n']==77 and np.isfinite(loo).all() and np.allclose(loo[bad], y[ok].mean())
     gp.measure = Failing()
-    spec = TargetSpec('regression', ['z'])
+    spec = TargetSpec([NumberHead(['z'])])
     p = GalaxyModel([], [0.]*3, [1.]*3, spec, gp, 1.)(x)[0].numpy()
     t = prediction_table(range(80), p, None, spec)
     assert np.flatnonzero(t.status!='ok').tolist()==bad and np.isnan(p[bad]).all()

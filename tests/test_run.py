@@ -8,7 +8,8 @@ from PIL import Image
 from safetensors.torch import load_file,save_file
 
 from galfast.archs import build_model
-from galfast.columns import TargetSpec
+from galfast.heads import ClassHead,NumberHead
+from galfast.targets import TargetSpec
 from galfast.core import GalfastError,RunError
 from galfast.data import GalaxyDataLoaders
 from galfast.gp import fit_photometry_gp
@@ -43,7 +44,7 @@ def learn(sky): return learner(sky, valid=list(range(30)))
 
 def a_run(arch='galnet', k=1, gp=False, **kw):
     nets = [dict(arch=arch, n_in=3, n_out=1, y_mean=[0.], y_std=[1.])]*k
-    spec = TargetSpec('regression', ['z'], mean=[0.], std=[1.])
+    spec = TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
     x = torch.rand(12, 3, 24, 24)
     process = fit_photometry_gp(Photometry(24)(x), np.arange(12.), size=24)[0] if gp else None
     return GalaxyRun(GalaxyModel([build_model(**o) for o in nets], [0.]*3, [1.]*3, spec, process, float(gp)).eval(), spec, ImageReader(size=24), nets, **kw)
@@ -108,11 +109,11 @@ def test_few_residuals_are_not_trusted():
     assert np.isclose(held_err(r, r*0, 1.)[0], want) and held_err([], [], .3)==[.3,0.]
 
 def test_what_is_not_finite_is_never_ok():
-    spec = TargetSpec('regression', ['z'])
+    spec = TargetSpec([NumberHead(['z'])])
     t = prediction_table(list('abcd'), np.array([[1.],[np.nan],[np.inf],[np.nan]]), None, spec, status=['ok','ok','ok','no image'], seen=[True,False,False,False])
     assert list(t.status)==['ok','no finite prediction','no finite prediction','no image'] and list(t)==['objID','z_pred','in_training','status']
     assert t.in_training.dtype==bool and t.in_training.tolist()==[True,False,False,False]
-    kinds = prediction_table(['a'], np.array([[np.nan,.2]]), None, TargetSpec('classification', ['k'], ['E','S']))
+    kinds = prediction_table(['a'], np.array([[np.nan,.2]]), None, TargetSpec([ClassHead(['k'], classes=['E','S'])]))
     assert kinds.status[0]=='no finite prediction' and kinds.k_pred[0] is None
 
 def test_runs_of_float32_are_read(learn, sky, tmp_path):

@@ -9,7 +9,8 @@ from galfast.core import GalfastError
 from galfast.sim import sim_survey
 
 train = pytest.importorskip('galfast.train')
-from galfast.columns import TargetSpec,target_spec
+from galfast.heads import NumberHead
+from galfast.targets import TargetSpec,target_spec
 from galfast.data import load_images
 from galfast.reader import ImageReader
 from galfast.run import fit_err,load_run
@@ -51,7 +52,7 @@ def test_the_guess_is_of_the_training_labels(survey, tmp_path):
 
 def test_no_galaxy_has_a_say_in_its_own_error():
     rng,n = np.random.default_rng(0),60
-    y,spec = rng.normal(size=(n,1)),TargetSpec('regression', ['z'], mean=[0.], std=[1.])
+    y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
     a,b = (y+rng.normal(size=(n,1)) for _ in range(2))
     spread = rng.uniform(.5, 2, (n,1))
     _,pred,err = train.cross_blend(a, b, spread, y, spec)
@@ -62,13 +63,13 @@ def test_no_galaxy_has_a_say_in_its_own_error():
 @pytest.mark.parametrize('n', [1, 2, 5, 19, 20, 60])
 def test_errors_of_few_galaxies_are_numbers(n):
     rng = np.random.default_rng(n)
-    y,spec = rng.normal(size=(n,1)),TargetSpec('regression', ['z'], mean=[0.], std=[1.])
+    y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
     blend,pred,err = train.cross_blend(y+.1*rng.normal(size=(n,1)), None, np.zeros((n,1)), y, spec)
     assert np.isfinite(err).all() and (err>0).all() and np.isfinite(pred).all() and blend.err[0][0]>0
 
 def test_one_sigma_holds_what_it_says():
     "Residuals with a known sigma that follows the spread: out of fold the share is that of a Gaussian; the old way, fitted on themselves, it is not that of new ones"
-    rng,spec,res = np.random.default_rng(1),TargetSpec('regression', ['z'], mean=[0.], std=[1.]),[]
+    rng,spec,res = np.random.default_rng(1),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])]),[]
     for _ in range(40):
         spread = rng.uniform(.2, 2, (24,1))
         resid = rng.normal(size=(24,1))*np.hypot(.3, spread)

@@ -5,11 +5,11 @@ import numpy as np, pandas as pd
 import pytest
 import torch
 
-from galfast.columns import target_spec
+from galfast.targets import target_spec
 from galfast.data import GalaxyDataLoaders,GalaxyStack
 from galfast.learner import galaxy_learner
 from galfast.losses import ScaledMSE,ScaledRMSE,rmse_loss
-from galfast.metrics import scores
+from galfast.heads import scores
 from galfast.models import ScaleOutput
 from galfast.reader import ImageReader
 from galfast.run import GalaxyRun,apply_err,fit_err,load_run,save_run

@@ -9,7 +9,9 @@ from safetensors.torch import save
 
 from galfast.archs import arch_config,build_model
 from galfast.cli import _columns_of,_run_config
-from galfast.columns import TableSpec,TargetSpec
+from galfast.columns import TableSpec
+from galfast.heads import NumberHead
+from galfast.targets import TargetSpec
 from galfast.core import GalfastError,RunError
 from galfast.gp import fit_photometry_gp
 from galfast.photometry import Photometry
@@ -23,7 +25,7 @@ def a_run(path, table=False):
     beside = TableSpec(['m'], ['w'], [0.], [0.], [1.], ['m'], [['x','y']], facts=dict(m=dict(kind='numbers', codes=[-9999.], n=9, low=0., high=2., middle=1., scatter=.1, least=.1))) if table else None
     more = dict(n_cont=1, cat_sizes=[3,3], width=4, image_arch='galnet') if table else dict(width=4)
     net = arch_config('multimodal' if table else 'galnet', 3, 1, y_mean=[9.], y_std=[.2], **more)
-    spec = TargetSpec('regression', ['z'], mean=[9.], std=[.2], err=dict(z='z_err'), err_scale=dict(z=.1), facts=dict(z=dict(kind='words')))
+    spec = TargetSpec([NumberHead(['z'], dict(z=dict(kind='words')), [9.], [.2])], err=dict(z='z_err'), err_scale=dict(z=.1))
     gp = None if table else fit_photometry_gp(Photometry(16)(torch.rand(12,3,16,16)), np.arange(12.), size=16)[0]
     model = GalaxyModel([build_model(**net)]*(1 if table else 2), [.1]*3, [.2]*3, spec, gp, 0. if table else .5)
     reader = ImageReader(size=24, pattern='{objID}.jpg', native=(24,24))
