@@ -65,6 +65,7 @@ def take_windows(
     out = torch.from_numpy(out)
     return out.permute(0,3,1,2) if side_by_side else out
 
+# %% ../nbs/22_augment.ipynb #19b3a11e
 def _copy_turned(out, a, k):
     "`out` (y, x, band) becomes orientation `k` of `a`"
     rows = lambda o: o.view(f'V{o.shape[-1]*o.itemsize}')[..., 0]
@@ -166,6 +167,7 @@ def check_fill(
     if not math.isfinite(cval):
         raise GalfastError(f"cval is a finite number, not {cval}; what is not known is best left to fill='reflect'")
 
+# %% ../nbs/22_augment.ipynb #d86279e1
 def resample(
     x, # Tensor (n, band, y, x); bytes become 0 to 1
     mat, # (n, 2, 2), from `draw_affine`

@@ -142,6 +142,7 @@ def _scale_cards(h, u):
     headers = [u.header] if h[0].shape else [h[0].header, u.header]
     return {k: c[k] for c in headers for k in ('BSOFTEN','BOFFSET','BUNIT') if k in c}
 
+# %% ../nbs/20_image.ipynb #ba46a594
 def _from_asinh(x, c, path):
     "The fluxes of Pan-STARRS's asinh magnitudes `x`"
     try: soft,off = float(c['BSOFTEN']),float(c.get('BOFFSET', 0))
@@ -267,6 +268,7 @@ def _card(card):
     elif _key.fullmatch(key) is None: raise _NotPlain
     if key in _kept_cards: raise _NotPlain
 
+# %% ../nbs/20_image.ipynb #2ddc61f7
 def _cards(head):
     "Keyword -> value as text, of the cards that say how the data lie"
     res = {}

@@ -226,6 +226,7 @@ def _check_index(dest):
     if _bytes_of(journal, -8, 8)==_super:
         raise _anew(f"{journal}: names another file, which SQLite would delete", dest)
 
+# %% ../nbs/24_pack.ipynb #4316b9a7
 def _bytes_of(path, start, n):
     "Some bytes of a file, from its end where `start` is below 0; none where it is too short, or not there"
     if not path.exists() or path.stat().st_size<max(n, -start): return b''
@@ -471,6 +472,7 @@ def pack_blocks(
         with pack.index() as db: db.executemany('insert into images values (?,?,?,?,?)', entries)
         return ImagePack(dest)
 
+# %% ../nbs/24_pack.ipynb #cd3ae205
 def _write_blocks(blocks, dest, read, made_of, desc):
     "Write all pixels, then what they are; whether each image is blank"
     blank,shape,dtype = [],None,None

@@ -133,7 +133,7 @@ def grey_pixels(
 class ImageReader:
     "A callable: path (or that of each band, or array) -> tensor (band, y, x), uint8 for 8 bits a colour, else float32"
     def __init__(self,
-        kind:str='rgb', # 'rgb': JPEG, PNG, TIFF, WebP; 'grey': one band; 'deep': PNG, TIFF of more bits; 'fits', 'array'
+        kind:str='rgb', # 'rgb' for JPEG, PNG, TIFF, WebP, 'grey': one band, 'deep': of more bits; 'fits'; 'array'
         size:int=None, # Side of the result, px; None: as it is
         crop:int=None, # Side of the central part that is used, in px of the file; None: all
         bands=None, # FITS: the bands, in order, as letters or a list of names; None: all
@@ -275,11 +275,11 @@ def _as_float32(x):
     "`x` as float32; an `ImageError` where that cannot hold it"
     y = x.float()
     if x.dtype!=torch.float64 or not x.numel(): return y
-    def top(o): return o.abs().nan_to_num(0).amax()
+    def peak(o): return o.abs().nan_to_num(0).amax()
     over = (x.isfinite() & ~y.isfinite()).any()
-    if over or (x!=0).any() and top(y)<torch.finfo(torch.float32).tiny:
+    if over or (x!=0).any() and peak(y)<torch.finfo(torch.float32).tiny:
         beyond = "beyond what 32 bits hold (1e-37 to 3e38)"
-        raise ImageError(f"pixels of up to {top(x):.1e} are {beyond}: give them in another unit")
+        raise ImageError(f"pixels of up to {peak(x):.1e} are {beyond}: give them in another unit")
     return y
 
 def _some(files, n):
