@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
     df = sim_survey(d, 100, size=24, seed=2)
     df['kind'] = np.where(df.redshift.rank()>92, 'lens', 'none') # 8 of 100
     df.to_csv(d/'cat.csv', index=False)
-    said = galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', d/'run', '--members', 1, '--epochs', 1)
+    said = galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', d/'run', '--members', 2, '--epochs', 1)
     return d,said
 
 def test_the_summary_is_never_accuracy_alone(trained):
