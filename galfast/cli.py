@@ -293,9 +293,15 @@ def _of_targets(texts, targets):
         res[t or targets[0]] = o[len(t)+1:] if t else o
     return res
 
+def _tell_none_found(target, metrics):
+    "Say so where a class that is looked for was found nowhere"
+    if 'purity' not in metrics or metrics['purity']['value'] is not None: return
+    n,at = metrics['purity']['n'],metrics['best_threshold']['value']
+    _print(f"no galaxy of {n:,} was called {target}: its probability is nowhere above one half; from {at:.2g} on F1 is best", '')
+
 def _pictures(path):
     "The figures of a run, the first one first"
-    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'losses')) if name.startswith(o)), 3)
+    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'ranking', 'losses')) if name.startswith(o)), 4)
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
@@ -306,7 +312,9 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     for t,ms in i.get('metrics', {}).items():
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
         n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
-        _scores_table(f"{t}: {n:,} galaxies, {how}", rows, head_of[t].guessed)
+        base = head_of[t].guessed if t in head_of else 'at random'
+        _scores_table(f"{t}: {n:,} galaxies, {how}", rows, base)
+        _tell_none_found(t, ms)
     if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
@@ -314,7 +322,7 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
-    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv')})",
+    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'ranked.csv')})",
            f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 
@@ -416,8 +424,9 @@ def evaluate(
     whose = 'training' if left['baseline']=='training' else 'these'
     for t,o in res.groupby('target', sort=False):
         rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
-        base = f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
+        base = 'at random' if 'roc_auc' in set(o.metric) else f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
         _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
+        _tell_none_found(t, {r.metric: dict(value=None if r.value!=r.value else r.value, n=r.n) for r in o.itertuples()})
     says = dict(in_training='were learned from, and are left out', not_in_both='predictions have no row in the catalogue', not_predicted='have no prediction', no_label='have no label')
     for k,v in says.items():
         if left[k]: _print(f'{left[k]:,} {v}')

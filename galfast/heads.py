@@ -169,6 +169,9 @@ class TargetHead:
         "(name, prediction, truth, guess) of each thing to score in a table of predictions and labels; `guess` is (n, outputs)"
         p = both[[f'{c}_pred' for c in self.columns]].to_numpy(float)
         return [(','.join(self.columns), p, self.values(both).astype(float), guess)]
+    def ranking(self, both, guess)->tuple:
+        "(name, probability, truth as 0 and 1, guess) of the rarer of two classes in a table of predictions and labels; None where there is none"
+        return None
     def drawn(self, df, pred, err=None)->dict:
         "True and predicted values as figures take them"
         return dict(true=self.encode(df).astype(float), pred=pred, err=err)
@@ -315,6 +318,14 @@ class ClassHead(TargetHead):
         code = {o: i for i,o in enumerate(sorted({*words[0], *words[1], *self.classes}))} # classes that the labels lack, too
         p,y,g = (np.array([code[o] for o in v]) for v in (*words, self._names(guess)))
         return [(c, p, y, g)]
+    def ranking(self, both, guess):
+        c,true = self.columns[0],class_names(both[self.columns[0]])
+        n = [int((true==o).sum()) for o in self.classes]
+        if len(n)!=2 or not min(n): return None
+        i = int(n[1]<=n[0])
+        p = both.get(f'{c}_prob_{self.classes[i]}')
+        if p is None: return None
+        return f'{c}={self.classes[i]}',p.to_numpy(float),(true==self.classes[i]).astype(float),guess[:,i]
     def drawn(self, df, pred, err=None): return dict(true=self.values(df), pred=self._names(pred), prob=pred.max(1))
     def _names(self, p): return np.array(self.classes, dtype=object)[p.argmax(1)]
 

@@ -214,7 +214,9 @@ def score_table(
     for head,out,_ in spec.places:
         known = ~head.missing(both).all(1)
         rows = both[known]
-        for pair in head.pairs(rows, guess[known][:,out]): tables += [_scores(head, *pair, n_boot), _coverage(head, pair, rows)]
+        for pair in head.pairs(rows, guess[known][:,out]): tables += [_scores(head.scores(), *pair, n_boot), _coverage(head, pair, rows)]
+        rare = head.ranking(rows, guess[known][:,out])
+        if rare: tables.append(_scores(ranking_scores, *rare, n_boot if len(rows)<20_000 else min(n_boot, 20)))
     return pd.concat(tables, ignore_index=True)
 
 def coverage(
@@ -243,10 +245,10 @@ def _once(df, cols, id_col, name):
     if len(twice): raise CatalogError(f"{name} says different things of {len(twice):,} galaxies that it has more than once, such as {first_few(twice, 3)}: keep one row of each")
     return df.reset_index(drop=True)
 
-def _scores(head, name, p, y, guess, n_boot):
+def _scores(metrics, name, p, y, guess, n_boot):
     if y.ndim==1: p,y,guess = (o[~np.isnan(y)] for o in (p, y, guess))
     return pd.DataFrame([dict(target=name, metric=k, value=f(p, y), err=bootstrap_err(f, p, y, n_boot), baseline=f(guess, y), n=len(y))
-                         for k,f in head.scores().items()])
+                         for k,f in metrics.items()])
 
 def _coverage(head, pair, both):
     "The row of `coverage`, where there are errors"

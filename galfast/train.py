@@ -595,11 +595,12 @@ def cross_blend(
 
 # %% ../nbs/48_train.ipynb #5cf8ef28
 _run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
-_figures = ('predictions', 'confusion', 'examples', 'worst') # of several heads one each: predictions_z.png
+_figures = ('predictions', 'confusion', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
 
 def _files_of_a_run(out):
     "Files in `out` that are called as those that a run writes"
-    return [*(out/o for o in _run_files if (out/o).exists()), *(f for o in _figures for f in sorted([*out.glob(f'{o}.png'), *out.glob(f'{o}_*.png')]))]
+    return [*(out/o for o in _run_files if (out/o).exists()), *sorted(out.glob('ranked*.csv')),
+            *(f for o in _figures for f in sorted([*out.glob(f'{o}.png'), *out.glob(f'{o}_*.png')]))]
 
 def write_run(
     run:GalaxyRun, out,
@@ -618,12 +619,21 @@ def write_run(
     shutil.rmtree(new, ignore_errors=True)
     save_run(run, new)
     write_table(table, new/'predictions.csv')
+    for head,out_,_ in spec.places: _write_ranked(head, table, held.guess[:,out_], new/f'ranked{_end_of(spec, head)}.csv')
     write_json(new/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
     if len(held.history): write_table(held.history, new/'history.csv')
     if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
     _take_place(new, out)
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
+
+def _write_ranked(head, table, guess, path):
+    "The galaxies in the order of the probability of the rarer of two classes, where there are two"
+    known = ~head.missing(table).all(1)
+    rare = head.ranking(table[known], guess[known])
+    if rare is None: return
+    prob = f"{head.columns[0]}_prob_{rare[0][len(head.columns[0])+1:]}"
+    write_table(table.sort_values(prob, ascending=False, kind='stable'), path)
 
 def _take_place(new, out):
     "Move the files of a whole run from `new` to `out`, in the place of those of an older one; without config.json there is no run, so it comes last"
@@ -670,8 +680,18 @@ def _prediction_figures(run, data, held):
         some = head.drawn(data.df.iloc[held.rows], held.pred[:,out], None if held.err is None else held.err[:,out])
         known = ~pd.isna(np.asarray(some['true'], dtype=object).reshape(len(held.rows), -1)).all(1)
         some = {k: None if v is None else v[known] for k,v in some.items()}
-        res |= _head_figures(run, data, head, held.rows[known], some, '' if run.spec.alone else '_'+_file_name(head.columns))
+        end = _end_of(run.spec, head)
+        res |= _head_figures(run, data, head, held.rows[known], some, end)
+        rare = _ranking(head, data.df.iloc[held.rows][known], held.pred[known][:,out], held.guess[known][:,out])
+        if rare: res[f'ranking{end}.png'] = partial(plot_ranking, rare[2], rare[1], name=rare[0])
     return res
+
+def _ranking(head, df, pred, guess):
+    "`TargetHead.ranking` of predictions that are in no table yet"
+    both = pd.DataFrame(head.table(pred)).assign(**{c: df[c].to_numpy() for c in head.columns})
+    return head.ranking(both, guess)
+
+def _end_of(spec, head): return '' if spec.alone else '_'+_file_name(head.columns)
 
 def _file_name(columns): return re.sub(r'[^\w.+-]+', '_', '-'.join(columns))[:60]
 

@@ -1,0 +1,63 @@
+"Few positives among many: what `galfast train` and `galfast evaluate` say of them"
+import json
+
+import numpy as np, pandas as pd, pytest
+from sklearn.metrics import average_precision_score,precision_recall_curve,roc_auc_score
+from typer.testing import CliRunner
+
+from galfast.cli import app
+from galfast.heads import ClassHead
+from galfast.predict import evaluate_predictions
+from galfast.sim import sim_survey
+
+def galfast(*args):
+    r = CliRunner().invoke(app, [str(o) for o in args])
+    assert r.exit_code==0, r.output
+    return r.output
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    d = tmp_path_factory.mktemp('rare')
+    df = sim_survey(d, 100, size=24, seed=2)
+    df['kind'] = np.where(df.redshift.rank()>92, 'lens', 'none') # 8 of 100
+    df.to_csv(d/'cat.csv', index=False)
+    said = galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', d/'run', '--members', 2, '--epochs', 1)
+    return d,said
+
+def test_the_summary_is_never_accuracy_alone(trained):
+    d,said = trained
+    told = json.loads((d/'run/metrics.json').read_text())['metrics']
+    p = pd.read_csv(d/'run/predictions.csv')
+    y,q = (p.kind=='lens').astype(int),p.kind_prob_lens
+    m = told['kind=lens']
+    assert np.isclose(m['average_precision']['value'], average_precision_score(y, q)) and np.isclose(m['roc_auc']['value'], roc_auc_score(y, q))
+    assert np.isclose(m['average_precision']['baseline'], y.mean()) and m['roc_auc']['baseline']==.5
+    pure,full,at = precision_recall_curve(y, q)
+    f1 = 2*pure*full/np.maximum(pure+full, 1e-9)
+    assert np.isclose(m['best_f1']['value'], f1.max())
+    best = q>=m['best_threshold']['value']
+    assert np.isclose(m['best_purity']['value'], y[best].mean()) and np.isclose(m['best_completeness']['value'], best[y==1].mean())
+    for o in ('average_precision','roc_auc','best_purity','best_completeness','at random','kind=lens: 100 galaxies'): assert o in said
+    assert ('no galaxy of 100 was called kind=lens' in said)==(m['purity']['value'] is None)==(not (p.kind_pred=='lens').any())
+
+def test_a_ranked_table_and_a_figure(trained):
+    d,said = trained
+    p = pd.read_csv(d/'run/ranked.csv')
+    assert p.kind_prob_lens.is_monotonic_decreasing and len(p)==100 and list(p)==list(pd.read_csv(d/'run/predictions.csv'))
+    assert (d/'run/ranking.png').exists() and 'ranking.png' in said and 'ranked.csv' in said
+
+def test_evaluate_says_the_same(trained):
+    d,_ = trained
+    a = evaluate_predictions(d/'run/predictions.csv', d/'cat.csv', 'kind').set_index(['target','metric']).value
+    m = json.loads((d/'run/metrics.json').read_text())['metrics']['kind=lens']
+    assert all(np.isclose(a['kind=lens', k], m[k]['value'], equal_nan=True) for k in ('average_precision','roc_auc','best_f1','best_threshold'))
+    assert 'average_precision' in galfast('evaluate', d/'run/predictions.csv', d/'cat.csv', '--target', 'kind')
+
+def test_of_more_classes_none_is_looked_for():
+    head = ClassHead(['k'], classes=['a','b','c'])
+    t = pd.DataFrame(dict(k=['a','b','c'], k_prob_a=.3, k_prob_b=.3, k_prob_c=.4))
+    assert head.ranking(t, np.full((3,3), 1/3)) is None
+    two = ClassHead(['k'], classes=['a','b'])
+    assert two.ranking(t.assign(k=['a','b','b']), np.full((3,2), .5))[0]=='k=a' # the rarer one
+    assert two.ranking(t.assign(k='a'), np.full((3,2), .5)) is None # one class only
+    assert two.ranking(t[['k']].assign(k=['a','b','b']), np.full((3,2), .5)) is None # no probabilities
