@@ -26,6 +26,7 @@ from .image import *
 from .reader import *
 from .augment import *
 from .pack import *
+from .rare import *
 from .heads import *
 from .targets import *
 from .columns import *
@@ -62,6 +63,8 @@ class Recipe:
     gp_weight:float = None # Share of the Gaussian process on measured features; None: what the galaxies that were held back say; 0: none
     fast:bool = None # bfloat16; None: where the machine gains from it
     compile:bool = False # `torch.compile` the networks: a minute or more before the first batch
+    pretrained:str = None # Weights that the networks begin with: a file, a run folder, or 'timm'; see `load_pretrained`
+    oversample:float|str = None # How often rare classes are drawn, as in `oversample_rows`: 'balanced', or the rarest one's share; None: as they come
     why:str = ''
 
 def choose_recipe(
@@ -101,7 +104,7 @@ def _steps(n, kinds):
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
     return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=kinds[0].smooth if len(kinds)==1 else 0.)
 
-_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile') # without a network they mean nothing
+_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile', 'pretrained', 'oversample') # without a network they mean nothing
 _ranges = dict(size=(1, None), keep=(8, None), window=(1, None), epochs=(1, None), lr=(0, None), bs=(2, None), wd=(0, None), warmup=(0, 1), smooth=(0, 1), members=(0, None), gp_weight=(0, 1))
 
 def _check_asked(asked, task, quick):
@@ -114,12 +117,24 @@ def _check_asked(asked, task, quick):
     if 'lr' in asked and not 0<asked['lr']<math.inf: raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
     if asked.get('opt', 'adamw') not in ('adamw','ranger'): raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
     kinds = [head_kind(o) for o in listify(task)]
+    if 'oversample' in asked:
+        asked['oversample'] = _a_share(asked['oversample'])
+        if not (len(kinds)==1 and kinds[0].strata): raise GalfastError(f"{option('oversample')} draws from classes, and this is a task of {first_few(listify(task))}: leave it out")
+    if 'pretrained' in asked and asked['pretrained']!='timm': read_weights(asked['pretrained'])
     if asked.get('smooth') and not (len(kinds)==1 and kinds[0].smooth): raise GalfastError(f"label smoothing is for classes, and this is a task of {first_few(listify(task))}: leave smooth out")
     no_nets = quick and not any(o.quick_nets for o in kinds) or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
     idle = [k for k in asked if k in _of_networks and k not in other] if no_nets else []
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
     if idle: raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} would change nothing: leave it out")
+
+def _a_share(o):
+    "'balanced', or a number"
+    if o=='balanced': return o
+    try: share = float(o)
+    except (TypeError,ValueError): share = math.nan
+    if not 0<share<1: raise GalfastError(f"{option('oversample')} is balanced, or a share between 0 and 1, not {o}")
+    return share
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
@@ -341,7 +356,7 @@ def open_run(
     if resume and (begun or done):
         old = read_json(f, _an_object) if begun else _asked(load_run(out, 'cpu').info)
         if old is None: raise RunError(f"{out} holds a run that `galfast train` did not make: give another folder")
-        diff = [k for k in job if old.get(k)!=job[k]]
+        diff = [k for k in job if _said(old.get(k))!=_said(job[k])]
         if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
         return not begun
     if not (resume or overwrite) and (mine := [o.name for o in _files_of_a_run(out)]):
@@ -349,6 +364,10 @@ def open_run(
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
+
+def _said(o):
+    "What a part of a job says, without what it leaves open: options that an older version did not have"
+    return {k: v for k,v in o.items() if v is not None} if isinstance(o, dict) else o
 
 def _sweep_finished(out):
     "Remove what a training that was killed at its very end has left"
@@ -451,14 +470,16 @@ def member_learner(
     table:TableSpec=None, # Columns that it sees beside the image
 )->Learner:
     "The learner of one network of a recipe"
-    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
+    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, oversample=recipe.oversample, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
     blog = recipe.opt=='ranger'
     loss = dls.spec.default_loss() if blog and not recipe.smooth else dls.spec.loss(recipe.smooth)
-    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile)
+    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile,
+                          pretrained=recipe.pretrained!='timm' and recipe.pretrained or bool(recipe.pretrained))
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None, table=None)->list:
     "Train a network on each of `splits`, with one progress bar"
-    steps = sum(-(-len(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
+    def _drawn(rows): return len(oversample_rows(spec.encode(data.df.iloc[rows]), recipe.oversample, seed)) if recipe.oversample else len(rows)
+    steps = sum(-(-_drawn(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
     meter = iter(track(range(steps), 'training'))
     fits = [fit_member(i, data, spec, recipe, o, stats, seed, device, checkpoints, meter, table) for i,o in enumerate(splits)]
     for _ in meter: pass

@@ -61,3 +61,37 @@ def test_of_more_classes_none_is_looked_for():
     assert two.ranking(t.assign(k=['a','b','b']), np.full((3,2), .5))[0]=='k=a' # the rarer one
     assert two.ranking(t.assign(k='a'), np.full((3,2), .5)) is None # one class only
     assert two.ranking(t[['k']].assign(k=['a','b','b']), np.full((3,2), .5)) is None # no probabilities
+
+def test_oversample(trained, tmp_path):
+    "Every class as often: the network calls far more galaxies lenses than without"
+    d,_ = trained
+    short = ('--members', 2, '--epochs', 4, '--seed', 1, '--no-fast')
+    share = {}
+    for how in ((), ('--oversample', 'balanced')):
+        out = tmp_path/('b' if how else 'a')
+        galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', out, *short, *how)
+        p = pd.read_csv(out/'predictions.csv')
+        share[bool(how)] = p.kind_prob_lens.mean()
+        assert json.loads((out/'config.json').read_text())['info']['asked']['oversample']==('balanced' if how else None)
+    assert share[True]>1.2*share[False]
+
+def test_pretrained(trained, tmp_path):
+    "A network that begins with the weights of a run, and is trained at a rate of nearly nothing, answers as that run"
+    import torch
+
+    from galfast.run import load_run
+    d,_ = trained
+    galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', tmp_path/'run', '--members', 1, '--epochs', 1, '--lr', 1e-12, '--pretrained', d/'run')
+    old,new = (load_run(o, 'cpu').model.members[0] for o in (d/'run', tmp_path/'run'))
+    convs = [[m.weight for m in o.modules() if isinstance(m, torch.nn.Conv2d)] for o in (old, new)]
+    assert len(convs[0])>5 and all(torch.allclose(a, b, atol=1e-6) for a,b in zip(*convs))
+
+mistakes = [(('--oversample', 'much'), '--oversample is balanced, or a share'), (('--oversample', '1.5'), 'between 0 and 1'), (('--pretrained', 'nowhere.safetensors'), 'nowhere.safetensors'),
+            (('--oversample', 'balanced', '--target', 'redshift'), 'draws from classes')]
+
+@pytest.mark.parametrize('args,words', mistakes)
+def test_mistakes(args, words, trained, tmp_path):
+    d,_ = trained
+    target = () if '--target' in args else ('--target', 'kind')
+    r = CliRunner().invoke(app, [str(o) for o in ('train', d/'cat.csv', '--images', d/'images', *target, '--out', tmp_path/'run', *args)])
+    assert r.exit_code==2 and words in r.output, r.output
