@@ -41,17 +41,18 @@ def tidy(nb):
         if 'outputs' not in c: continue
         c['outputs'] = [o for o in c['outputs'] if o.get('name')!='stderr']
         for o in c['outputs']:
-            if 'text' in o: o['text'] = [plain(l) for l in o['text']]
+            if 'text' in o: o['text'] = [plain(l) for l in o['text'] if '\r' not in l] # a progress bar
             d = o.get('data', {})
             for k,v in d.items():
                 if k=='image/png' and len(v)>20_000: d[k] = small_png(''.join(v))
                 elif k.startswith('text/'): d[k] = [plain(l) for l in ([v] if isinstance(v, str) else v)]
+        c['outputs'] = [o for o in c['outputs'] if o.get('text')!=[]]
     return nb
 
 def check(nb):
     "What in the outputs of `nb` should not be there"
     text = json.dumps([{k: v for k,v in o.get('data', {}).items() if not k.startswith('image')} | {'text': o.get('text', [])} for c in nb['cells'] for o in c.get('outputs', [])])
-    return [o for o in (r'Traceback', r'Warning', r'/home/', r'/root/', r'site-packages', r'0x[0-9a-f]{6,}', r' s left') if re.search(o, text)]
+    return [o for o in (r'Traceback', r'Warning', r'/home/', r'/root/', r'site-packages', r'0x[0-9a-f]{6,}', r' s left', r'\\r') if re.search(o, text)]
 
 if __name__=='__main__':
     for p in sorted((Path(__file__).parent.parent/'nbs').rglob('*.ipynb')):
