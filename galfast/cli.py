@@ -332,9 +332,9 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
 @_command
 def predict(
     run:Annotated[Path, typer.Argument(help='Run folder.')],
-    catalog:Annotated[Path, typer.Argument(help='Table of ids.')],
     images:Images,
     out:Annotated[Path, typer.Option(help='File to write: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
+    catalog:Annotated[Path, typer.Argument(help='Table of ids; without one every image in the folder is predicted, by its name.')]=None,
     id:Annotated[str, typer.Option('--id', help='Column that names a galaxy; by default that of training.')]=None,
     tta:Annotated[bool, typer.Option('--tta/--no-tta', help='Average over the eight orientations of each image.')]=True,
     pack:Annotated[bool, typer.Option('--pack', help='Keep the decoded images: for folders that are predicted again.')]=False,
@@ -342,13 +342,16 @@ def predict(
     device:Device='auto',
     overwrite:Overwrite=False,
 ):
-    "Predict a catalogue: a row for each of its rows, in the same order."
+    "Predict a catalogue: a row for each of its rows, in the same order. Without a catalogue a row for each image."
+    from galfast.find import folder_table
     from galfast.tables import read_catalog
     _check_device(device)
     cfg = _run_config(run)
     _check_out(out, overwrite, _columns_of(cfg))
-    df = read_catalog(catalog, id or cfg.get('id_col', 'objID'))
+    id = id or cfg.get('id_col', 'objID')
+    df = read_catalog(catalog, id) if catalog else None
     _check_kind(cfg, _check_images(images), run)
+    if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
     with _alone(out, overwrite):
         from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
         n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['picture_types', 'fits_types', 'image_types', 'other_types', 'ImageFiles', 'list_images', 'split_image_name',
-           'find_images', 'no_image_hint', 'per_band', 'fill_pattern', 'bands_wanted', 'band_files']
+           'find_images', 'no_image_hint', 'per_band', 'fill_pattern', 'bands_wanted', 'band_files', 'folder_table']
 
 # %% ../nbs/03_find.ipynb #find0003
 import glob,unicodedata
+from collections import Counter
 
 from fastcore.imports import noop
 
@@ -287,3 +288,30 @@ class _Doubt:
         if len(types)<2: return ''
         usual = [split_image_name(o)[1] for o in res if isinstance(o, str)]
         return f", ask for one type by {option('pattern', '{objID}'+max(sorted(types), key=usual.count))}"
+
+# %% ../nbs/03_find.ipynb #223a63d0
+def folder_table(
+    folder, # Of images
+    id_col:str='objID', # What the column of ids is called
+    pattern:str=None, # Of the names of the files, as in `find_images`
+)->pd.DataFrame: # One column, in alphabetical order
+    "A catalogue of the images in a folder, a row an image"
+    files = list_images(folder)
+    paths = [o for stem in files for o in files.all(stem)]
+    names = sorted('/'.join(filter(None, (files.within(o), os.path.basename(o)))) for o in paths)
+    ids = list(dict.fromkeys(_pattern_ids(names, pattern, id_col))) if pattern else _name_ids(names)
+    if not ids: raise CatalogError(f"{folder}: holds no image{f' that is called like {pattern}' if pattern else ''}")
+    return pd.DataFrame({id_col: ids}, dtype=str)
+
+# %% ../nbs/03_find.ipynb #7e590b2b
+def _name_ids(names):
+    "Names without their types; with them where there are two of one name"
+    stems = [split_image_name(o)[0] for o in names]
+    several = {o for o,k in Counter(stems).items() if k>1}
+    return [name if stem in several else stem for name,stem in zip(names, stems)]
+
+def _pattern_ids(names, pattern, id_col):
+    "The ids that `pattern` finds in the names that are like it"
+    mark = fill_pattern(pattern, '\0', '\1', id_col)
+    like = re.escape(mark).replace('\0', '(.+)', 1).replace('\0', r'\1').replace('\1', '[^/]+')
+    return [m[1] for m in (re.fullmatch(like, o) for o in names) if m]

@@ -14,6 +14,7 @@ from fastai.vision.all import *
 
 from .core import *
 from .tables import *
+from .find import *
 from .labels import *
 from .reader import *
 from .pack import *
@@ -26,7 +27,7 @@ from .run import *
 # %% ../nbs/40_predict.ipynb #e7a0819a
 def predict_catalog(
     learner_or_run, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or the folder of one
-    df, # What `read_catalog` takes; no labels are needed
+    df, # What `read_catalog` takes; no labels are needed. None: every image in the folder
     images, # Folder of images
     tta:bool=True, # The mean of all eight orientations of each image
     id_col:str=None, # By default that of the training catalogue
@@ -46,7 +47,7 @@ def predict_chunks(
     "`predict_catalog` for catalogues whose predictions go to a file as they come; the next images are read while the network is at work"
     run = as_run(learner_or_run, device)
     id_col = ifnone(id_col, run.id_col)
-    df = read_catalog(df, id_col)
+    df = folder_table(images, id_col, run.reader.pattern) if df is None else read_catalog(df, id_col)
     seen = run.saw(df[id_col]) if run.knows_its_galaxies else None
     files = run.reader.find(df, images, id_col, say=say)
     for o in _table_notes(run, df, id_col): say(f'note: {o}')

@@ -156,3 +156,17 @@ def test_columns_of_a_job():
     assert TrainJob(['z'], err='e').columns==['z','e'] and TrainJob(['z']).columns==['z']
     with pytest.raises(CatalogError): target_spec(pd.DataFrame(dict(z=[.1,.2], e=[-1.,'x'])), 'z', err='e')
     with pytest.raises(GalfastError, match='which target has its errors'): target_spec(pd.DataFrame(dict(a=[1.], b=[2.], e=[1.])), 'a,b', err='e')
+
+def test_a_folder_without_a_catalogue(trained, survey, tmp_path):
+    "A row a file, whose id is its name; the command and the library say the same"
+    d,df = survey
+    run = tmp_path/'run'
+    galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'redshift', '--quick', '--out', run)
+    galfast('predict', run, '--images', d/'images', '--out', tmp_path/'all.csv')
+    a = pd.read_csv(tmp_path/'all.csv', dtype=dict(objID=str))
+    assert a.objID.tolist()==sorted(df.objID) and (a.status=='ok').all()
+    b = predict_catalog(run, df, d/'images', device='cpu').set_index('objID').redshift_pred
+    assert np.allclose(a.redshift_pred, b[a.objID], rtol=1e-12)
+    assert np.allclose(predict_catalog(run, None, d/'images', device='cpu').redshift_pred, a.redshift_pred, rtol=1e-12)
+    r = CliRunner().invoke(app, [str(o) for o in ('predict', trained[0], '--images', d/'images', '--out', tmp_path/'no.csv')])
+    assert r.exit_code==2 and "no column" in r.output # this run sees columns beside the image
