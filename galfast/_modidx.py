@@ -1921,7 +1921,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.train._a_share': ('train.html#_a_share', 'galfast/train.py'),
                                'galfast.train._asked': ('train.html#_asked', 'galfast/train.py'),
                                'galfast.train._begun': ('train.html#_begun', 'galfast/train.py'),
-                               'galfast.train._caption': ('train.html#_caption', 'galfast/train.py'),
                                'galfast.train._check_asked': ('train.html#_check_asked', 'galfast/train.py'),
                                'galfast.train._check_own': ('train.html#_check_own', 'galfast/train.py'),
                                'galfast.train._end_of': ('train.html#_end_of', 'galfast/train.py'),

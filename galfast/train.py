@@ -718,18 +718,16 @@ def _file_name(columns): return re.sub(r'[^\w.+-]+', '_', '-'.join(columns))[:60
 
 def _head_figures(run, data, head, rows, some, end):
     "The figures of one head: `some` is what was predicted for the galaxies in `rows`, `end` of their names"
-    words = dict(run=run) if run.spec.alone else dict(name=[run.names[c] for c in head.columns], unit=[run.units[c] for c in head.columns])
+    own = dict(name=[run.names[c] for c in head.columns], unit=[run.units[c] for c in head.columns])
+    words = dict(run=run) if run.spec.alone else own
     main = {f'{head.figure}{end}.png': lambda: _figure_of[head.figure](head, some, words)}
     ids,pick = data.df[run.id_col].to_numpy()[rows],np.random.default_rng(0).permutation(len(rows))[:16]
     def _gallery(i):
         few = {k: None if v is None else v[i] for k,v in some.items()}
-        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **({} if end else dict(run=run)), **_caption(head, words, end), **few) if len(i) else None
+        task = {} if run.spec.alone else dict(task=head.task)
+        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **words, **task, **few) if len(i) else None
     def _worst(): return _gallery(worst_cases(some['true'], some['pred'], 16, some.get('prob')))
     return main | {f'examples{end}.png': lambda: _gallery(pick), f'worst{end}.png': _worst}
-
-def _caption(head, words, end):
-    "What a gallery says of one of several heads"
-    return dict(task=head.task, name=words['name'], unit=words['unit']) if end else {}
 
 _figure_of = dict(confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),
                   predictions=lambda head, some, words: plot_predictions(**some, **words)) # `TargetHead.figure` -> how it is drawn
