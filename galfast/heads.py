@@ -24,7 +24,8 @@ def register_head(
     cls, # A `TargetHead` with a `task`
 ):
     "Make a kind of target known under its name"
-    if not isinstance(cls.task, str) or not cls.task: raise GalfastError(f"{cls.__name__} needs a `task`, the name that its kind of target is asked for by")
+    if not isinstance(cls.task, str) or not cls.task:
+        raise GalfastError(f"{cls.__name__} needs a `task`, the name that its kind of target is asked for by")
     head_kinds[cls.task] = cls
     label_words.setdefault(cls.task, None)
     return cls
@@ -58,7 +59,7 @@ class TargetHead:
 
     @classmethod
     def suits(cls, kinds, values)->bool:
-        "Are columns plainly of this kind? For each there is what `column_facts` calls its kind, and its values without gaps, None for words"
+        "Are columns plainly of this kind? Of each: what `column_facts` calls its kind; its values without gaps, None for words"
         return False
     @classmethod
     def left_in(cls, columns, target)->bool:
@@ -163,14 +164,16 @@ class TargetHead:
     def table(self, pred, err=None)->dict:
         "Column -> values, of answers (n, outputs) and their one sigma"
         res = {}
-        for i,c in enumerate(self.columns): res |= {f'{c}_pred': pred[:,i]} | ({} if err is None else {f'{c}_err': err[:,i]})
+        for i,c in enumerate(self.columns):
+            res[f'{c}_pred'] = pred[:,i]
+            if err is not None: res[f'{c}_err'] = err[:,i]
         return res
     def pairs(self, both, guess)->list:
-        "(name, prediction, truth, guess) of each thing to score in a table of predictions and labels; `guess` is (n, outputs)"
+        "(name, prediction, truth, guess) of each thing to score in a table of both; `guess` is (n, outputs)"
         p = both[[f'{c}_pred' for c in self.columns]].to_numpy(float)
         return [(','.join(self.columns), p, self.values(both).astype(float), guess)]
     def ranking(self, both, guess)->tuple:
-        "(name, probability, truth as 0 and 1, guess) of the rarer of two classes in a table of predictions and labels; None where there is none"
+        "(name, probability, truth as 0 and 1, guess) of the rarer of two classes; None where there is none"
         return None
     def drawn(self, df, pred, err=None)->dict:
         "True and predicted values as figures take them"
@@ -198,7 +201,7 @@ def _rows(o):
 def NumberBlock(
     n_out:int=1, # Numbers a galaxy
 ):
-    "A `TransformBlock` for labels that are numbers: fastai's `RegressionBlock` in float64, as a unit may ask for more digits or a wider range than float32 has"
+    "fastai's `RegressionBlock` in float64: a unit may ask for more digits or a wider range than float32 has"
     return TransformBlock(type_tfms=NumberSetup(n_out))
 
 class NumberSetup(RegressionSetup):
@@ -234,7 +237,8 @@ class NumberHead(TargetHead):
     def left_in(cls, columns, target): return f'{target}_err' in columns
     def fit(self, train):
         v = self.values(train)
-        if miss := [c for c,o in zip(self.columns, np.isnan(v).all(0)) if o]: raise CatalogError(f"no row of the training set has a label in {first_few(map(repr, miss))}")
+        if miss := [c for c,o in zip(self.columns, np.isnan(v).all(0)) if o]:
+            raise CatalogError(f"no row of the training set has a label in {first_few(map(repr, miss))}")
         mean,std = mean_std(v)
         return replace(self, mean=mean.tolist(), std=std.tolist())
     def disagrees(self):
@@ -243,7 +247,8 @@ class NumberHead(TargetHead):
     def scale(self): return None if self.mean is None else (self.mean,self.std)
     def loss(self, smooth=0.): return ScaledMSE(self.std)
     def default_loss(self): return ScaledRMSE(self.std) if len(self.columns)==1 else ScaledMSE(self.std)
-    def part_loss(self, inp, targ, weight=None, reduction='mean'): return ScaledMSE(self.std, reduction)(inp, targ, weight)
+    def part_loss(self, inp, targ, weight=None, reduction='mean'):
+        return ScaledMSE(self.std, reduction)(inp, targ, weight)
     def pairs(self, both, guess):
         p,y = both[[f'{c}_pred' for c in self.columns]].to_numpy(float),self.values(both).astype(float)
         return [(c, p[:,i], y[:,i], guess[:,i]) for i,c in enumerate(self.columns)]
@@ -266,7 +271,9 @@ class ClassHead(TargetHead):
     def _labelled(cls, y): return y>=0
     @classmethod
     def check_columns(cls, columns):
-        if len(columns)>1: raise GalfastError(f"a classification has one column, not {len(columns)}; for several labels use {option('task', 'multilabel')}, or 'mixed' for a head of its own for each")
+        if len(columns)==1: return
+        ways = f"for several labels use {option('task', 'multilabel')}, or 'mixed' for a head of its own for each"
+        raise GalfastError(f"a classification has one column, not {len(columns)}; {ways}")
     @property
     def n_out(self): return len(self.classes)
     @property
@@ -286,7 +293,9 @@ class ClassHead(TargetHead):
         v,c = self.values(ok),self.columns[0]
         classes = sorted(set(v), key=_natural)
         if len(classes)<2: raise CatalogError(f"column {c!r} has one class only: {classes[0]}")
-        if len(classes)>max(20, len(ok)//4): raise CatalogError(f"column {c!r} has {len(classes)} different values in {len(ok)} rows, such as {classes[0]!r}: is it a class?")
+        if len(classes)>max(20, len(ok)//4):
+            many = f"{len(classes)} different values in {len(ok)} rows, such as {classes[0]!r}"
+            raise CatalogError(f"column {c!r} has {many}: is it a class?")
         return replace(self, classes=classes)
     def disagrees(self):
         odd = len(self.columns)>1 or not self.classes or len(set(self.classes))!=len(self.classes)
@@ -315,7 +324,8 @@ class ClassHead(TargetHead):
     def pairs(self, both, guess):
         c = self.columns[0]
         words = [class_names(both[o]) for o in (f'{c}_pred', c)]
-        code = {o: i for i,o in enumerate(sorted({*words[0], *words[1], *self.classes}))} # classes that the labels lack, too
+        every = sorted({*words[0], *words[1], *self.classes}) # classes that the labels lack, too
+        code = {o: i for i,o in enumerate(every)}
         p,y,g = (np.array([code[o] for o in v]) for v in (*words, self._names(guess)))
         return [(c, p, y, g)]
     def ranking(self, both, guess):
@@ -346,7 +356,8 @@ class _ShareHead(TargetHead):
     def complete(self, ok):
         v = self.values(ok)
         if not ((v<0)|(v>1)).any(): return self
-        raise CatalogError(f"{self.task} needs labels between 0 and 1; they run from {np.nanmin(v):.3g} to {np.nanmax(v):.3g}{self._way_out(v)}")
+        they = f"they run from {np.nanmin(v):.3g} to {np.nanmax(v):.3g}"
+        raise CatalogError(f"{self.task} needs labels between 0 and 1; {they}{self._way_out(v)}")
     def _way_out(self, v): return ''
     def activation(self, x): return x.sigmoid()
     def as_answer(self, p): return as_shares(p, False)

@@ -54,8 +54,9 @@ def reduce_present(
 # %% ../nbs/20_losses.ipynb #5ef7ac2b
 def _match(inp, targ):
     "`inp` in the shape of `targ`"
-    if inp.numel()!=targ.numel(): raise GalfastError(f"predictions of the shape {tuple(inp.shape)} and targets of the shape {tuple(targ.shape)}: there must be as many")
-    return inp.reshape(targ.shape)
+    if inp.numel()==targ.numel(): return inp.reshape(targ.shape)
+    shapes = f"predictions of the shape {tuple(inp.shape)} and targets of the shape {tuple(targ.shape)}"
+    raise GalfastError(f"{shapes}: there must be as many")
 
 def _known(targ): return torch.nan_to_num(targ) # what stands for a missing label must not make its gradient nan
 
@@ -85,7 +86,8 @@ class ScaledMSE(Module):
         "Squared residuals in units of the scatter, float32"
         d = _difference(inp, targ)
         return (d/self.scale.to(d)).float()**2
-    def forward(self, inp, targ, weight=None): return reduce_present(self.squares(inp, targ), targ, weight, self.reduction)
+    def forward(self, inp, targ, weight=None):
+        return reduce_present(self.squares(inp, targ), targ, weight, self.reduction)
 
 class ScaledRMSE(ScaledMSE):
     "Root of the mean squared error in units of `scale`, the standard deviation of each target"
@@ -108,18 +110,21 @@ class VoteLoss(Module):
 
 # %% ../nbs/20_losses.ipynb #ea73e4d9
 class BinaryLoss(Module):
-    "Binary cross-entropy of two classes, or of one output for the second, in which the second weighs `pos_weight` times as much"
+    "Binary cross-entropy of two classes, or of one output for the second, which weighs `pos_weight` times as much"
     def __init__(self,
         pos_weight:float=1., # Weight of an example of the second class
         gamma:float=0., # Focus on what is not yet right; 0: none, 2 in the paper
         reduction:str='mean', # 'mean', 'sum' or 'none', a loss a galaxy
     ):
-        if not (pos_weight>0 and gamma>=0): raise GalfastError(f"pos_weight is above 0 and gamma 0 or more, not {pos_weight} and {gamma}")
+        if not (pos_weight>0 and gamma>=0):
+            raise GalfastError(f"pos_weight is above 0 and gamma 0 or more, not {pos_weight} and {gamma}")
         self.pos_weight,self.gamma,self.reduction = float(pos_weight),float(gamma),reduction
     def forward(self, inp, targ, weight=None):
         if inp.shape[-1]>2: raise GalfastError(f"BinaryLoss is for two classes, not {inp.shape[-1]}")
-        z,y = (inp[:,1]-inp[:,0] if inp.ndim>1 and inp.shape[-1]==2 else inp.reshape(-1)).float(),targ.reshape(-1).float()
-        loss = F.binary_cross_entropy_with_logits(z, y, pos_weight=torch.tensor(self.pos_weight, device=z.device), reduction='none')
+        two = inp.ndim>1 and inp.shape[-1]==2
+        z,y = (inp[:,1]-inp[:,0] if two else inp.reshape(-1)).float(),targ.reshape(-1).float()
+        weigh = torch.tensor(self.pos_weight, device=z.device)
+        loss = F.binary_cross_entropy_with_logits(z, y, pos_weight=weigh, reduction='none')
         if self.gamma: loss = loss*torch.sigmoid(-z*(2*y-1))**self.gamma
         return reduce_present(loss, y, weight, self.reduction)
     def activation(self, x): return x.softmax(-1) if x.shape[-1]==2 else x.sigmoid()

@@ -23,7 +23,8 @@ def infer_task(
     "What the label columns are for"
     facts = [column_facts(df[c]) for c in targets]
     kinds = [f['kind'] for f in facts]
-    values = [None if f['kind']=='words' else pd.Series(read_numbers(df[c], f)[0]).dropna() for c,f in zip(targets, facts)]
+    def _known(c, f): return None if f['kind']=='words' else pd.Series(read_numbers(df[c], f)[0]).dropna()
+    values = [_known(c, f) for c,f in zip(targets, facts)]
     return next((task for task,o in head_kinds.items() if o.suits(kinds, values)), 'mixed')
 
 # %% ../nbs/21_targets.ipynb #7e3857fa
@@ -62,10 +63,10 @@ class TargetSpec:
 
     # labels
     def values(self, df):
-        "Labels of `df`: float64 (n, targets), or class names; missing ones are nan or None; of several heads as `encode` has them"
+        "Labels of `df`: float64 (n, targets), or class names; nan or None where missing; of several heads as of `encode`"
         return self.heads[0].values(df) if self.alone else self.encode(df)
     def encode(self, df):
-        "Labels as numbers: those of one head as its `encode` has them; of several float64 (n, targets), with class codes among them, nan where a label is missing"
+        "Labels as `TargetHead.encode` has them; of several heads float64 (n, targets), class codes among them, nan where missing"
         return self.heads[0].encode(df) if self.alone else np.concatenate([o.numbers(df) for o in self.heads], 1)
     def matrix(self, df)->np.ndarray: # (n, outputs)
         "What the outputs would be if all were right: numbers, and classes as zeros and ones"
@@ -79,10 +80,10 @@ class TargetSpec:
         rows = zip(*[words for o in self.heads for words in o.why_missing(df)])
         return np.where(self.missing(df), [', '.join(filter(None, o)) for o in rows], '')
     def notes(self, df, id_col:str=None)->list: # Sentences
-        "What there is to say of the label columns of the catalogue `df`, and of those of their errors; see `label_notes`"
+        "What there is to say of label columns of the catalogue `df`, and of those of errors; see `label_notes`"
         ids = None if id_col is None else df[id_col]
-        errs = [label_notes(df[c], ids, self._err_facts(c), 'errors', 'their labels have half the weight') for c in (self.err or {}).values()]
-        return sum([o.notes(df, ids) for o in self.heads]+errs, [])
+        def _of_errors(c): return label_notes(df[c], ids, self._err_facts(c), 'errors', 'their labels have half the weight')
+        return sum([*(o.notes(df, ids) for o in self.heads), *map(_of_errors, (self.err or {}).values())], [])
     def _err_facts(self, c): return (self.err_facts or {}).get(c, {})
     def errors(self, df, target)->np.ndarray: # (n,), nan where none is known
         "One sigma of the labels of `target`"
@@ -148,7 +149,8 @@ class TargetSpec:
         heads = [_head_config(o) for o in self.heads]
         many = dict(task=self.task, targets=self.targets, parts=heads)
         facts = {k: v for o in self.heads for k,v in (o.facts or {}).items()} | (self.err_facts or {})
-        return (heads[0] if self.alone else many) | dict(partial=self.partial, err=self.err, err_scale=self.err_scale, facts=facts or None)
+        labels = heads[0] if self.alone else many
+        return labels | dict(partial=self.partial, err=self.err, err_scale=self.err_scale, facts=facts or None)
     @classmethod
     def from_config(cls,
         cfg:dict, # `config`
@@ -162,7 +164,8 @@ class TargetSpec:
     def disagrees(self)->str:
         "What in it does not go together; '' if nothing"
         if len(set(self.targets))!=len(self.targets): return 'a target is there twice'
-        if not set(self.err or {})<=set(self.targets) or set(self.err or {})!=set(self.err_scale or self.err or {}): return 'err is of columns that are no targets'
+        err,scaled = set(self.err or {}),set(self.err_scale or self.err or {})
+        if not err<=set(self.targets) or err!=scaled: return 'err is of columns that are no targets'
         return next(filter(None, (o.disagrees() for o in self.heads)), '')
 
 # %% ../nbs/21_targets.ipynb #289d9c56
@@ -218,7 +221,7 @@ def target_spec(
     df:pd.DataFrame,
     target, # Column, or a list of columns (or 'a,b')
     task:str='auto', # A name in `head_kinds`; 'mixed': a head for each column; or 'auto'
-    partial:bool=False, # With several targets: rows that lack some of their labels are of use, and the loss leaves these out
+    partial:bool=False, # With several targets: rows that lack some of their labels are of use; the loss leaves these out
     err=None, # Of numbers: column with one sigma of each label; of several targets a dict target -> column
 )->TargetSpec:
     "What `df` says about its label columns"
@@ -228,7 +231,7 @@ def target_spec(
     kinds = [(head_kind(infer_task(df, [c])), [c]) for c in cols] if task=='mixed' else [(head_kind(task), cols)]
     for kind,own in kinds:
         kind.check_columns(own)
-        if kind.whole and partial: raise GalfastError(f"the columns of {kind.task} belong together: a row that lacks some of them cannot be used, so {option('partial')} is not for them")
+        if kind.whole and partial: raise _whole(kind)
     err = _err_columns(df, cols, err)
     facts = {c: f for c in [*cols, *(err or {}).values()] if (f:=column_facts(df[c]))['kind']!='words'}
     heads = [kind(own, some_of(facts, own)) for kind,own in kinds]
@@ -239,14 +242,20 @@ def target_spec(
 def _completed(spec, df):
     "The heads of `spec`, completed from the rows that have a label"
     ok = df[~spec.missing(df)]
-    if not len(ok): raise CatalogError(f"no row has a usable label in {first_few(map(repr, spec.targets))}{_said(spec.notes(df))}")
+    if not len(ok): raise _no_label(spec.targets, spec.notes(df))
     res = []
     for o in spec.heads:
         one = replace(spec, heads=[o])
         has = ok[~one.missing(ok)]
-        if not len(has): raise CatalogError(f"no row has a usable label in {o.columns[0]!r}{_said(o.notes(df))}")
+        if not len(has): raise _no_label(o.columns[:1], o.notes(df))
         res.append(o.complete(has))
     return res
+
+def _whole(kind):
+    what = f"the columns of {kind.task} belong together: a row that lacks some of them cannot be used"
+    return GalfastError(f"{what}, so {option('partial')} is not for them")
+
+def _no_label(columns, notes): return CatalogError(f"no row has a usable label in {first_few(map(repr, columns))}{_said(notes)}")
 
 def _said(notes): return f": {'; '.join(notes)}" if notes else ''
 
@@ -254,9 +263,11 @@ def _err_columns(df, targets, err):
     "`err` as a dict target -> column, checked"
     if err is None: return None
     if not isinstance(err, dict):
-        if len(targets)>1: raise GalfastError(f"which target has its errors in {err!r}? With several targets, err is a dict target -> column")
+        which = f"which target has its errors in {err!r}?"
+        if len(targets)>1: raise GalfastError(f"{which} With several targets, err is a dict target -> column")
         err = {targets[0]: err}
-    if odd := [t for t in err if t not in targets]: raise GalfastError(f"err names {first_few(map(repr, odd))}, which is not among the targets {first_few(targets)}")
+    if odd := [t for t in err if t not in targets]:
+        raise GalfastError(f"err names {first_few(map(repr, odd))}, which is not among the targets {first_few(targets)}")
     check_labels(df, list(dict.fromkeys(err.values())), False)
     return err
 
@@ -273,7 +284,8 @@ def fit_spec(spec:TargetSpec, train:pd.DataFrame)->TargetSpec:
 
 # %% ../nbs/21_targets.ipynb #e3d2dcb0
 def _median_err(e, col):
-    if (e<0).any(): raise CatalogError(f"column {col!r} has {int((e<0).sum()):,} errors below zero; one sigma is 0 or more, and empty where it is not known")
+    below = int((e<0).sum())
+    if below: raise CatalogError(f"column {col!r} has {below:,} errors below zero; one sigma is 0 or more, and empty where it is not known")
     e = e[e>0]
     if not len(e): raise CatalogError(f"column {col!r} has no error above zero")
     return float(np.median(e))
