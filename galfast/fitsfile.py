@@ -173,6 +173,7 @@ def _check_tiles(c, w, data, shape):
     if not rows*wide<=start<=len(data): raise ImageError("its heap of tiles lies outside the file; download it again")
     at = _tile_places(c, data, rows, wide, len(data)-start)
     if how=='HCOMPRESS_1': _check_hcompress(at, data[start:], shape, tile)
+    if how=='PLIO_1': _check_plio(at, data[start:])
 
 def _number(c, k, default, lo):
     v = c.get(k, default)
@@ -233,3 +234,19 @@ def _check_hcompress(at, heap, shape, tile):
         if n<25 or b[:2]!=b'\xdd\x99' or said!=sides:
             pixels = f"{' x '.join(map(str, sides))} pixels"
             raise ImageError(f"tile {row} is no HCOMPRESS of {pixels}; download it again")
+
+# %% ../nbs/18_fitsfile.ipynb #20aadf9a
+def _check_plio(at, heap):
+    "Raise `ImageError` where a tile says that it is longer than it is"
+    for row,(n,i) in enumerate(at.tolist()):
+        if n and not _is_line_list(np.frombuffer(heap[i:i+n//2*2], '>i2').tolist()):
+            raise ImageError(f"tile {row} is no PLIO line list of {n:,} bytes; download it again")
+
+def _is_line_list(words):
+    "Does a list say its own length, and end with pixels?"
+    if len(words)<4: return False
+    short = words[2]>0
+    if not short and len(words)<6: return False
+    n,first = (words[2],3) if short else ((words[4]<<15)+words[3],words[1])
+    takes_next = words[n-1]//4096==1 if 0<n<=len(words) else True # an instruction whose number is in the word behind
+    return 0<=first<n<=len(words) and not takes_next

@@ -95,6 +95,8 @@ def test_every_frozen_run_can_be_printed(bits):
 def test_the_metrics_are_the_same(bits):
     new,old = (json.loads((d/'metrics.json').read_text()) for d in (bits, frozen/'answers'))
     assert list(new)==list(old) and len(old)>30
+    for k,o in old.items(): # more may be said of a run now
+        new[k] = [r for r in new[k] if r['target'] in {r['target'] for r in o}]
     check_same('command-metrics', bits)
     if same_versions: assert new==old
     for k in old:

@@ -285,3 +285,15 @@ def running(pid):
     "Is there such a process, and does it do anything?"
     try: return open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0] not in 'ZX'
     except OSError: return False
+
+@pytest.mark.parametrize('at', [2, 3, 4, 1])
+def test_a_line_list_that_says_it_is_longer(tmp_path, at):
+    "PLIO's decoder would read what lies in memory behind it, something else each time"
+    b,fn = bytearray(tiled(ints, 'PLIO_1', tile_shape=(16,50))),tmp_path/'a.fits.fz'
+    assert check(fn, bytes(b))
+    hdus = fits.open(BytesIO(bytes(b)), disable_image_compression=True)
+    heap = hdus[1].header.get('THEAP', hdus[1].header['NAXIS1']*hdus[1].header['NAXIS2'])+hdus[1].fileinfo()['datLoc']
+    words = {1: {2: 0, 1: 30000}, 2: {2: 30000}, 3: {2: 0, 3: 30000, 4: 0}, 4: {2: 0, 4: 30000}}[at] # where it begins, how long it is, short and long
+    for i,w in words.items(): b[heap+2*i:heap+2*i+2] = w.to_bytes(2, 'big')
+    fn.write_bytes(bytes(b))
+    with pytest.raises(ImageError, match='tile 0 is no PLIO line list'): read_fits(fn)
