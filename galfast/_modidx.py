@@ -1945,6 +1945,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'galfast.train._steps': ('train.html#_steps', 'galfast/train.py'),
                                'galfast.train._sweep_finished': ('train.html#_sweep_finished', 'galfast/train.py'),
                                'galfast.train._take_place': ('train.html#_take_place', 'galfast/train.py'),
+                               'galfast.train._targets_in': ('train.html#_targets_in', 'galfast/train.py'),
                                'galfast.train._tell_job': ('train.html#_tell_job', 'galfast/train.py'),
                                'galfast.train._write_ranked': ('train.html#_write_ranked', 'galfast/train.py'),
                                'galfast.train.best_weight': ('train.html#best_weight', 'galfast/train.py'),

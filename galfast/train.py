@@ -214,6 +214,7 @@ def train_galaxies(
     if note := missing_note(spec, df): say(f'note: {note}')
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
     job.recipe = choose_recipe(int((~spec.missing(df)).sum()), [o.task for o in spec.heads], **kwargs)
+    if job.table and not job.recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     if job.recipe.members: job.recipe.fast = number_format(job.recipe, device, out if resume else None)
     if job.valid is not None and kwargs.get('folds'): raise GalfastError(f"with {option('valid')} there are no folds: give one of them")
     state = job.state(df)
@@ -359,7 +360,7 @@ def open_run(
         diff = [k for k in job if _said(old.get(k))!=_said(job[k])]
         if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
         return not begun
-    if not (resume or overwrite) and (mine := [o.name for o in _files_of_a_run(out)]):
+    if not (resume or overwrite) and (mine := [o.name for o in _files_of_a_run(out, job.get('target', []))]):
         raise RunError(f"{out} holds {first_few(mine)}, which a run would replace: {option('overwrite', True)} does so, or give another folder")
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
@@ -420,7 +421,6 @@ def fit_recipe(
     small = data if not recipe.members or recipe.size>=data.images.shape[-1] else GalaxyStack(**merge(vars(data), dict(images=torch.cat([shrink(x, recipe.size) for x in data.images.split(1024)]))))
     if recipe.window and recipe.window>=small.images.shape[-1]: recipe = Recipe(**merge(asdict(recipe), dict(window=None))) # small stamps are used whole
     spec,table = fit_spec(spec, data.df.iloc[train]),fit_table(table, data.df.iloc[train])
-    if table and not recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     stats = small.stats(train) if recipe.members else ([0.]*data.images.shape[1], [1.]*data.images.shape[1])
     fits = fit_members(small, spec, recipe, splits, stats, seed, device, checkpoints, table) if recipe.members else []
     gp,loo = fit_gp(data, spec, train, device, seed, recipe.keep) if recipe.gp_weight!=0 and (len(train)>=10 or not fits) else (None, None)
@@ -591,7 +591,8 @@ def fit_blend(
     weights,err = [],[]
     for head,out,_ in spec.places:
         p,q,s,t = a[:,out],a[:,out] if b is None else b[:,out],spread[:,out],y[:,out]
-        w = ifnone(weight, .5 if len(y)<few_held else best_weight(*map(torch.as_tensor, (p, q, t))))
+        few = (~np.isnan(t)).any(1).sum()<few_held
+        w = ifnone(weight, .5 if few else best_weight(*map(torch.as_tensor, (p, q, t))))
         weights += [w]*head.n_out
         resid = p+w*(q-p)-t
         err += [held_err(resid[:,i], s[:,i], head.std[i]) if head.states_err else None for i in range(head.n_out)]
@@ -618,10 +619,16 @@ def cross_blend(
 _run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
 _figures = ('predictions', 'confusion', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
 
-def _files_of_a_run(out):
-    "Files in `out` that are called as those that a run writes"
-    return [*(out/o for o in _run_files if (out/o).exists()), *sorted(out.glob('ranked*.csv')),
-            *(f for o in _figures for f in sorted([*out.glob(f'{o}.png'), *out.glob(f'{o}_*.png')]))]
+def _files_of_a_run(out, targets):
+    "Files in `out` that are called as those that a run of `targets` writes, and no others"
+    ends = ['', *('_'+_file_name([o]) for o in targets)]
+    names = [*_run_files, *(f'ranked{e}.csv' for e in ends), *(f'{o}{e}.png' for o in _figures for e in ends)]
+    return [out/o for o in dict.fromkeys(names) if (out/o).exists()]
+
+def _targets_in(folder):
+    "The targets of the run in `folder`; none where there is none that can be read"
+    try: return read_run_config(folder, whole=False)['spec']['targets']
+    except (GalfastError,LookupError): return []
 
 def write_run(
     run:GalaxyRun, out,
@@ -658,7 +665,8 @@ def _write_ranked(head, table, guess, path):
 
 def _take_place(new, out):
     "Move the files of a whole run from `new` to `out`, in the place of those of an older one; without config.json there is no run, so it comes last"
-    for o in (out/'config.json', *_files_of_a_run(out)): o.unlink(missing_ok=True)
+    old = _files_of_a_run(out, [*_targets_in(out), *_targets_in(new)])
+    for o in (out/'config.json', *old): o.unlink(missing_ok=True)
     for o in sorted(new.iterdir(), key=lambda o: o.name=='config.json'): os.replace(o, out/o.name)
     for o in (new, new.parent):
         with suppress(OSError): o.rmdir() # other files in it are those of the training

@@ -170,3 +170,17 @@ def test_a_folder_without_a_catalogue(trained, survey, tmp_path):
     assert np.allclose(predict_catalog(run, None, d/'images', device='cpu').redshift_pred, a.redshift_pred, rtol=1e-12)
     r = CliRunner().invoke(app, [str(o) for o in ('predict', trained[0], '--images', d/'images', '--out', tmp_path/'no.csv')])
     assert r.exit_code==2 and "no column" in r.output # this run sees columns beside the image
+
+def test_files_of_others_stay(survey, tmp_path):
+    "What only looks like a figure of a run is neither refused nor removed; figures of other targets go with their run"
+    d,df = survey
+    out = tmp_path/'run'
+    out.mkdir()
+    mine = [out/o for o in ('predictions_of_mine.png', 'ranked_by_me.csv', 'examples_old.png')]
+    for o in mine: o.write_text('mine')
+    kw = dict(device='cpu', members=0)
+    train_galaxies(df, d/'images', ['metallicity','morphology'], out, **kw)
+    assert (out/'confusion_morphology.png').exists()
+    train_galaxies(df, d/'images', ['metallicity'], out, overwrite=True, **kw)
+    assert all(o.read_text()=='mine' for o in mine)
+    assert (out/'predictions.png').exists() and not (out/'confusion_morphology.png').exists()
