@@ -5,12 +5,12 @@ from pathlib import Path
 from fastai.vision.all import *
 from PIL import Image as PILimage
 
-from galfast.augment import GalaxyAugment
-from galfast.data import GalaxyDataLoaders
-from galfast.learner import galaxy_learner
-from galfast.losses import rmse_loss
-from galfast.models import ScaleOutput
-from galfast.reader import ImageReader
+from galfast.images.augment import GalaxyAugment
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.training.learner import galaxy_learner
+from galfast.data.losses import rmse_loss
+from galfast.networks.xresnets import ScaleOutput
+from galfast.images.reader import ImageReader
 
 window,size = 144,112 # The blog's: the central part that is kept of an image, the random crop of it that a network sees
 shares = dict(p_dihedral=.5, p_rotate=.75) # Of the images that fastai's `aug_transforms(flip_vert=True)` flips, quarter turns and rotates
@@ -43,7 +43,7 @@ class Galaxies:
 
 def few_galaxies(n, root, device)->Galaxies:
     "`n` JPEGs in a moment: 64 simulated galaxies over and over, in random orientations"
-    from galfast.sim import sim_catalog,sim_galaxy,sim_rgb
+    from galfast.sim.galaxies import sim_catalog,sim_galaxy,sim_rgb
     root,rng,gals = Path(root),np.random.default_rng(0),sim_catalog(64, seed=1)
     pics = [np.maximum(sim_rgb(sim_galaxy(r, size=224)), 6) for r in gals.to_dict('records')]
     (root/'images').mkdir(parents=True)
@@ -56,7 +56,7 @@ def few_galaxies(n, root, device)->Galaxies:
 
 def many_galaxies(n, root, device)->Galaxies:
     "`n` simulated galaxies, each another"
-    from galfast.sim import sim_survey
+    from galfast.sim.galaxies import sim_survey
     return Galaxies(sim_survey(Path(root), n, seed=5, size=224)[['objID','metallicity']], root, device)
 
 def seconds(f, device='cpu'):

@@ -15,8 +15,8 @@ from skypictures import hash64
 from test_cutouts import judge_end
 from test_pace import World,between
 
-from galfast.cutouts import download_cutouts
-from galfast.net import HTTPService
+from galfast.surveys.cutouts import download_cutouts
+from galfast.surveys.net import HTTPService
 
 @contextlib.contextmanager
 def double(tmp, *args):
@@ -31,7 +31,7 @@ def faults(o, tmp, seed=7):
     df = twin.catalog()
     df.to_csv(tmp/'c.csv', index=False)
     with double(tmp, '--n', o.n, '--seed', seed, '--faults', .1, '--latency', .005) as url:
-        code = f"from galfast.cutouts import *; from galfast.net import HTTPService; download_cutouts({str(tmp/'c.csv')!r}, {str(tmp/'out')!r}, size=224, service=HTTPService({url!r}, {o.rate}, 8, timeout=(5,5), first_wait=.2))"
+        code = f"from galfast.surveys.cutouts import *; from galfast.surveys.net import HTTPService; download_cutouts({str(tmp/'c.csv')!r}, {str(tmp/'out')!r}, size=224, service=HTTPService({url!r}, {o.rate}, 8, timeout=(5,5), first_wait=.2))"
         cmd,t0 = [sys.executable, '-W', 'ignore', '-c', code],time.monotonic()
         for _ in range(o.kills):
             p = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

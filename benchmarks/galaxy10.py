@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from fastai.optimizer import SGD
 
-from galfast.data import GalaxyDataLoaders,StratifiedSplitter
-from galfast.galaxy10 import galaxy10_images,galaxy10_sets
-from galfast.learner import galaxy_learner
-from galfast.losses import OneVsRest
-from galfast.metrics import class_accuracy,second_choice
-from galfast.simsets import sim_galaxy10
+from galfast.data.loaders import GalaxyDataLoaders,StratifiedSplitter
+from galfast.surveys.galaxy10 import galaxy10_images,galaxy10_sets
+from galfast.training.learner import galaxy_learner
+from galfast.data.losses import OneVsRest
+from galfast.data.metrics import class_accuracy,second_choice
+from galfast.sim.sets import sim_galaxy10
 
 def dense(path, kw, epochs):
     "One hidden layer of tanh on 69 x 69 px in three bands, sigmoid outputs, summed binary cross-entropy, plain gradient descent"

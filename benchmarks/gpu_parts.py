@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from common import *
 from memory import Peak
 
-from galfast.augment import as_float
-from galfast.fast import describe_math,lean_mish
-from galfast.gp import fit_photometry_gp
-from galfast.models import galaxy_xresnet
-from galfast.photometry import Photometry
+from galfast.images.augment import as_float
+from galfast.training.fast import describe_math,lean_mish
+from galfast.training.gp import fit_photometry_gp
+from galfast.networks.xresnets import galaxy_xresnet
+from galfast.images.photometry import Photometry
 
 root = Path(__file__).resolve().parent.parent
 
@@ -63,7 +63,7 @@ def tests(o, save):
             if report.when=='call' or report.outcome!='passed': self.found[report.outcome] += 1
             if report.failed: self.found['names'].append(report.nodeid)
     count,kind = Count(),torch.device(o['device']).type
-    files = [root/'tests'/'test_gpu.py', *([root/'tests'/'test_image.py'] if kind=='cuda' and not o['missing'] else [])]
+    files = [root/'tests'/'test_gpu.py', *([root/'tests'/'test_fits.py'] if kind=='cuda' and not o['missing'] else [])]
     code = pytest.main(['-q', '-p', 'no:cacheprovider', '-W', 'ignore', '-k', kind, *map(str, files)], plugins=[count])
     save(exit=int(code), **count.found)
 

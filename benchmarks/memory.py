@@ -2,7 +2,7 @@
 import re,sys,threading,time
 
 from common import *
-from galfast.models import galaxy_xresnet
+from galfast.networks.xresnets import galaxy_xresnet
 
 def own_memory(): return int(re.search(r'RssAnon:\s+(\d+)', Path('/proc/self/status').read_text())[1])/1024
 

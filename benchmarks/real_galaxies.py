@@ -84,7 +84,7 @@ def trainings(names, seeds):
 def run(data, which, names, seed, seeds=None):
     "Rows for the folds `which` of `data`; simulated galaxies have one"
     if data=='simulated':
-        from galfast.sim import irreducible_rmse,sim_survey
+        from galfast.sim.galaxies import irreducible_rmse,sim_survey
         with tempfile.TemporaryDirectory() as d:
             df = sim_survey(Path(d), n_simulated+1000, seed=11+seed)
             best = irreducible_rmse(df[n_simulated:])

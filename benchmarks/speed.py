@@ -10,10 +10,10 @@ from astropy.io import fits
 
 from time_to_accuracy import time_to_accuracy
 from common import *
-from galfast.fast import describe_math
-from galfast.image import read_fits
-from galfast.pack import pack_images
-from galfast.sim import sim_catalog,sim_galaxy
+from galfast.training.fast import describe_math
+from galfast.images.fits import read_fits
+from galfast.images.pack import pack_images
+from galfast.sim.galaxies import sim_catalog,sim_galaxy
 from story import full_story
 
 def loading(n, root, device, rotate):

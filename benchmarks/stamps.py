@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 
-from galfast.augment import GalaxyAugment
-from galfast.data import GalaxyDataLoaders,StratifiedSplitter
-from galfast.image import StampTfm
-from galfast.learner import galaxy_learner
-from galfast.simsets import sim_stamps
+from galfast.images.augment import GalaxyAugment
+from galfast.data.loaders import GalaxyDataLoaders,StratifiedSplitter
+from galfast.images.fits import StampTfm
+from galfast.training.learner import galaxy_learner
+from galfast.sim.sets import sim_stamps
 
 def accuracy(ok): return dict(accuracy=round(float(ok.mean()), 4), err=round(float(np.sqrt(ok.mean()*(1-ok.mean())/len(ok))), 4), n=len(ok))
 

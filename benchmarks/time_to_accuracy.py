@@ -5,7 +5,7 @@ import pandas as pd
 
 import plain_fastai
 from common import *
-from galfast.predict import predict_catalog
+from galfast.results.predict import predict_catalog
 from galfast.train import train_galaxies
 from real_galaxies import blog,folds as all_folds,score,shared,targets
 

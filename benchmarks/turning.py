@@ -11,11 +11,11 @@ import argparse,json,tempfile
 from common import *
 from real_galaxies import folds,here,score,shared,targets
 
-from galfast.augment import AugmentProgress
-from galfast.targets import fit_spec,target_spec
-from galfast.data import GalaxyStack,load_images
-from galfast.fast import adamw
-from galfast.run import shrink
+from galfast.images.augment import AugmentProgress
+from galfast.data.targets import fit_spec,target_spec
+from galfast.data.loaders import GalaxyStack,load_images
+from galfast.training.fast import adamw
+from galfast.training.run import shrink
 from galfast.train import TrainJob,choose_recipe,recipe_reader
 
 results = here/'results'/'turning.jsonl'

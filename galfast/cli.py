@@ -35,7 +35,7 @@ def _command(f):
     def _inner(**kwargs):
         out = kwargs.get('out')
         try:
-            import galfast.core # noqa: F401, here where Ctrl-C is heard
+            import galfast.base.core # noqa: F401, here where Ctrl-C is heard
             warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
             return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
         except typer.Exit: raise
@@ -62,7 +62,7 @@ def _goes_on(name):
 
 def _told(e, out=None):
     "A mistake or a fault as a sentence, and the exit code"
-    from galfast.core import GalfastError
+    from galfast.base.core import GalfastError
     if isinstance(e, GalfastError): return e.typed,e.exit_code
     if isinstance(e, (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError)): return str(e),2
     if isinstance(e, OSError): return f'the system says: {e}',2
@@ -97,13 +97,13 @@ def _fail(msg, code):
     raise typer.Exit(code)
 
 def _say(line):
-    from galfast.core import printable
+    from galfast.base.core import printable
     typer.echo(printable(line), err=True)
 
 def _print(*lines):
     "Print text as it is: square brackets and colons of names and paths are no markup, and their other characters do not drive a terminal"
     from rich.console import Console
-    from galfast.core import printable
+    from galfast.base.core import printable
     text = (printable(o) if isinstance(o, str) else o for o in lines)
     Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty()).print(*text, sep='\n')
 
@@ -111,7 +111,7 @@ def _table(title, rows, *cols, left=(0,)):
     "Print `rows` of text under `cols`; those that are not in `left` to the right"
     from rich.table import Table
     from rich.text import Text
-    from galfast.core import printable
+    from galfast.base.core import printable
     t = Table(title=Text(printable(title), style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
     for i,c in enumerate(cols): t.add_column(Text(printable(c)), justify='left' if i in left else 'right', no_wrap=True)
     for r in rows: t.add_row(*(Text(printable(o)) for o in r))
@@ -143,7 +143,7 @@ Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
 Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 def _tasks():
-    from galfast.labels import label_words
+    from galfast.base.labels import label_words
     return ['auto', 'mixed', *label_words]
 
 Task = Annotated[str, typer.Option(help='What the labels are: auto, regression, classification, multilabel, votes, or mixed: a head for each.', autocompletion=_tasks)]
@@ -151,28 +151,28 @@ Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is th
 
 # %% ../nbs/90_cli.ipynb #90c10003
 def _check_device(device):
-    from galfast.core import GalfastError
+    from galfast.base.core import GalfastError
     if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device): raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda or cuda:1")
 
 def _check_out(out, overwrite, cols=()):
     "Raise where no table with columns `cols` can be written to `out`"
-    from galfast.core import check_free
-    from galfast.tables import check_table_names
+    from galfast.base.core import check_free
+    from galfast.base.tables import check_table_names
     check_table_names(cols, out)
     check_free(out, overwrite)
 
 @contextmanager
 def _alone(out, overwrite):
     "Keep others from writing the table `out`; one may have written it a moment ago"
-    from galfast.core import check_free,file_lock
+    from galfast.base.core import check_free,file_lock
     with file_lock(out):
         check_free(out, overwrite)
         yield
 
 def _check_images(images):
     "The images of a folder; raises where there are none"
-    from galfast.core import CatalogError
-    from galfast.find import list_images
+    from galfast.base.core import CatalogError
+    from galfast.base.find import list_images
     files = list_images(images)
     if not files: raise CatalogError(f"{images}: there is no image in this folder")
     return files
@@ -206,12 +206,12 @@ class _Reading:
     aligned:Annotated[bool, typer.Option('--aligned', help='FITS: the bands lie on the same pixels, whatever their headers say.')]=False
     def check(self):
         "Raise for what can be told before an image is read"
-        from galfast.core import GalfastError
+        from galfast.base.core import GalfastError
         if self.pad and not self.crop: raise GalfastError("--pad fills what a crop finds missing: give --crop too, or leave it out")
         if self.asinh is not None and not self.asinh>0: raise GalfastError(f"--asinh is a scale above 0, not {self.asinh}")
     def reader(self):
         "What `ImageReader` takes"
-        from galfast.image import AsinhTfm
+        from galfast.images.fits import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
         kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh is not None else None,
                   native='any' if self.any_size else None, pad=self.pad or None, aligned=self.aligned or None)
@@ -226,8 +226,8 @@ class _Sample:
     seed:Annotated[int, typer.Option(min=0, help='Of folds, weights, order and augmentation.')]=0
     def check(self, df):
         "Raise for what can be told before an image is read"
-        from galfast.core import GalfastError
-        from galfast.tables import check_columns
+        from galfast.base.core import GalfastError
+        from galfast.base.tables import check_columns
         if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
         if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
         if self.valid_col: check_columns(df, [self.valid_col])
@@ -243,8 +243,8 @@ class _Columns:
     partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
     def job(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
-        from galfast.labels import target_columns
-        from galfast.tables import check_columns
+        from galfast.base.labels import target_columns
+        from galfast.base.tables import check_columns
         table = target_columns(self.table, df.columns) if self.table else []
         err = _of_targets(self.err, targets)
         check_columns(df, [*table, *err.values()])
@@ -265,9 +265,9 @@ def train(
     overwrite:Overwrite=False,
 ):
     "Train on a catalogue and its images, and write a run folder."
-    from galfast.core import check_run_folder,check_unlocked
-    from galfast.labels import check_labels,check_task,label_words
-    from galfast.tables import read_catalog
+    from galfast.base.core import check_run_folder,check_unlocked
+    from galfast.base.labels import check_labels,check_task,label_words
+    from galfast.base.tables import read_catalog
     _check_device(device)
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
@@ -287,7 +287,7 @@ def _split(bands): return bands.split(',') if bands and ',' in bands else bands
 
 def _of_targets(texts, targets):
     "`target=text` as a dict target -> text; a text alone is for the one target"
-    from galfast.core import GalfastError
+    from galfast.base.core import GalfastError
     res = {}
     for o in texts or ():
         t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
@@ -343,8 +343,8 @@ def predict(
     overwrite:Overwrite=False,
 ):
     "Predict a catalogue: a row for each of its rows, in the same order. Without a catalogue a row for each image."
-    from galfast.find import folder_table
-    from galfast.tables import read_catalog
+    from galfast.base.find import folder_table
+    from galfast.base.tables import read_catalog
     _check_device(device)
     cfg = _run_config(run)
     _check_out(out, overwrite, _columns_of(cfg))
@@ -353,7 +353,7 @@ def predict(
     _check_kind(cfg, _check_images(images), run)
     if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
     with _alone(out, overwrite):
-        from galfast.predict import predict_chunks # takes seconds: all that can be checked without it is checked
+        from galfast.results.predict import predict_chunks # takes seconds: all that can be checked without it is checked
         n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
@@ -362,8 +362,8 @@ def predict(
 def _write_chunks(out, chunks, total):
     "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
     from collections import Counter
-    from galfast.core import GalfastError
-    from galfast.tables import table_writer
+    from galfast.base.core import GalfastError
+    from galfast.base.tables import table_writer
     n,seen,why,part,fault = 0,0,Counter(),out.with_name(f'partial-{out.name}'),None
     with table_writer(part) as add:
         try:
@@ -383,7 +383,7 @@ def _write_chunks(out, chunks, total):
 
 def _run_config(run):
     "What `config.json` of a run says, as far as it can be read; reading the run itself takes seconds"
-    from galfast.schema import read_run_config
+    from galfast.base.schema import read_run_config
     return read_run_config(run, whole=False)
 
 def _columns_of(cfg):
@@ -395,8 +395,8 @@ def _columns_of(cfg):
 
 def _check_kind(cfg, files, run):
     "Raise where a run learned from pictures, and only FITS files are there, or the other way round"
-    from galfast.core import ImageError
-    from galfast.find import fits_types,split_image_name
+    from galfast.base.core import ImageError
+    from galfast.base.find import fits_types,split_image_name
     kind = (cfg.get('reader') or {}).get('kind')
     fits = {split_image_name(o)[1] in fits_types for o in files.values()}
     if kind in ('rgb','grey') and fits=={True}: raise ImageError(f"{run} learned from pictures (JPEG, PNG), and the images in {files.folder} are FITS: a run predicts what it learned from")
@@ -415,14 +415,14 @@ def evaluate(
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
-    from galfast.labels import check_labels,check_task,label_words
-    from galfast.tables import check_columns,read_catalog,write_table
+    from galfast.base.labels import check_labels,check_task,label_words
+    from galfast.base.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
     check_task(task)
     cols = check_labels(cat, target, label_words.get(task))
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
-    from galfast.predict import evaluate_predictions # takes seconds
+    from galfast.results.predict import evaluate_predictions # takes seconds
     res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)
     left = res.attrs
     for o in left['notes']: _say(f'note: {o}')
@@ -447,10 +447,10 @@ def demo(
     device:Device='auto',
 ):
     "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
-    from galfast.core import check_run_folder
-    from galfast.tables import write_table
-    from galfast.predict import predict_catalog,evaluate_predictions
-    from galfast.sim import sim_survey,irreducible_rmse
+    from galfast.base.core import check_run_folder
+    from galfast.base.tables import write_table
+    from galfast.results.predict import predict_catalog,evaluate_predictions
+    from galfast.sim.galaxies import sim_survey,irreducible_rmse
     from galfast.train import train_galaxies
     check_run_folder(out/'run')
     _say(f'simulating {n:,} galaxies in {out}/galaxies')
@@ -478,14 +478,14 @@ def pack(
     rebuild:Annotated[bool, typer.Option('--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]=False,
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
-    from galfast.core import CatalogError,check_writable,in_bytes
-    from galfast.tables import read_catalog
+    from galfast.base.core import CatalogError,check_writable,in_bytes
+    from galfast.base.tables import read_catalog
     reading.check()
     df = read_catalog(catalog, id)
     _check_images(images)
     if out: check_writable(out)
-    from galfast.reader import guess_reader
-    from galfast.pack import pack_folder,pack_images
+    from galfast.images.reader import guess_reader
+    from galfast.images.pack import pack_folder,pack_images
     read = guess_reader(df, images, id, size=size, **reading.reader())
     files = [o for o in read.find(df, images, id) if o is not None]
     if not files: raise CatalogError(f'no row of {catalog} has an image in {images}')
@@ -516,7 +516,7 @@ def query(
     "Ask SDSS's SkyServer in SQL, and write a table."
     _check_out(out, overwrite)
     with _alone(out, overwrite):
-        from galfast.skyserver import query_to_file
+        from galfast.surveys.skyserver import query_to_file
         df = query_to_file(what, out, release, limit, _say)
     _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
@@ -533,7 +533,7 @@ def cutouts(
     dry_run:Annotated[bool, typer.Option('--dry-run', help='Say what would be fetched, and fetch nothing.')]=False,
 ):
     "Fetch a verified image of each galaxy; go on where an earlier run stopped."
-    from galfast.cutouts import download_cutouts,describe_cutouts
+    from galfast.surveys.cutouts import download_cutouts,describe_cutouts
     if dry_run: return _print(describe_cutouts(catalog, out, id, rate, limit, on_error, **vars(what)))
     m = download_cutouts(catalog, out, id, rate, limit, retry_failed, on_error, _say, **vars(what))
     _cutout_summary(m, out)
@@ -556,7 +556,7 @@ def verify(
     folder:Annotated[Path, typer.Argument(help='Folder that `galfast cutouts` wrote.')],
 ):
     "Read all files of a folder again, and compare them with its manifest. Needs no network."
-    from galfast.cutouts import verify_cutouts
+    from galfast.surveys.cutouts import verify_cutouts
     bad = verify_cutouts(folder)
     if not len(bad): return _print(f'{folder}: all files are what the manifest says')
     _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem', left=(0,1))

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galfast.heads import NumberHead,register_head
+from galfast.data.heads import NumberHead,register_head
 
 @register_head
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 root = Path(__file__).parent.parent
 
 def state():
-    files = [*root.glob('galfast/*.py'), *root.glob('nbs/**/*.ipynb')]
+    files = [*root.glob('galfast/**/*.py'), *root.glob('nbs/**/*.ipynb')]
     return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if '.ipynb_checkpoints' not in p.parts}
 
 before = state()

@@ -8,7 +8,7 @@ from astropy.io import fits
 from fastcore.basics import store_attr
 from PIL import Image,ImageDraw,ImageOps
 
-from galfast.sim import sim_catalog,sim_galaxy,sim_rgb
+from galfast.sim.galaxies import sim_catalog,sim_galaxy,sim_rgb
 
 if __package__: from .skysql import *
 else: from skysql import *

@@ -5,15 +5,15 @@ import numpy as np,pytest,torch
 from fastai.vision.all import DataLoaders,Learner,MSELossFlat,TensorImage,nn,norm_types,tensor
 from safetensors.torch import save_file
 
-from galfast.archs import *
-from galfast.classic import *
-from galfast.core import GalfastError
-from galfast.heads import NumberHead
-from galfast.fast import FastMath,fused_ranger
-from galfast.models import ScaleOutput
-from galfast.reader import ImageReader
-from galfast.run import GalaxyModel,GalaxyRun,load_run,save_checkpoint,save_run
-from galfast.targets import TargetSpec
+from galfast.networks.archs import *
+from galfast.networks.classic import *
+from galfast.base.core import GalfastError
+from galfast.data.heads import NumberHead
+from galfast.training.fast import FastMath,fused_ranger
+from galfast.networks.xresnets import ScaleOutput
+from galfast.images.reader import ImageReader
+from galfast.training.run import GalaxyModel,GalaxyRun,load_run,save_checkpoint,save_run
+from galfast.data.targets import TargetSpec
 
 narrow = dict(alexnet=dict(hidden=[16,16]), vgg16=dict(hidden=[16,16]), mlp=dict(hidden=[8]), galnet=dict(width=4), cnn=dict(filters=[4,[4,8]]), multimodal=dict(n_cont=2, cat_sizes=[3], width=4))
 small = ['xresnet9', 'galnet', 'alexnet', 'vgg6', 'cnn', 'mlp', 'multimodal']

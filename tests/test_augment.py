@@ -10,8 +10,8 @@ from fastai.torch_core import TensorImage,TensorMask
 from fastai.vision.augment import aug_transforms
 from torch import nn
 
-from galfast.augment import *
-from galfast.core import GalfastError
+from galfast.images.augment import *
+from galfast.base.core import GalfastError
 
 def images(n=60, c=3, h=12, w=12, dtype=torch.float32, seed=0, layout=torch.contiguous_format):
     x = torch.rand(n, c, h, w, generator=torch.Generator().manual_seed(seed))

@@ -1,15 +1,15 @@
 "The bands of an image: one guess of their axis for whoever takes images, and filters in the order of their wavelengths"
 import numpy as np, pytest
 
-from galfast.bands import band_axis,band_wavelength,bands_at
-from galfast.core import GalfastError
+from galfast.images.bands import band_axis,band_wavelength,bands_at
+from galfast.base.core import GalfastError
 
 @pytest.mark.parametrize('shape,axis', [((9,21,21,3),-1), ((9,3,21,21),-3), ((9,30,20,20),-3), ((9,20,20,30),-3), ((9,12,9,12),None), ((9,40,30,5),-1), ((9,7,5,6),-3)])
 def test_one_guess_for_all(shape, axis):
     "What takes stacks of images agrees on where the bands are, also where there are more of them than pixels on a side"
-    from galfast.data import channels_first
-    from galfast.interpret import _y_axis
-    from galfast.plot import _as_stack,galaxy2rgb
+    from galfast.data.loaders import channels_first
+    from galfast.results.interpret import _y_axis
+    from galfast.results.plot import _as_stack,galaxy2rgb
     x = np.arange(np.prod(shape), dtype='f4').reshape(shape)
     if axis is None:
         for f in (bands_at, lambda s: channels_first(np.zeros(s)), lambda s: _as_stack(np.zeros(s)), lambda s: _y_axis(np.zeros(s), 'auto'), lambda s: galaxy2rgb(np.zeros(s)[0])):

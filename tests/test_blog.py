@@ -1,7 +1,7 @@
 "The code of the blog that galfast is built to reproduce runs unchanged after `from galfast import *`"
 import subprocess,sys,textwrap
 
-from galfast.sim import sim_survey
+from galfast.sim.galaxies import sim_survey
 
 blog = '''
 from galfast import *

@@ -6,7 +6,7 @@ import numpy as np, pandas as pd
 import pytest
 from PIL import Image
 
-from galfast.sim import sim_survey
+from galfast.sim.galaxies import sim_survey
 
 exe = Path(sys.executable).parent/'galfast'
 tiny = ['--epochs', '2', '--members', '2', '--size', '32', '--device', 'cpu']
@@ -35,7 +35,7 @@ def test_train_says_where_everything_is(survey, trained):
 
 @pytest.mark.parametrize('suffix', ['.csv', '.parquet', '.fits', '.ecsv'])
 def test_predict_keeps_rows_and_order(survey, trained, tmp_path, suffix):
-    from galfast.tables import read_catalog
+    from galfast.base.tables import read_catalog
     d,df = survey
     todo = df[['objID']][::-1].copy()
     todo.to_csv(tmp_path/'todo.csv', index=False)

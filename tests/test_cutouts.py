@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import galfast,numpy as np,pandas as pd,pytest
 from skydouble import FAULTS,SkyDouble,ask_getjpeg,sky_key
 
-from galfast import net
-from galfast.core import CatalogError,GalfastError,folder_lock
-from galfast.find import find_images
-from galfast.cutouts import *
-from galfast.net import HostStopped,HTTPService,NetError,Pacer
-from galfast.survey import get_survey,services,surveys
+from galfast.surveys import net
+from galfast.base.core import CatalogError,GalfastError,folder_lock
+from galfast.base.find import find_images
+from galfast.surveys.cutouts import *
+from galfast.surveys.net import HostStopped,HTTPService,NetError,Pacer
+from galfast.surveys.records import get_survey,services,all_surveys
 
 quiet = dict(say=lambda o: None)
 
@@ -60,12 +60,12 @@ def test_legacy_500_outside_is_told_by_its_jpeg(galaxies, tmp_path):
         m = fetch(sky, galaxies[[*[False]*40, False, True]].assign(), tmp_path, survey='ls-dr9', format='fits', size=48)
     assert m.status[out.objID]=='out_of_footprint'
 
-@pytest.mark.parametrize('mod', ['survey','cutouts','webimages'])
+@pytest.mark.parametrize('mod', ['records','cutouts','webimages'])
 def test_no_survey_is_asked_for_by_name(mod):
     "What is peculiar to one is a field of its record"
-    tree = ast.parse((Path(galfast.__file__).parent/f'{mod}.py').read_text())
+    tree = ast.parse((Path(galfast.__file__).parent/'surveys'/f'{mod}.py').read_text())
     names = [o.value for c in ast.walk(tree) if isinstance(c, ast.Compare) for o in ast.walk(c) if isinstance(o, ast.Constant)]
-    assert not set(names)&{*services,*surveys}
+    assert not set(names)&{*services,*all_surveys}
 
 @pytest.mark.parametrize('survey,kw', [('sdss', {}), ('ls-dr10', {}), ('ls-dr9', dict(format='fits')), ('ps1', {}), ('ps1', dict(format='fits', bands='gr')), ('hips:CDS/P/SDSS9/color', {})])
 def test_every_survey(survey, kw, galaxies, tmp_path):
@@ -249,7 +249,7 @@ def test_killed_three_times(tmp_path):
         twin = SkyDouble(n=n, seed=5, rate=.1)
         df = twin.catalog()
         df.to_csv(tmp_path/'c.csv', index=False)
-        code = f"from galfast.cutouts import *; from galfast.net import HTTPService; download_cutouts({str(tmp_path/'c.csv')!r}, {str(tmp_path/'out')!r}, size=64, service=HTTPService({url!r}, 0, 4, timeout=(2,2), first_wait=.05))"
+        code = f"from galfast.surveys.cutouts import *; from galfast.surveys.net import HTTPService; download_cutouts({str(tmp_path/'c.csv')!r}, {str(tmp_path/'out')!r}, size=64, service=HTTPService({url!r}, 0, 4, timeout=(2,2), first_wait=.05))"
         for _ in range(3):
             p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
             before = (tmp_path/'log.tsv').stat().st_size
@@ -316,7 +316,7 @@ def test_memory_is_flat(tmp_path):
     code = f"""
 import re
 import numpy as np,pandas as pd
-from galfast.cutouts import *
+from galfast.surveys.cutouts import *
 n,dest = 100_000,{str(tmp_path)!r}
 df = pd.DataFrame(dict(objID=[str(1237645000000000000+i) for i in range(n)], ra=np.linspace(0, 359, n), dec=np.linspace(-20, 60, n), petroR90_r=5.))
 job,survey = CutoutJob(size=64),get_survey('sdss')
@@ -329,7 +329,7 @@ res = download_cutouts(df, dest, size=64, service=HTTPService('http://127.0.0.1:
 assert len(res)==n and (res.status=='blank').all()
 print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])//1024) # of this process alone
 """
-    code = 'from galfast.survey import *\nfrom galfast.net import *\nfrom pathlib import Path\n'+code
+    code = 'from galfast.surveys.records import *\nfrom galfast.surveys.net import *\nfrom pathlib import Path\n'+code
     r = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
     assert r.returncode==0, r.stderr
     print(r.stdout, 'MB')

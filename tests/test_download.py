@@ -4,8 +4,8 @@ from http.server import BaseHTTPRequestHandler,ThreadingHTTPServer
 
 import numpy as np,pytest
 
-from galfast.download import download_file
-from galfast.net import NetError
+from galfast.surveys.download import download_file
+from galfast.surveys.net import NetError
 
 body = np.random.default_rng(0).bytes(3_500_000)
 quick = dict(rate=0, first_wait=.01, tries=3)

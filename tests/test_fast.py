@@ -6,8 +6,8 @@ from fastai.torch_core import TensorImage
 from torch import Tensor,nn
 from torch.nn import functional as F
 
-import galfast.fast as fast
-from galfast.fast import *
+import galfast.training.fast as fast
+from galfast.training.fast import *
 
 class Tick:
     "A clock that only the work moves on"

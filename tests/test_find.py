@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np,pandas as pd,pytest
 
-from galfast.core import CatalogError,GalfastError
-from galfast.find import find_images,list_images,no_image_hint,split_image_name
+from galfast.base.core import CatalogError,GalfastError
+from galfast.base.find import find_images,list_images,no_image_hint,split_image_name
 
 def folder(d, *names):
     for o in names: (d/o).parent.mkdir(parents=True, exist_ok=True); (d/o).write_text(o)

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import h5py,numpy as np,pandas as pd,pytest
 
-import galfast.galaxy10
-from galfast.core import GalfastError
-from galfast.galaxy10 import *
-from galfast.simsets import sim_galaxy10
+import galfast.surveys.galaxy10
+from galfast.base.core import GalfastError
+from galfast.surveys.galaxy10 import *
+from galfast.sim.sets import sim_galaxy10
 
 @pytest.fixture
 def asked(monkeypatch):
@@ -15,7 +15,7 @@ def asked(monkeypatch):
     def _file(*args, **kw):
         got.append((args, kw))
         return args[1]
-    monkeypatch.setattr(galfast.galaxy10, 'download_file', _file)
+    monkeypatch.setattr(galfast.surveys.galaxy10, 'download_file', _file)
     return got
 
 @pytest.mark.parametrize('dest,name', [('', 'Galaxy10.h5'),('new/deep', 'new/deep/Galaxy10.h5'),('mine.hdf5', 'mine.hdf5')])

@@ -3,13 +3,13 @@ import numpy as np,pytest,torch
 from fastai.torch_core import TensorImage
 from torch.nn import functional as F
 
-from galfast.augment import *
-from galfast.augment import _look_up_windows
-from galfast.data import GalaxyDataLoaders
-from galfast.fast import *
-from galfast.gp import fit_photometry_gp
-from galfast.learner import galaxy_learner
-from galfast.photometry import Photometry
+from galfast.images.augment import *
+from galfast.images.augment import _look_up_windows
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.training.fast import *
+from galfast.training.gp import fit_photometry_gp
+from galfast.training.learner import galaxy_learner
+from galfast.images.photometry import Photometry
 
 devices = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU'))]
 each_device = pytest.mark.parametrize('device', devices)

@@ -1,8 +1,8 @@
 "Arrays of HDF5 by blocks of rows"
 import h5py,numpy as np,pytest
 
-from galfast.arrays import hdf5_blocks
-from galfast.core import GalfastError
+from galfast.base.arrays import hdf5_blocks
+from galfast.base.core import GalfastError
 
 x = np.random.default_rng(1).integers(0, 256, (37,20,20,3), np.uint8)
 y = np.random.default_rng(2).integers(0, 10, 37)

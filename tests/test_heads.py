@@ -4,16 +4,16 @@ import json
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.preprocessing import StandardScaler
 
-from galfast.core import CatalogError,GalfastError
-from galfast.columns import *
-from galfast.targets import *
-from galfast.data import GalaxyDataLoaders,StratifiedSplitter
-from galfast.heads import TargetHead,head_kinds,register_head
-from galfast.labels import label_words
-from galfast.learner import galaxy_learner,galaxy_multimodal,is_error
-from galfast.predict import evaluate_predictions,predict_arrays,predict_catalog
-from galfast.run import load_run,save_run
-from galfast.sim import sim_survey
+from galfast.base.core import CatalogError,GalfastError
+from galfast.data.columns import *
+from galfast.data.targets import *
+from galfast.data.loaders import GalaxyDataLoaders,StratifiedSplitter
+from galfast.data.heads import TargetHead,head_kinds,register_head
+from galfast.base.labels import label_words
+from galfast.training.learner import galaxy_learner,galaxy_multimodal,is_error
+from galfast.results.predict import evaluate_predictions,predict_arrays,predict_catalog
+from galfast.training.run import load_run,save_run
+from galfast.sim.galaxies import sim_survey
 
 @pytest.fixture(scope='module')
 def survey(tmp_path_factory):

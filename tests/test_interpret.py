@@ -5,11 +5,11 @@ import numpy as np,pytest,torch
 from fastai.vision.all import CrossEntropyLossFlat,nn,random
 from scipy.ndimage import convolve
 
-from galfast.core import GalfastError
-from galfast.data import GalaxyDataLoaders
-from galfast.interpret import *
-from galfast.learner import galaxy_learner
-from galfast.run import GalaxyRun,save_run
+from galfast.base.core import GalfastError
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.results.interpret import *
+from galfast.training.learner import galaxy_learner
+from galfast.training.run import GalaxyRun,save_run
 
 def stack(*shape, seed=0): return np.random.default_rng(seed).normal(2, 1, shape).astype(np.float32)
 def before(ax): return (slice(None),)*ax # the axes before y

@@ -3,9 +3,9 @@ import pickle
 
 import h5py,numpy as np,pytest
 
-from galfast.arrays import hdf5_blocks
-from galfast.core import GalfastError,ImageError
-from galfast.labelled import LabelledImages,convert_pickle
+from galfast.base.arrays import hdf5_blocks
+from galfast.base.core import GalfastError,ImageError
+from galfast.base.labelled import LabelledImages,convert_pickle
 
 names = ('Disk, Face-on','Smooth, Completely round','Smooth, in-between','Smooth, Cigar shaped','Edge-on','Boxy','No Bulge','Tight Spiral','Medium Spiral','Loose Spiral')
 def labelled(p, names=None): return LabelledImages(p, names, 'irg' if names else '')

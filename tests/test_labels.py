@@ -5,8 +5,8 @@ import numpy as np, pandas as pd, pytest
 from astropy.stats import mad_std
 from astropy.table import Table
 
-from galfast.core import CatalogError,GalfastError
-from galfast.labels import *
+from galfast.base.core import CatalogError,GalfastError
+from galfast.base.labels import *
 
 rng = np.random.default_rng(14)
 columns = dict(metallicity=rng.normal(8.7, .2, 60), redshift=rng.gamma(2, .05, 60), magnitude=rng.uniform(15, 22, 60), absolute=rng.uniform(-22, -18, 60), logmass=rng.normal(10, .6, 60),
@@ -107,7 +107,7 @@ def test_columns_that_are_there_twice():
 
 def test_specs_read_by_the_rule():
     "The spec of a catalogue, saved as JSON, reads any rows of it alike; a spec of an older run reads numbers as they are"
-    from galfast.targets import TargetSpec,fit_spec,target_spec
+    from galfast.data.targets import TargetSpec,fit_spec,target_spec
     df = pd.DataFrame(dict(oh=np.r_[[-999.]*3, columns['metallicity']], kind=['None','E','S']*21))
     s = fit_spec(target_spec(df, 'oh'), df)
     assert np.isclose(s.heads[0].mean[0], columns['metallicity'].mean(), rtol=1e-12) and np.isclose(s.heads[0].std[0], columns['metallicity'].std(), rtol=1e-12)

@@ -9,14 +9,14 @@ import torch
 from fastai.vision.all import AvgMetric,Interpretation,Learner,MSELossFlat,PILImage,TensorBase,load_learner
 from PIL import Image
 
-from galfast.archs import build_model
-from galfast.targets import MultiLoss,TargetSpec,fit_spec,target_spec
-from galfast.core import GalfastError
-from galfast.data import GalaxyDataLoaders
-from galfast.learner import SeedEpochs,epoch_seeds,galaxy_learner
-from galfast.losses import BinaryLoss,OneVsRest,ScaledMSE,ScaledRMSE,VoteLoss,rmse_loss
-from galfast.metrics import root_mse
-from galfast.plot import plot_predictions
+from galfast.networks.archs import build_model
+from galfast.data.targets import MultiLoss,TargetSpec,fit_spec,target_spec
+from galfast.base.core import GalfastError
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.training.learner import SeedEpochs,epoch_seeds,galaxy_learner
+from galfast.data.losses import BinaryLoss,OneVsRest,ScaledMSE,ScaledRMSE,VoteLoss,rmse_loss
+from galfast.data.metrics import root_mse
+from galfast.results.plot import plot_predictions
 
 n = 24
 

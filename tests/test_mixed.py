@@ -5,15 +5,15 @@ import numpy as np, pandas as pd, pytest
 from typer.testing import CliRunner
 
 from galfast.cli import app
-from galfast.core import CatalogError,GalfastError,RunError
-from galfast.gp import fit_photometry_gp
-from galfast.heads import ClassHead
-from galfast.photometry import Photometry
-from galfast.predict import evaluate_predictions,predict_catalog
-from galfast.run import load_run
-from galfast.schema import read_run_config
-from galfast.sim import sim_survey
-from galfast.targets import target_spec
+from galfast.base.core import CatalogError,GalfastError,RunError
+from galfast.training.gp import fit_photometry_gp
+from galfast.data.heads import ClassHead
+from galfast.images.photometry import Photometry
+from galfast.results.predict import evaluate_predictions,predict_catalog
+from galfast.training.run import load_run
+from galfast.base.schema import read_run_config
+from galfast.sim.galaxies import sim_survey
+from galfast.data.targets import target_spec
 from galfast.train import TrainJob,best_weight,missing_note,train_galaxies
 
 n = 60

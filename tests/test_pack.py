@@ -6,9 +6,9 @@ import numpy as np,pandas as pd,pytest,torch
 from astropy.io import fits
 from PIL import Image
 
-from galfast.data import GalaxyDataLoaders
-from galfast.pack import *
-from galfast.reader import ImageReader
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.images.pack import *
+from galfast.images.reader import ImageReader
 from galfast.train import train_galaxies
 
 def cubes(d, n=5, size=16, seed=0):
@@ -55,15 +55,15 @@ def test_sizes_that_differ(tmp_path):
 code = """
 import sys
 from pathlib import Path
-from galfast.reader import ImageReader
-from galfast.pack import *
+from galfast.images.reader import ImageReader
+from galfast.images.pack import *
 class Slow(ImageReader):
     def decode(self, f):
         import time; time.sleep(.001)
         with open(sys.argv[2]+'.log', 'a') as o: o.write(Path(f).name+chr(10))
         return super().decode(f)
 files = sorted(Path(sys.argv[1]).glob('*.jpg'))
-import galfast.pack
+import galfast.images.pack
 pack_images(files, sys.argv[2], Slow(), n_workers=2)
 """
 def start(*args): return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], stderr=subprocess.DEVNULL)
@@ -108,7 +108,7 @@ def test_loaders_and_training_use_a_pack_and_say_so(tmp_path, capsys, monkeypatc
     monkeypatch.setenv('GALFAST_HOME', str(tmp_path/'home')); monkeypatch.chdir(tmp_path)
     files = photos(tmp_path/'i', 40, 32)
     df = pd.DataFrame(dict(objID=[f.stem for f in files], y=np.arange(40.)))
-    monkeypatch.setattr('galfast.pack.most_in_memory', 1000)
+    monkeypatch.setattr('galfast.images.pack.most_in_memory', 1000)
     dls = GalaxyDataLoaders.from_catalog(df, tmp_path/'i', 'y', size=32, bs=8, device='cpu')
     assert 'packed in' in capsys.readouterr().out and (tmp_path/'home'/'cache'/'packs').is_dir()
     plain = GalaxyDataLoaders.from_catalog(df, tmp_path/'i', 'y', size=32, bs=8, device='cpu', pack=False, num_workers=0)
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     files,read = photos(tmp_path/'i', 6),ImageReader()
     pack_images(files[:3], tmp_path/'pack', read)
     def full(*args): raise OSError(28, 'No space left on device')
-    monkeypatch.setattr('galfast.pack.os.fsync', full)
+    monkeypatch.setattr('galfast.images.pack.os.fsync', full)
     with pytest.raises(OSError, match='No space'): pack_images(files, tmp_path/'pack', read)
     monkeypatch.undo()
     assert ImagePack(tmp_path/'pack').n==3

@@ -5,12 +5,28 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parent.parent
-pys = sorted(p for p in (root/'galfast').glob('*.py') if p.stem[0]!='_')
-nbs = {re.search(r'default_exp ([\w.]+)', p.read_text())[1]: p for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))}
-order = list(nbs) # notebooks are numbered in order of dependence
-light = {'imports', 'plot', 'metrics', 'cli'} | {m for m,p in nbs.items() if int(p.name[:2])<20} # must do without torch
+pkg = root/'galfast'
+floors = 'base sim surveys images networks data training results'.split() # from the ground up; then what is in none
 
-def deps(p): return {o.module for o in ast.walk(ast.parse(p.read_text())) if isinstance(o, ast.ImportFrom) and o.level==1 and o.module}
+def name_of(p): return '.'.join(p.relative_to(pkg).with_suffix('').parts)
+def floor_of(m): return m.split('.')[0] if '.' in m else ''
+def height(m): return floors.index(floor_of(m)) if '.' in m else len(floors)
+
+pys = sorted(p for p in pkg.rglob('*.py') if p.stem[0]!='_')
+nbs = {re.search(r'default_exp ([\w.]+)', p.read_text())[1]: p for p in sorted((root/'nbs').rglob('[0-9]*.ipynb')) if p.parent.name!='tutorials'}
+order = sorted(nbs, key=lambda m: (height(m), nbs[m].name)) # on a floor, notebooks are numbered in order of dependence
+light = {'imports', 'cli', 'data.metrics', 'results.plot'} # must do without torch, as must all that is below images
+light |= {f'images.{o}' for o in 'decoder fitsfile bands wcs'.split()} | {m for m in order if height(m)<floors.index('images')}
+
+def parent_of(p, level):
+    "The package that `level` dots mean in module `p`"
+    return p.parents[level-1].relative_to(pkg).parts
+
+def deps(p):
+    "Modules of galfast that module `p` imports"
+    froms = [o for o in ast.walk(ast.parse(p.read_text())) if isinstance(o, ast.ImportFrom) and o.level and o.module]
+    return {'.'.join([*parent_of(p, o.level), o.module]) for o in froms}
+
 def run(code): return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, cwd=root, capture_output=True, text=True).stdout.strip()
 
 lone = """
@@ -26,17 +42,32 @@ for m in {mods}:
 
 @pytest.mark.parametrize('heavy', [False, True])
 def test_each_module_imports_alone(heavy):
-    mods = [p.stem for p in pys if (p.stem not in light)==heavy]
+    mods = [name_of(p) for p in pys if (name_of(p) not in light)==heavy]
     run(lone.format(first='import fastai.vision.all' if heavy else '', mods=mods, heavy=heavy))
 
-@pytest.mark.parametrize('p', [p for p in pys if p.stem in nbs], ids=lambda p: p.stem)
+@pytest.mark.parametrize('p', [p for p in pys if name_of(p) in nbs], ids=name_of)
 def test_imports_only_below(p):
-    if p.stem=='cli': return # it imports what a command needs when it runs
-    for d in deps(p)-{'imports'}: assert order.index(d)<order.index(p.stem), f'{p.stem} imports {d}, which comes after it'
+    m = name_of(p)
+    if m=='cli': return # it imports what a command needs when it runs
+    for d in deps(p)-{'imports'}: assert order.index(d)<order.index(m), f'{m} imports {d}, which comes after it'
+
+@pytest.mark.parametrize('m,p', nbs.items(), ids=list(nbs))
+def test_notebook_lies_on_the_floor_of_its_module(m, p):
+    assert p.parent.name==(floor_of(m) or 'nbs') and p.stem.split('_', 1)[1]==m.split('.')[-1]
+
+def test_no_name_is_that_of_a_floor():
+    "`from galfast import *` would give the package in its place"
+    import galfast.all
+    assert not {*floors, 'cli', 'train'} & {*vars(galfast.all)}
+
+@pytest.mark.parametrize('p', [p for p in pys if height(name_of(p))>floors.index('surveys')], ids=name_of)
+def test_no_network_above_the_surveys(p):
+    names = {o.name for o in ast.walk(ast.parse(p.read_text())) if isinstance(o, ast.alias)}
+    assert not {'requests', 'socket', 'urllib.request', 'http.client'} & names
 
 def exports(m):
     "`__all__` of a module, read and not run"
-    code = ast.parse((root/'galfast'/f'{m}.py').read_text())
+    code = ast.parse((pkg/f"{m.replace('.','/')}.py").read_text())
     got = [o.value for o in code.body if isinstance(o, ast.Assign) and ast.unparse(o.targets[0])=='__all__']
     return set(ast.literal_eval(got[0]))
 
@@ -51,24 +82,25 @@ def test_no_name_is_missing():
     "What a module uses is there without what the others happen to import: star imports hide a missing name from the linter"
     import builtins
     for p in pys:
-        known = {*vars(builtins), *vars(importlib.import_module(f'galfast.{p.stem}'))}
+        known = {*vars(builtins), *vars(importlib.import_module(f'galfast.{name_of(p)}'))}
         used = set(needs(symtable.symtable(p.read_text(), p.name, 'exec')))
         assert used<=known, f'{p.stem}: {used-known}'
 
-def unused_stars(code, star=r'\.(\w+)'):
+def unused_stars(code, star=r'galfast\.([\w.]+)'):
     "Modules of galfast of which `code` imports all names and uses none"
     mods = re.findall(rf'^from {star} import \*', code, re.M)
     names = set(needs(symtable.symtable(code, 'code', 'exec')))
     return [m for m in mods if m!='imports' and not exports(m)&names]
 
 def test_unused_stars():
-    code = 'from .core import *\nfrom .find import *\nfrom .files import *\n'
-    assert unused_stars(code+'tell("a")\ndef f(kind_of): return kind_of')==['find','files']
+    code = ''.join(f'from galfast.base.{o} import *\n' for o in ('core','find','files'))
+    assert unused_stars(code+'tell("a")\ndef f(kind_of): return kind_of')==['base.find','base.files']
     assert unused_stars(code+'def f(x:"str", y=tell): return [kind_of(o) for o in list_images(x)]')==[]
 
-@pytest.mark.parametrize('p', [p for p in pys if p.stem!='all'], ids=lambda p: p.stem)
+@pytest.mark.parametrize('p', [p for p in pys if p.stem!='all'], ids=name_of)
 def test_no_star_import_is_unused(p):
-    unused = unused_stars(p.read_text())
+    whole = lambda m: 'from galfast.'+'.'.join([*parent_of(p, len(m[1])), m[2]])
+    unused = unused_stars(re.sub(r'^from (\.+)([\w.]+)', whole, p.read_text(), flags=re.M))
     assert unused==[]
 
 def code_of(nb):
@@ -78,17 +110,17 @@ def code_of(nb):
 
 @pytest.mark.parametrize('p', [*nbs.values()], ids=lambda p: p.stem)
 def test_no_star_import_of_a_notebook_is_unused(p):
-    unused = unused_stars(code_of(p), r'galfast\.(\w+)')
+    unused = unused_stars(code_of(p))
     assert unused==[]
 
-@pytest.mark.parametrize('p', pys, ids=lambda p: p.stem)
+@pytest.mark.parametrize('p', pys, ids=name_of)
 def test_source_notebook_exists(p):
     m = re.search(r'File to edit: (\S+\.ipynb)', p.read_text())
     assert m is None or (p.parent/m[1]).exists()
 
-def test_no_module_is_built_on_one_data_set(): assert [p.stem for p in pys if 'galaxy10' in deps(p)]==['all']
+def test_no_module_is_built_on_one_data_set(): assert [name_of(p) for p in pys if 'surveys.galaxy10' in deps(p)]==['all']
 
-def test_files_are_hashed_in_one_place(): assert [p.stem for p in pys if 'hexdigest' in p.read_text()]==['files']
+def test_files_are_hashed_in_one_place(): assert [name_of(p) for p in pys if 'hexdigest' in p.read_text()]==['base.files']
 
 def test_all_imports_all(): assert deps(root/'galfast/all.py')==set(order)-{'cli'}|{'imports'}
 
@@ -161,7 +193,7 @@ def f(): print('b')
 """
     assert list(at_import(ast.parse(code)))==['warnings.filterwarnings','print']
 
-@pytest.mark.parametrize('p', pys, ids=lambda p: p.stem)
+@pytest.mark.parametrize('p', pys, ids=name_of)
 def test_import_prints_nothing_and_sets_no_filters(p):
     calls = [o.split('.')[-1] for o in at_import(ast.parse(p.read_text()))]
     assert not {'print','filterwarnings','simplefilter','resetwarnings'} & set(calls)
@@ -177,7 +209,7 @@ def test_compared():
     code = "a = task=='votes'\nb = x in ('regression', 'auto')\nc = dict(votes=1)['votes']\nd = n==3"
     assert list(compared(ast.parse(code)))==[1,2]
 
-@pytest.mark.parametrize('p', [p for p in pys if p.stem not in ('heads','targets')], ids=lambda p: p.stem)
+@pytest.mark.parametrize('p', [p for p in pys if name_of(p) not in ('data.heads','data.targets')], ids=name_of)
 def test_no_module_asks_for_the_kind_of_a_target(p):
     "A `TargetHead` answers for its kind, so that a new kind is one class"
     assert not list(compared(ast.parse(p.read_text()))), 'ask the head'

@@ -1,9 +1,9 @@
 "Measured features: the same in any unit, finite for any image, and a sentence for what is too small"
 import numpy as np, pytest, torch
 
-from galfast.core import ImageError
-from galfast.photometry import *
-from galfast.sim import sim_catalog,sim_galaxy
+from galfast.base.core import ImageError
+from galfast.images.photometry import *
+from galfast.sim.galaxies import sim_catalog,sim_galaxy
 
 @pytest.fixture(scope='module')
 def imgs(): return torch.stack([torch.tensor(sim_galaxy(row, bands='gri', size=64)) for _,row in sim_catalog(8, seed=3).iterrows()]).float()
@@ -50,10 +50,10 @@ class Failing(Photometry):
         return super().measure(x)
 
 def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
-    from galfast.heads import NumberHead
-    from galfast.targets import TargetSpec
-    from galfast.gp import fit_photometry_gp
-    from galfast.run import GalaxyModel,prediction_table
+    from galfast.data.heads import NumberHead
+    from galfast.data.targets import TargetSpec
+    from galfast.training.gp import fit_photometry_gp
+    from galfast.training.run import GalaxyModel,prediction_table
     x = torch.cat([imgs]*10)
     y = np.arange(80.)
     bad = [3,4,70]
@@ -71,7 +71,7 @@ def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
     assert np.flatnonzero(t.status!='ok').tolist()==bad and np.isnan(p[bad]).all()
 
 def test_none_can_be_measured(imgs):
-    from galfast.core import GalfastError
-    from galfast.gp import fit_photometry_gp
+    from galfast.base.core import GalfastError
+    from galfast.training.gp import fit_photometry_gp
     x = imgs.clone(); x[:,0,0,0] = 7
     with pytest.raises(GalfastError, match='could be measured'): fit_photometry_gp(Failing()(x), np.arange(8.))

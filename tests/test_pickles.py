@@ -3,8 +3,8 @@ import codecs,os,pickle,pickletools,subprocess
 
 import numpy as np,pandas as pd,pytest
 
-from galfast.core import ImageError
-from galfast.labelled import LabelledImages,convert_pickle
+from galfast.base.core import ImageError
+from galfast.base.labelled import LabelledImages,convert_pickle
 
 rng = np.random.default_rng(1)
 x,y = rng.integers(0, 256, (37,20,20,3), np.uint8),rng.integers(0, 10, 37).astype(np.uint8)
@@ -74,7 +74,7 @@ def test_nothing_runs(tmp_path, i, protocol):
 def test_names_that_reach_out(tmp_path):
     "Dotted names, names within what is allowed, and opcodes that change what was loaded"
     for mod,name in (('numpy','dtype.__class__'),('numpy.core.multiarray','_reconstruct.__globals__'),('numpy','ndarray.tofile'),('builtins','eval'),('__builtin__','eval'),('os','system'),('posix','system'),
-                     ('numpy','load'),('numpy.core.multiarray','fromfile'),('galfast.labelled','convert_pickle'),('copyreg','_reconstructor'),('numpy','core'),('numpy.testing','rundocs')):
+                     ('numpy','load'),('numpy.core.multiarray','fromfile'),('galfast.base.labelled','convert_pickle'),('copyreg','_reconstructor'),('numpy','core'),('numpy.testing','rundocs')):
         for data in (f'c{mod}\n{name}\n.'.encode(), b'\x80\x04\x8c'+bytes([len(mod)])+mod.encode()+b'\x8c'+bytes([len(name)])+name.encode()+b'\x93.'):
             with pytest.raises(ImageError, match='holds the name'): convert(tmp_path, data)
     good = pickle.dumps((x,y), 2)

@@ -8,8 +8,8 @@ mpl.use('agg')
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest
 from sklearn import metrics
 
-from galfast.core import GalfastError,ImageError
-from galfast.plot import *
+from galfast.base.core import GalfastError,ImageError
+from galfast.results.plot import *
 
 @pytest.fixture(autouse=True)
 def clean():
@@ -27,13 +27,13 @@ def data(n=500, seed=0):
 
 def text(ax): return ax.texts[0].get_text()
 
-def test_no_torch(): subprocess.run([sys.executable, '-c', "import galfast.plot,sys; assert 'torch' not in sys.modules"], check=True)
+def test_no_torch(): subprocess.run([sys.executable, '-c', "import galfast.results.plot,sys; assert 'torch' not in sys.modules"], check=True)
 
 def test_no_fastai_names():
     import fastai.vision.all as fv
 
-    import galfast.plot
-    assert not set(galfast.plot.__all__) & set(vars(fv))
+    import galfast.results.plot
+    assert not set(galfast.results.plot.__all__) & set(vars(fv))
 
 def test_stats_against_sklearn_and_astropy():
     from astropy.stats import mad_std
@@ -214,7 +214,7 @@ def test_one_way_to_make_colours(tmp_path):
     import torch
     from astropy.io import fits
     from PIL import Image
-    from galfast.image import FITSImage,rgb_image
+    from galfast.images.fits import FITSImage,rgb_image
     f = np.random.default_rng(0).normal(0, 1, (5,24,26)).astype('f4')
     f[:,8:14,9:15] += np.arange(20, 70, 10)[:,None,None]
     def rgb(x, bands=None): return rgb_image(x, bands, how='lupton', soft=2.)

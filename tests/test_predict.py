@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
 
-from galfast.core import CatalogError,GalfastError
-from galfast.sim import sim_survey
+from galfast.base.core import CatalogError,GalfastError
+from galfast.sim.galaxies import sim_survey
 
-predict = pytest.importorskip('galfast.predict')
-from galfast.data import GalaxyDataLoaders
-from galfast.learner import galaxy_learner
-from galfast.run import save_run
+predict = pytest.importorskip('galfast.results.predict')
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.training.learner import galaxy_learner
+from galfast.training.run import save_run
 from galfast.train import train_galaxies
 
 @pytest.fixture(scope='module')
@@ -37,7 +37,7 @@ def test_galaxies_that_were_learned_from_are_marked_and_left_out(survey, run, tm
     assert predict.evaluate_predictions(p, df, 'metallicity', with_training=True).n.eq(40).all()
     with pytest.raises(CatalogError, match='learned from all 30'): predict.evaluate_predictions(p, df[:30], 'metallicity')
     for f in ('p.csv', 'p.fits', 'p.parquet', 'p.ecsv'): # the mark outlives each format
-        from galfast.tables import write_table
+        from galfast.base.tables import write_table
         assert predict.evaluate_predictions(write_table(p, tmp_path/f), df, 'metallicity').n.eq(10).all()
 
 def test_held_back_predictions_are_judged(survey, run):

@@ -5,10 +5,10 @@ import numpy as np,pytest,torch
 from fastai.vision.all import Callback,CrossEntropyLossFlat,Learner,Pipeline,TensorCategory,TensorImage,nn
 from scipy import ndimage
 
-from galfast.augment import *
-from galfast.core import *
-from galfast.data import GalaxyDataLoaders
-from galfast.rare import *
+from galfast.images.augment import *
+from galfast.base.core import *
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.data.rare import *
 
 def gen(seed=0): return torch.Generator().manual_seed(seed)
 

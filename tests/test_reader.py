@@ -6,11 +6,11 @@ import numpy as np,pandas as pd,pytest,torch
 from astropy.io import fits
 from PIL import Image
 
-from galfast.core import ImageError
+from galfast.base.core import ImageError
 from fastai.data.core import TfmdLists
 
-from galfast.pack import ImagePack,PackError,pack_images,read_images,stack_images
-from galfast.reader import ImageReader,blank_images,deep_pixels,guess_reader,read_rgb,rgb_pixels
+from galfast.images.pack import ImagePack,PackError,pack_images,read_images,stack_images
+from galfast.images.reader import ImageReader,blank_images,deep_pixels,guess_reader,read_rgb,rgb_pixels
 
 shared = Path(os.getenv('GALFAST_SHARED', Path(__file__).parent.parent.parent/'shared'))/'data'
 
@@ -109,7 +109,7 @@ def test_borders_of_small_images(hw, kw, tmp_path):
     assert (p.numpy()==want.transpose(2,0,1)).all() and ((missing==~inside).all() if min(hw)<c else missing is None)
 
 def test_place_on_the_sky_with_a_border(tmp_path):
-    from galfast.image import CropResize,FITSImage
+    from galfast.images.fits import CropResize,FITSImage
     hdr = fits.Header(dict(CTYPE1='RA---TAN', CTYPE2='DEC--TAN', CRVAL1=150., CRVAL2=2., CRPIX1=10., CRPIX2=8., CD1_1=-1e-4, CD2_2=1e-4))
     fits.PrimaryHDU(np.ones((20,30), 'f4'), hdr).writeto(tmp_path/'a.fits')
     x = FITSImage.create(tmp_path/'a.fits')
@@ -285,7 +285,7 @@ def test_the_kind_is_that_of_most(tmp_path):
 def test_any_fault_of_a_decoder_names_its_file(tmp_path, monkeypatch):
     f = write(tmp_path/'a.fits', np.random.default_rng(0).normal(size=(1,9,9)))
     def broken(*args, **kw): raise RuntimeError('no bits left')
-    monkeypatch.setattr('galfast.reader.FITSImage.create', broken)
+    monkeypatch.setattr('galfast.images.reader.FITSImage.create', broken)
     with pytest.raises(ImageError, match=r'a.fits: cannot be read \(RuntimeError: no bits left'): ImageReader('fits')(f)
     with pytest.raises(ImageError, match='0.png.*smaller than the crop'): ImageReader(crop=99)(survey(tmp_path, 1, (9,9))[0])
 

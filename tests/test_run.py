@@ -7,17 +7,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file,save_file
 
-from galfast.archs import build_model
-from galfast.heads import ClassHead,NumberHead
-from galfast.targets import TargetSpec
-from galfast.core import GalfastError,RunError
-from galfast.data import GalaxyDataLoaders
-from galfast.gp import fit_photometry_gp
-from galfast.learner import galaxy_learner
-from galfast.photometry import Photometry
-from galfast.predict import predict_catalog
-from galfast.reader import ImageReader
-from galfast.run import GalaxyModel,GalaxyRun,held_err,id_hashes,load_run,pick_device,prediction_table,save_run
+from galfast.networks.archs import build_model
+from galfast.data.heads import ClassHead,NumberHead
+from galfast.data.targets import TargetSpec
+from galfast.base.core import GalfastError,RunError
+from galfast.data.loaders import GalaxyDataLoaders
+from galfast.training.gp import fit_photometry_gp
+from galfast.training.learner import galaxy_learner
+from galfast.images.photometry import Photometry
+from galfast.results.predict import predict_catalog
+from galfast.images.reader import ImageReader
+from galfast.training.run import GalaxyModel,GalaxyRun,held_err,id_hashes,load_run,pick_device,prediction_table,save_run
 
 n = 40
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_a_run(learn, tmp_path):
 
 def test_the_ten_lines_of_the_readme(sky, tmp_path, monkeypatch):
     import galfast as gf
-    from galfast.plot import plot_predictions
+    from galfast.results.plot import plot_predictions
     import matplotlib.pyplot as plt
     d,df = sky
     monkeypatch.chdir(tmp_path)

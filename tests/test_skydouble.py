@@ -8,7 +8,7 @@ from astropy.io import fits
 from PIL import Image
 from skydouble import FAULTS,SQL_FAULTS,SkyDouble,ask_getjpeg,outside,sky_key,to_sqlite,what_server_does
 
-from galfast.sim import sim_catalog,sim_galaxy
+from galfast.sim.galaxies import sim_catalog,sim_galaxy
 
 @pytest.fixture(scope='module')
 def sky():

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs,urlsplit
 import pandas as pd,pytest
 from skydouble import SQL_FAULTS,SkyDouble
 
-from galfast.core import GalfastError
-from galfast.tables import read_catalog
-from galfast.net import NetError
-from galfast.skyserver import SkyServer,SQLError,clean_sql,count_sql,metallicity_sql,page_sql,parse_sql_csv,query_to_file,sql_keys,sql_presets
+from galfast.base.core import GalfastError
+from galfast.base.tables import read_catalog
+from galfast.surveys.net import NetError
+from galfast.surveys.skyserver import SkyServer,SQLError,clean_sql,count_sql,metallicity_sql,page_sql,parse_sql_csv,query_to_file,sql_keys,sql_presets
 
 root = Path(__file__).parent.parent
 shared = Path(os.getenv('GALFAST_SHARED') or root.parent/'shared')/'data'/'skyserver'
@@ -217,7 +217,7 @@ def test_environment_says_where(sky, tmp_path, monkeypatch):
 
 killed = """
 import sys
-from galfast.skyserver import *
+from galfast.surveys.skyserver import *
 s = SkyServer('dr17', sys.argv[1], 0)
 query_to_file(sys.argv[3], sys.argv[2], sky=s, page=30)
 """

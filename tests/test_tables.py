@@ -6,8 +6,8 @@ import numpy as np,pandas as pd,pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn,QTable,Table
 
-from galfast.core import CatalogError
-from galfast.tables import *
+from galfast.base.core import CatalogError
+from galfast.base.tables import *
 
 long = ['1237648704043942146', '1237667292122513532', '1237648674532688017']
 plain = pd.DataFrame(dict(objID=long, oh=[8.52, 9.01, -3.]))

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
 
-from galfast.core import GalfastError
-from galfast.sim import sim_survey
+from galfast.base.core import GalfastError
+from galfast.sim.galaxies import sim_survey
 
 train = pytest.importorskip('galfast.train')
-from galfast.heads import NumberHead
-from galfast.targets import TargetSpec,target_spec
-from galfast.data import load_images
-from galfast.reader import ImageReader
-from galfast.run import fit_err,load_run
-from galfast.predict import coverage
+from galfast.data.heads import NumberHead
+from galfast.data.targets import TargetSpec,target_spec
+from galfast.data.loaders import load_images
+from galfast.images.reader import ImageReader
+from galfast.training.run import fit_err,load_run
+from galfast.results.predict import coverage
 
 quick = dict(quick=True, device='cpu')
 tiny = dict(size=24, epochs=1, members=2, device='cpu')
@@ -230,5 +230,5 @@ def test_a_seed_below_zero_and_the_folder_of_the_images(survey, tmp_path):
     assert sorted(images.iterdir())==there
 
 def test_labels_that_do_not_vary_warn_of_nothing(recwarn):
-    from galfast.metrics import bootstrap_err,r2
+    from galfast.data.metrics import bootstrap_err,r2
     assert np.isnan(bootstrap_err(r2, np.zeros((5, 1)), np.ones((5, 1)), n=9)) and not recwarn.list

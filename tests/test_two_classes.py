@@ -6,9 +6,9 @@ from sklearn.metrics import average_precision_score,precision_recall_curve,roc_a
 from typer.testing import CliRunner
 
 from galfast.cli import app
-from galfast.heads import ClassHead
-from galfast.predict import evaluate_predictions
-from galfast.sim import sim_survey
+from galfast.data.heads import ClassHead
+from galfast.results.predict import evaluate_predictions
+from galfast.sim.galaxies import sim_survey
 
 def galfast(*args):
     r = CliRunner().invoke(app, [str(o) for o in args])
@@ -79,7 +79,7 @@ def test_pretrained(trained, tmp_path):
     "A network that begins with the weights of a run, and is trained at a rate of nearly nothing, answers as that run"
     import torch
 
-    from galfast.run import load_run
+    from galfast.training.run import load_run
     d,_ = trained
     galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', tmp_path/'run', '--members', 1, '--epochs', 1, '--lr', 1e-12, '--pretrained', d/'run')
     old,new = (load_run(o, 'cpu').model.members[0] for o in (d/'run', tmp_path/'run'))

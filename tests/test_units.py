@@ -5,14 +5,14 @@ import numpy as np, pandas as pd
 import pytest
 import torch
 
-from galfast.targets import target_spec
-from galfast.data import GalaxyDataLoaders,GalaxyStack
-from galfast.learner import galaxy_learner
-from galfast.losses import ScaledMSE,ScaledRMSE,rmse_loss
-from galfast.heads import scores
-from galfast.models import ScaleOutput
-from galfast.reader import ImageReader
-from galfast.run import GalaxyRun,apply_err,fit_err,load_run,save_run
+from galfast.data.targets import target_spec
+from galfast.data.loaders import GalaxyDataLoaders,GalaxyStack
+from galfast.training.learner import galaxy_learner
+from galfast.data.losses import ScaledMSE,ScaledRMSE,rmse_loss
+from galfast.data.heads import scores
+from galfast.networks.xresnets import ScaleOutput
+from galfast.images.reader import ImageReader
+from galfast.training.run import GalaxyRun,apply_err,fit_err,load_run,save_run
 from galfast.train import choose_recipe,fit_recipe,best_weight
 
 units = (1e-30, 1e-17, 1e-10, 1e10, 1e30)

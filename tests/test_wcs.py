@@ -8,9 +8,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from galfast.core import ImageError
-from galfast.image import FITSImage,read_fits
-from galfast.wcs import *
+from galfast.base.core import ImageError
+from galfast.images.fits import FITSImage,read_fits
+from galfast.images.wcs import *
 
 real = Path(os.getenv('GALFAST_SHARED', Path(__file__).parents[2]/'shared'))/'data'/'fits'
 needs_real = pytest.mark.skipif(not real.is_dir(), reason=f'no real FITS files at {real}')

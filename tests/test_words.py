@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from galfast.core import GalfastError,option
+from galfast.base.core import GalfastError,option
 from galfast import cli
 
 root = Path(__file__).parent.parent
@@ -56,10 +56,10 @@ def invoke(*args):
     return CliRunner().invoke(cli.app, [str(o) for o in args])
 
 def test_the_last_net(tmp_path, monkeypatch):
-    import galfast.tables
+    import galfast.base.tables
     (tmp_path/'run').mkdir(); (tmp_path/'run/checkpoint').mkdir(); (tmp_path/'run/checkpoint/network0.safetensors').write_text('')
     def boom(*args, **kwargs): raise RuntimeError('unforeseen [/red]\nsecond line')
-    monkeypatch.setattr(galfast.tables, 'read_catalog', boom)
+    monkeypatch.setattr(galfast.base.tables, 'read_catalog', boom)
     r = invoke('train', 'c.csv', '--images', tmp_path, '--target', 'z', '--out', tmp_path/'run', '--resume')
     file = Path(re.search(r'The traceback is in (\S+):', r.output)[1])
     assert r.exit_code==1 and 'unforeseen [/red]' in r.output and 'Traceback' not in r.output and '--resume' in r.output

@@ -42,11 +42,11 @@ def pictures():
         tiff16=_saved(deep, 'TIFF'), tiff_float=_saved(deep.astype('f4')/7, 'TIFF'), webp=_saved(a, 'WEBP'), webp_lossless=_saved(a, 'WEBP', lossless=True))
 
 def _read_picture(f):
-    from galfast.reader import ImageReader
+    from galfast.images.reader import ImageReader
     return ImageReader('rgb', native='any')(f).numpy()
 
 def _read_numbers(f):
-    from galfast.reader import ImageReader
+    from galfast.images.reader import ImageReader
     return ImageReader('deep', native='any')(f).numpy()
 
 def arrays():
@@ -64,21 +64,21 @@ def arrays():
     return res | {f"pickle{p if p<5 else ''}": (pickle.dumps(dict(images=x, ans=y, more=[1,'text',None]), p), '.pkl') for p in (0,2,5)}
 
 def _read_arrays(f):
-    from galfast.labelled import LabelledImages,convert_pickle
+    from galfast.base.labelled import LabelledImages,convert_pickle
     if f.suffix=='.pkl': f = convert_pickle(f, f.with_suffix('.npz'))
     return list(LabelledImages(f).read())
 
 def tables():
     "Name -> (bytes of a sound table, how its name ends)"
     import pandas as pd,tempfile
-    from galfast.tables import write_table
+    from galfast.base.tables import write_table
     df,res = pd.DataFrame(dict(objID=[f'12376450000{i:04}' for i in range(60)], z=np.arange(60)/7, n=range(60), word=['a','b','ccc']*20)),{}
     with tempfile.TemporaryDirectory() as d:
         for k,end in dict(csv='.csv', csv_gz='.csv.gz', ecsv='.ecsv', parquet='.parquet', fits_table='.fits', xlsx='.xlsx').items(): res[k] = write_table(df, Path(d)/f't{end}').read_bytes(),end
     return res
 
 def _read_table(f):
-    from galfast.tables import read_catalog
+    from galfast.base.tables import read_catalog
     return read_catalog(f).to_json()
 
 def makers():
@@ -89,7 +89,7 @@ class Refused(str): "What a reader said"
 
 def soak(kinds, n, seed, folder):
     "Read `n` damaged files of each kind; what came of them, as a dict"
-    from galfast.core import GalfastError
+    from galfast.base.core import GalfastError
     made,res = makers(),{}
     for kind in kinds:
         whole,end,read = made[kind]
@@ -135,7 +135,7 @@ if __name__=='__main__':
     warnings.simplefilter('ignore')
     kinds,n,seed = sys.argv[1].split(','),int(sys.argv[2]),int(sys.argv[3])
     import tempfile
-    for o in ('labelled','reader','tables'): importlib.import_module(f'galfast.{o}') # what libraries take is not what files take
+    for o in ('base.labelled','images.reader','base.tables'): importlib.import_module(f'galfast.{o}') # what libraries take is not what files take
     base = leave(4)
     with tempfile.TemporaryDirectory() as d:
         t = time.perf_counter()

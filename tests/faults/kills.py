@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1) # threads do not outlive a fork
 
-from galfast.sim import sim_survey
+from galfast.sim.galaxies import sim_survey
 from galfast.train import train_galaxies
 
 def child(f):

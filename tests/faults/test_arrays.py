@@ -105,9 +105,9 @@ reading = """
 import json,os,time,warnings
 from damage import leave,most_mb
 warnings.simplefilter('ignore')
-from galfast.core import GalfastError
-from galfast.arrays import hdf5_blocks
-from galfast.labelled import LabelledImages,convert_pickle
+from galfast.base.core import GalfastError
+from galfast.base.arrays import hdf5_blocks
+from galfast.base.labelled import LabelledImages,convert_pickle
 base = leave(4)
 ways = dict(read=lambda f: LabelledImages(f).read(), catalog=lambda f: LabelledImages(f).catalog(), blocks=lambda f: sum(map(len, hdf5_blocks(f))))
 for f in sorted(os.listdir()):

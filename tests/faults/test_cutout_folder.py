@@ -7,10 +7,10 @@ from astropy.io import fits
 from PIL import Image
 from skydouble import SkyDouble
 
-from galfast.core import GalfastError,ImageError
-from galfast.cutouts import *
-from galfast.net import HTTPService
-from galfast.survey import CutoutAsk
+from galfast.base.core import GalfastError,ImageError
+from galfast.surveys.cutouts import *
+from galfast.surveys.net import HTTPService
+from galfast.surveys.records import CutoutAsk
 
 quiet = dict(say=lambda o: None)
 

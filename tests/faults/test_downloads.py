@@ -4,8 +4,8 @@ import os,time
 import pytest
 from skydouble import SkyDouble,sky_key
 
-from galfast.cutouts import *
-from galfast.net import HostStopped,HTTPService,NetError
+from galfast.surveys.cutouts import *
+from galfast.surveys.net import HostStopped,HTTPService,NetError
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 

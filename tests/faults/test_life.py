@@ -4,10 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from galfast import core
-from galfast.core import GalfastError,atomic_path,check_unlocked,file_lock,folder_lock
+from galfast.base import core
+from galfast.base.core import GalfastError,atomic_path,check_unlocked,file_lock,folder_lock
 
-hold = "import sys,time; from galfast.core import *; from pathlib import Path\nwith {lock}: print('held', flush=True); time.sleep(60)"
+hold = "import sys,time; from galfast.base.core import *; from pathlib import Path\nwith {lock}: print('held', flush=True); time.sleep(60)"
 
 @pytest.fixture
 def other(request):
@@ -40,7 +40,7 @@ def test_who_waits_comes_next(tmp_path, other):
 
 def test_many_take_turns(tmp_path):
     "No two at once, whoever removes the file"
-    code = "import sys; from galfast.core import *; from pathlib import Path\nf = Path(sys.argv[1])/'n'\nfor _ in range(15):\n  with folder_lock(f.parent, True): f.write_text(str(int(f.read_text())+1))"
+    code = "import sys; from galfast.base.core import *; from pathlib import Path\nf = Path(sys.argv[1])/'n'\nfor _ in range(15):\n  with folder_lock(f.parent, True): f.write_text(str(int(f.read_text())+1))"
     (tmp_path/'n').write_text('0')
     ps = [subprocess.Popen([sys.executable, '-c', code, tmp_path]) for _ in range(3)]
     assert [p.wait() for p in ps]==[0,0,0] and (tmp_path/'n').read_text()=='45' and os.listdir(tmp_path)==['n']
@@ -87,7 +87,7 @@ def test_a_link_of_a_temporary_name_is_not_written_through(tmp_path):
 def test_the_bootstrap_of_a_million_draws_a_part_of_them():
     "Errors as theory has them: of a mean s/sqrt(n), of an rms s/sqrt(2n), of a share sqrt(pq/n)"
     import numpy as np
-    from galfast.metrics import balanced_accuracy,bootstrap_err,class_accuracy,mean_bias,root_mse
+    from galfast.data.metrics import balanced_accuracy,bootstrap_err,class_accuracy,mean_bias,root_mse
     rng,n = np.random.default_rng(0),10**6
     d,right = rng.normal(0, .1, n),rng.random(n)<.8
     for f,x,want in ((mean_bias, d, .1/n**.5), (root_mse, d, .1/(2*n)**.5), (class_accuracy, right.astype(int), (.16/n)**.5)):
@@ -106,7 +106,7 @@ def test_no_table_tells_where_files_lie(tmp_path, monkeypatch, given):
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     "A folder with simulated galaxies and a quick run"
-    from galfast.sim import sim_survey
+    from galfast.sim.galaxies import sim_survey
     from galfast.train import train_galaxies
     d = tmp_path_factory.mktemp('life')
     train_galaxies(sim_survey(d, 20, size=32, seed=1), d/'images', 'metallicity', d/'run', quick=True, device='cpu')
@@ -157,7 +157,7 @@ def test_places_that_hold_no_table(run, tmp_path):
 def test_two_predictions_into_one_file_and_one_that_is_killed(run, tmp_path):
     "What a prediction holds while it is at work, by a process that does nothing else"
     out = tmp_path/'o/p.csv'
-    code = "import sys,time; from galfast.core import *; from pathlib import Path; p = Path(sys.argv[1])\nwith file_lock(p), atomic_path(p.with_name('partial-p.csv')) as t: t.write_text('half'); print('held', flush=True); time.sleep(60)"
+    code = "import sys,time; from galfast.base.core import *; from pathlib import Path; p = Path(sys.argv[1])\nwith file_lock(p), atomic_path(p.with_name('partial-p.csv')) as t: t.write_text('half'); print('held', flush=True); time.sleep(60)"
     p = subprocess.Popen([sys.executable, '-c', code, out], stdout=subprocess.PIPE, text=True)
     assert p.stdout.readline()=='held\n'
     r = galfast(*predict(run, out))
@@ -175,7 +175,7 @@ def test_a_lock_sweeps_what_killed_processes_left(tmp_path):
 
 def test_infinite_predictions_are_none():
     import numpy as np, pandas as pd
-    from galfast.predict import evaluate_predictions
+    from galfast.results.predict import evaluate_predictions
     t = pd.DataFrame(dict(objID=list('abcd'), z=[.1,.2,.3,.4]))
     e = evaluate_predictions(t.assign(z_pred=[.1,np.inf,-np.inf,.5]).drop(columns='z'), t, 'z')
     assert e.n.eq(2).all() and e.attrs['not_predicted']==2 and e.set_index('metric').value['rmse']==pytest.approx(.1/2**.5)

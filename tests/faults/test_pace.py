@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from galfast.net import Pacer
+from galfast.surveys.net import Pacer
 
 class World:
     "A client with a queue and a service, on a clock of their own"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galfast.core import GalfastError
-from galfast.pack import ImagePack,PackError,pack_images
-from galfast.reader import ImageReader
+from galfast.base.core import GalfastError
+from galfast.images.pack import ImagePack,PackError,pack_images
+from galfast.images.reader import ImageReader
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 

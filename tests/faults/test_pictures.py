@@ -51,8 +51,8 @@ def attacks():
 reading = """
 import json,os,sys,time
 from damage import leave,most_mb
-from galfast.core import GalfastError
-from galfast.reader import ImageReader,read_rgb
+from galfast.base.core import GalfastError
+from galfast.images.reader import ImageReader,read_rgb
 base = leave(4)
 for f in sorted(os.listdir()):
     for read in (ImageReader('rgb', native='any'), read_rgb, ImageReader('deep', native='any')):
@@ -95,7 +95,7 @@ def test_damaged_pictures(tmp_path):
 
 def test_what_is_left_out_made_no_pixels(tmp_path):
     "An orientation, a profile, a comment, a gamma: the pixels are those of a plain file, PIL's own"
-    from galfast.pictures import open_picture
+    from galfast.base.pictures import open_picture
     a = scene()
     for kind,kw in (('JPEG', dict(exif=b'Exif\0\0'+tiff([(274,3,1,6)]), comment=b'galaxy', icc_profile=bytes(300), dpi=(72,72))), ('PNG', dict(icc_profile=bytes(300), dpi=(72,72)))):
         for mode in ('RGB','L','CMYK') if kind=='JPEG' else ('RGB','L','P','RGBA','LA','1'):

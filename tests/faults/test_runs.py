@@ -7,16 +7,16 @@ import torch
 from damage import run
 from safetensors.torch import save
 
-from galfast.archs import arch_config,build_model
+from galfast.networks.archs import arch_config,build_model
 from galfast.cli import _columns_of,_run_config
-from galfast.columns import TableSpec
-from galfast.heads import NumberHead
-from galfast.targets import TargetSpec
-from galfast.core import GalfastError,RunError
-from galfast.gp import fit_photometry_gp
-from galfast.photometry import Photometry
-from galfast.reader import ImageReader
-from galfast.run import GalaxyModel,GalaxyRun,load_run,save_run
+from galfast.data.columns import TableSpec
+from galfast.data.heads import NumberHead
+from galfast.data.targets import TargetSpec
+from galfast.base.core import GalfastError,RunError
+from galfast.training.gp import fit_photometry_gp
+from galfast.images.photometry import Photometry
+from galfast.images.reader import ImageReader
+from galfast.training.run import GalaxyModel,GalaxyRun,load_run,save_run
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 
@@ -131,8 +131,8 @@ code = """
 import sys,time,json
 from pathlib import Path
 from damage import most_mb
-from galfast.core import RunError
-from galfast.run import load_run
+from galfast.base.core import RunError
+from galfast.training.run import load_run
 d = Path(sys.argv[1])
 bombs = json.loads((d/'bombs').read_text())
 load_run(d, 'cpu')

@@ -3,8 +3,8 @@ import gzip,os,random,shutil,socket,ssl,struct,subprocess,threading,time
 
 import pytest
 
-from galfast.core import GalfastError
-from galfast.net import HTTPService,NetError,in_parallel
+from galfast.base.core import GalfastError
+from galfast.surveys.net import HTTPService,NetError,in_parallel
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 

@@ -5,9 +5,9 @@ import pytest
 from skydouble import SkyDouble
 from skypictures import Reply
 
-from galfast.core import GalfastError
-from galfast.net import NetError
-from galfast.skyserver import SkyServer
+from galfast.base.core import GalfastError
+from galfast.surveys.net import NetError
+from galfast.surveys.skyserver import SkyServer
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 

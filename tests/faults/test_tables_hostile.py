@@ -88,8 +88,8 @@ reading = """
 import json,os,time,warnings
 from damage import leave,most_mb
 warnings.simplefilter('ignore')
-from galfast.core import GalfastError
-from galfast.tables import read_catalog
+from galfast.base.core import GalfastError
+from galfast.base.tables import read_catalog
 base = leave(4)
 for f in sorted(os.listdir()):
     t,word = time.perf_counter(),''

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from galfast import cli,core
-from galfast.core import CatalogError,GalfastError,option,printable
+from galfast import cli
+from galfast.base import core
+from galfast.base.core import CatalogError,GalfastError,option,printable
 
 root = Path(__file__).parents[2]
 modules = [p for p in sorted((root/'galfast').glob('*.py')) if p.stem[0]!='_']

@@ -1,0 +1,1 @@
+"What is predicted, columns beside the image, and batches of both"

@@ -1,0 +1,1 @@
+"From a run to a catalogue of predictions, and to figures"

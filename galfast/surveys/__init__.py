@@ -1,0 +1,1 @@
+"Where galaxies come from: records of surveys, SkyServer, cutouts; the one floor with a network"
