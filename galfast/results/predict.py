@@ -56,7 +56,7 @@ def predict_chunks(
     read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
     for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
         pred,err = _predict_rows(run, x, rows, status, tta, bs, fast, df.iloc[i:i+chunk])
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
+        yield prediction_table(df[id_col][i:i+chunk], pred, err, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
 
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
@@ -73,7 +73,7 @@ def predict_arrays(
     x,rows,status = _read_arrays(run.reader, x)
     pred,err = _predict_rows(run, x, rows, status, tta, df=df)
     seen = None if ids is None or not run.knows_its_galaxies else run.saw(ids) # a row number says nothing of another array
-    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err if run.err else None, run.spec, run.id_col, status, seen)
+    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err, run.spec, run.id_col, status, seen)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder
@@ -136,15 +136,16 @@ def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->t
     pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
     def _put(at):
         i = rows[at]
-        pred[i],e = run.predict(x[at], tta, bs, fast, None if df is None else df.iloc[i])
-        if e is not None: err[i] = e
+        said = run.answer(x[at], tta, bs, fast, None if df is None else df.iloc[i])
+        pred[i] = said.mean
+        if said.err is not None: err[i] = said.err
     try:
         if len(rows): _put(slice(None))
     except Exception:
         faults = {k: e for k in range(len(rows)) if (e := _fault_of(_put, slice(k, k+1)))}
         if len(faults)==len(rows): raise
         for k,e in faults.items(): status[rows[k]] = f"cannot be predicted ({e})"
-    return pred,err
+    return pred,err if run.err else None
 
 def _fault_of(f, x):
     "The fault that `f(x)` ends in, in words; '' for none"
