@@ -26,7 +26,6 @@ from .images.fits import *
 from .images.reader import *
 from .images.augment import *
 from .images.pack import *
-from .data.rare import *
 from .data.heads import *
 from .data.targets import *
 from .data.columns import *
@@ -35,7 +34,6 @@ from .images.photometry import *
 from .networks.archs import *
 from .training.fast import *
 from .training.learner import *
-from .training.answers import *
 from .training.nets import *
 from .training.run import *
 from .training.fitting import *

@@ -10,7 +10,6 @@ from collections import Counter
 
 from ..imports import *
 from .core import *
-from .files import *
 
 # %% ../../nbs/base/04_schema.ipynb #cec016cd
 class Misfit(ValueError): "A value that is not what its `Rule` says"

@@ -145,7 +145,7 @@ def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->t
         faults = {k: e for k in range(len(rows)) if (e := _fault_of(_put, slice(k, k+1)))}
         if len(faults)==len(rows): raise
         for k,e in faults.items(): status[rows[k]] = f"cannot be predicted ({e})"
-    return pred,err if run.err else None
+    return pred,err if run.calibration else None
 
 def _fault_of(f, x):
     "The fault that `f(x)` ends in, in words; '' for none"

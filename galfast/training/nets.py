@@ -12,7 +12,6 @@ from ..imports import *
 from fastai.vision.all import *
 
 from ..base.core import *
-from ..base.schema import *
 from ..base.schema import Record
 from ..base.configs import *
 from ..images.augment import *
@@ -35,13 +34,13 @@ class Network(Member):
     def __init__(self,
         body:nn.Module, # Images (n, band, y, x), as its view gives them -> (n, outputs)
         net:dict, # What `build_model` takes; None of one that cannot be saved
-        view:View,
+        view:ImageView,
     ): self.body,self.net,self.view = body,net,view
     @property
     def config(self): return dict(net=self.net, view=self.view.config)
     @classmethod
     def from_config(cls, cfg, shapes=None):
-        return cls(lean_mish(rebuild_model(cfg['net'])), cfg['net'], View(**cfg['view']))
+        return cls(lean_mish(rebuild_model(cfg['net'])), cfg['net'], ImageView(**cfg['view']))
     @property
     def name(self): return self.net.get('image_arch', self.net['arch']) if self.net else type(self.body).__name__
     @property
@@ -109,7 +108,7 @@ def _fit_networks(job:Fitting):
     "A network on each split, with one progress bar"
     recipe,data = job.recipe,_smaller(job.data, job.recipe.size)
     if recipe.window and recipe.window>=data.images.shape[-1]: recipe = replace(recipe, window=None) # small stamps are used whole
-    view = View(recipe.window, recipe.size, *data.stats(job.train))
+    view = ImageView(recipe.window, recipe.size, *data.stats(job.train))
     meter = iter(track(range(_steps(job)), 'training'))
     fits = [_fit_one(i, replace(job, data=data, recipe=recipe), view, meter) for i in range(len(job.splits))]
     for _ in meter: pass

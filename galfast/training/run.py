@@ -64,10 +64,6 @@ class GalaxyRun:
     @property
     def spec(self)->TargetSpec: return self.model.spec
     @property
-    def err(self)->bool:
-        "Is one sigma stated?"
-        return self.calibration is not None
-    @property
     def names(self)->dict:
         "What each target is called in figures"
         return {t: (self.info.get('names') or {}).get(t, t) for t in self.spec.targets}
@@ -118,10 +114,10 @@ def answer(self:GalaxyRun,
     return said.calibrated(self.calibration)
 
 @patch
-@delegates(GalaxyRun.answer)
-def predict(self:GalaxyRun, images, **kwargs)->tuple: # Predictions, and one sigma (nan beside classes) or None where the run states none: float64 (n, outputs)
+def predict(self:GalaxyRun, images, tta=True, bs=256, fast=None, df=None # As in `answer`
+)->tuple: # Predictions, and one sigma (nan beside classes) or None where the run states none: float64 (n, outputs)
     "The mean and one sigma of `answer`"
-    said = self.answer(images, **kwargs)
+    said = self.answer(images, tta, bs, fast, df)
     return said.mean,said.err
 
 @patch
@@ -150,7 +146,7 @@ def from_learner(cls:GalaxyRun, learn):
     if not hasattr(d, 'spec'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
     window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
     spec = d.spec.answers_to(learn.loss_func)
-    view = View(window, None, *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))))
+    view = ImageView(window, None, *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))))
     model = GalaxyModel([Network(learn.model, learn.arch_config, view)], spec)
     info = dict(n_train=len(d.train_ds), n_valid=len(d.valid_ds), validation='held back')
     run = cls(model.eval(), d.reader, d.id_col, _learner_err(learn, spec), info, table=d.table)
@@ -184,10 +180,12 @@ def __repr__(self:GalaxyRun):
 @patch
 def _said(self:GalaxyRun):
     "A line for each thing there is to say"
-    i,spec = self.info,self.spec
+    i = self.info
     names = Counter(o.name for o in self.model.members)
     members = ' + '.join(f'{n} x {k}' if k in {o.name for o in self.model.of_kind('network')} else k for k,n in names.items())
-    heads = '; '.join(f"{o.task} of {', '.join(map(self._with_unit, o.columns))}" for o in spec.heads)
+    columns = {}
+    for o in self.spec.heads: columns.setdefault(o.task, []).extend(map(self._with_unit, o.columns))
+    heads = '; '.join(f"{task} of {first_few(c, 8)}" for task,c in columns.items())
     learned = f"{i['n_train']:,} galaxies" if 'n_train' in i else ''
     judged = f"{i['n_valid']:,} galaxies, {i.get('validation', 'held back')}" if 'n_valid' in i else ''
     beside = f", and {first_few(self.table.columns, 6)} beside it" if self.table else ''
