@@ -2263,6 +2263,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'galfast/surveys/records.py'),
                                          'galfast.surveys.records._url': ('surveys/records.html#_url', 'galfast/surveys/records.py'),
                                          'galfast.surveys.records.degrees': ('surveys/records.html#degrees', 'galfast/surveys/records.py'),
+                                         'galfast.surveys.records.folder_citations': ( 'surveys/records.html#folder_citations',
+                                                                                       'galfast/surveys/records.py'),
                                          'galfast.surveys.records.get_survey': ( 'surveys/records.html#get_survey',
                                                                                  'galfast/surveys/records.py'),
                                          'galfast.surveys.records.hips_urls': ( 'surveys/records.html#hips_urls',
