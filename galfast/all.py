@@ -45,6 +45,7 @@ from .images.reader import *
 from .images.pack import *
 from .data.rare import *
 from .data.loaders import *
+from .data.sources import *
 from .images.photometry import *
 from .networks.xresnets import *
 from .networks.classic import *
