@@ -14,6 +14,7 @@ import galfast.train
 from galfast.data.losses import BinaryLoss,OneVsRest
 from galfast.images.photometry import Photometry
 from galfast.training.gp import fit_photometry_gp
+from galfast.networks.archs import arch_config,build_model
 from galfast.training.run import GalaxyModel,GalaxyRun
 from galfast.data.columns import fit_spec,target_spec
 from answer import frozen,stamps,write_answers
@@ -155,9 +156,9 @@ def seeded(name, arch, kw):
     "A run whose weights are at random: their names and shapes are kept, and `seeded_weights` makes them anew"
     sites = gf.TableSpec([], ['site'], fill=[], mean=[], std=[], flags=[], classes=[['east','north','south']])
     table = sites if arch=='multimodal' else None
-    cfg = gf.arch_config(arch, 3, 1, y_mean=[.1], y_std=[.05], **kw)
+    cfg = arch_config(arch, 3, 1, y_mean=[.1], y_std=[.05], **kw)
     spec = gf.TargetSpec('regression', ['z'], mean=[.1], std=[.05])
-    model = GalaxyModel([gf.build_model(**cfg)], [.2]*3, [.15]*3, spec)
+    model = GalaxyModel([build_model(**cfg)], [.2]*3, [.15]*3, spec)
     run = GalaxyRun(model.eval(), spec, gf.ImageReader(size=32), [cfg], err=[[.01,1.]], table=table)
     keep(name, run, rows=3)
     d = frozen/'runs'/name
@@ -179,18 +180,18 @@ def of_parts(df, d):
     spec = fit_spec(target_spec(few, 'z'), few)
     process = fit_photometry_gp(Photometry(32)(x/255), few.z.to_numpy(), size=32)[0]
     units = dict(y_mean=spec.mean, y_std=spec.std)
-    nets = [gf.arch_config('galnet', 3, 1, width=2, **units)]
-    nets += [gf.arch_config('cnn', 3, 1, filters=(4,8), hidden=(), **units)]
+    nets = [arch_config('galnet', 3, 1, width=2, **units)]
+    nets += [arch_config('cnn', 3, 1, filters=(4,8), hidden=(), **units)]
     by_hand('by-hand', spec, nets, read, process, .25, err=[None], window=16, net_size=20)
     kinds = dict(z='regression', morphology='classification', f_bar='votes', red='multilabel')
     parts = [target_spec(few, k, task) for k,task in kinds.items()]
     mixed = fit_spec(gf.TargetSpec('mixed', list(kinds), parts=parts), few)
     mean,std = mixed.scale()
-    by_hand('mixed-by-hand', mixed, [gf.arch_config('galnet', 3, 6, width=2, y_mean=mean, y_std=std)], read)
+    by_hand('mixed-by-hand', mixed, [arch_config('galnet', 3, 6, width=2, y_mean=mean, y_std=std)], read)
 
 def by_hand(name, spec, nets, read, process=None, gp_weight=0., err=None, **kw):
     torch.manual_seed(0)
-    members = [gf.build_model(**o) for o in nets]
+    members = [build_model(**o) for o in nets]
     model = GalaxyModel(members, [.2]*3, [.15]*3, spec, process, gp_weight, **kw)
     keep(name, GalaxyRun(model.eval(), spec, read, nets, err=err))
 
