@@ -1808,6 +1808,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'galfast.results.plot._cell_text': ('results/plot.html#_cell_text', 'galfast/results/plot.py'),
                                       'galfast.results.plot._change_label': ('results/plot.html#_change_label', 'galfast/results/plot.py'),
                                       'galfast.results.plot._check_limits': ('results/plot.html#_check_limits', 'galfast/results/plot.py'),
+                                      'galfast.results.plot._check_maps': ('results/plot.html#_check_maps', 'galfast/results/plot.py'),
                                       'galfast.results.plot._class_rows': ('results/plot.html#_class_rows', 'galfast/results/plot.py'),
                                       'galfast.results.plot._class_ticks': ('results/plot.html#_class_ticks', 'galfast/results/plot.py'),
                                       'galfast.results.plot._cloud': ('results/plot.html#_cloud', 'galfast/results/plot.py'),
