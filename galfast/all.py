@@ -26,7 +26,8 @@ from .surveys.records import services,all_surveys,CutoutAsk,degrees,Survey,get_s
 from .surveys.net import NetError,user_agent
 from .surveys.download import download_file
 from .surveys.skyserver import SkyServer,SQLError,query_to_file
-from .surveys.skyserver import metallicity_sql,stellar_mass_sql,sfr_sql,spec_z_sql,photo_z_sql,galaxy_zoo1_sql,galaxy_zoo2_sql
+from .surveys.skyserver import metallicity_sql,stellar_mass_sql,sfr_sql,spec_z_sql,photo_z_sql
+from .surveys.skyserver import galaxy_zoo1_sql,galaxy_zoo2_sql
 from .surveys.cutouts import download_cutouts,describe_cutouts,verify_cutouts
 from .surveys.webimages import fetch_images
 from .surveys.galaxy10 import galaxy10_sets,download_galaxy10,galaxy10_images,read_galaxy10
@@ -35,8 +36,7 @@ from .surveys.galaxy10 import galaxy10_sets,download_galaxy10,galaxy10_images,re
 from .images.fitsfile import open_fits
 from .images.fits import read_fits,FITSImage,FITSImageBlock,rgb_image,image_stats
 from .images.fits import Stretch,AsinhTfm,LinearTfm,LogTfm,MinMaxTfm,StampTfm,SubtractBackground,CropResize
-from .images.augment import GalaxyAugment,AddNoise,ShiftBackground,DropBands,CutHoles
-from .images.augment import BandNormalize
+from .images.augment import GalaxyAugment,AddNoise,ShiftBackground,DropBands,CutHoles,BandNormalize
 from .images.reader import ImageReader
 from .images.pack import PackError,ImagePack,pack_images
 from .images.photometry import Photometry
@@ -52,7 +52,8 @@ from .networks.archs import galaxy_archs,load_pretrained,GalaxyMultimodal
 from .data.losses import root_mean_squared_error,rmse_loss,ScaledMSE,ScaledRMSE,VoteLoss,BinaryLoss,OneVsRest
 from .data.metrics import root_mse,mean_abs_err,mean_bias,nmad,outlier_fraction,r2
 from .data.metrics import class_accuracy,balanced_accuracy,macro_f1,second_choice,label_accuracy,label_f1
-from .data.metrics import purity,completeness,positive_f1,roc_auc,average_precision,purity_completeness,best_choice,bootstrap_err
+from .data.metrics import purity,completeness,positive_f1,roc_auc,average_precision
+from .data.metrics import purity_completeness,best_choice,bootstrap_err
 from .data.heads import register_head,TargetHead,NumberHead,ClassHead,LabelHead,VoteHead,NumberBlock,scores
 from .data.targets import TargetSpec
 from .data.columns import TableSpec,TableBlock,ImageTableBlock,TableReader

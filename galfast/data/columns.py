@@ -39,14 +39,7 @@ class TableSpec:
     def encode(self, df)->np.ndarray: # float32 (n, categories + numbers), the codes first
         "The columns of `df` as a network takes them"
         check_columns(df, self.columns)
-        if self.encoder is not None: return _encoded(self.encoder, df[self.columns])
-        facts = self.facts or {}
-        x = _numbers(df, self.cont, facts)
-        codes = [_codes(known_names(df[c], facts.get(c, {})), k) for c,k in zip(self.cat, self.classes)]
-        gaps = [1+np.isnan(x[:,self.cont.index(c)]) for c in self.flags]
-        z = (np.where(np.isnan(x), self.fill, x)-self.mean)/self.std
-        z = z.clip(-1e6, 1e6) # a number that is wrong by any factor stays a number
-        return np.column_stack([*codes, *gaps, z]).astype(np.float32)
+        return _coded(self, df) if self.encoder is None else _encoded(self.encoder, df[self.columns])
     def notes(self, df, id_col:str=None)->list: # Sentences
         "What there is to say of the columns in the catalogue `df`; see `label_notes`"
         ids,facts = None if id_col is None else df[id_col],self.facts or {}
@@ -59,6 +52,7 @@ class TableSpec:
         raise GalfastError("a table encoded by scikit-learn cannot be saved with the model, "
                            "as reading it back would run code; give the columns alone to have that")
 
+# %% ../../nbs/data/04_columns.ipynb #a0aaac0a
 def table_spec(
     train:pd.DataFrame, # Rows of the training set
     cols, # Columns
@@ -113,6 +107,17 @@ def _check_some(cont, gaps):
     "Raise where a column of numbers has none"
     empty = [c for c,o in zip(cont, gaps.all(0)) if o]
     if empty: raise CatalogError(f"column {first_few(map(repr, empty))} has no number in the training set")
+
+# %% ../../nbs/data/04_columns.ipynb #18387132
+def _coded(spec, df):
+    "Codes of words, whether a number was missing, and numbers in units of their scatter"
+    facts = spec.facts or {}
+    x = _numbers(df, spec.cont, facts)
+    codes = [_codes(known_names(df[c], facts.get(c, {})), k) for c,k in zip(spec.cat, spec.classes)]
+    gaps = [1+np.isnan(x[:,spec.cont.index(c)]) for c in spec.flags]
+    z = (np.where(np.isnan(x), spec.fill, x)-spec.mean)/spec.std
+    z = z.clip(-1e6, 1e6) # a number that is wrong by any factor stays a number
+    return np.column_stack([*codes, *gaps, z]).astype(np.float32)
 
 def _codes(names, classes):
     "The number of each name among `classes`, from 1; 0: missing or unknown"

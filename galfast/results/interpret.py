@@ -79,6 +79,7 @@ def _ask(learn, x, tta):
     act = getattr(learn.loss_func, 'activation', noop)
     return predict_views(learn.model, x, 8 if tta else 1, act).mean(0)
 
+# %% ../../nbs/results/01_interpret.ipynb #429f5ee4
 @contextmanager
 def _evaluating(net):
     "`net` in evaluation, and each part of it in its own mode again afterwards"

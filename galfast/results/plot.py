@@ -352,7 +352,7 @@ def _history_axes(k):
 # %% ../../nbs/results/02_plot.ipynb #5a7eaadb
 @_styled
 def plot_history(
-    history, # A table: train_loss, valid_loss, any metrics, and epoch (else from 0), or step: losses may be missing then
+    history, # A table: train_loss, valid_loss, metrics, and epoch (else from 0) or step: losses may be missing then
     units=None, # dict: column, or metric without train_ and valid_ -> unit
     axs=None, # Axes for the losses and for each metric; a new figure by default
     name='', # What is predicted, above the losses
