@@ -91,7 +91,7 @@ def test_progress_in_lines(monkeypatch):
     import galfast.base.core as core
     clock,out = Clock(),StringIO()
     monkeypatch.setattr(core, 'time', clock)
-    for i in track(range(8), 'galaxies', file=out): clock.t += 10
+    for _ in track(range(8), 'galaxies', file=out): clock.t += 10
     said = out.getvalue().splitlines()
     assert said[0]=='galaxies: 1 of 8' and said[1]=='galaxies: 5 of 8, 30 s left' and len(said)==2
 
