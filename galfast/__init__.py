@@ -1,10 +1,17 @@
 __version__ = "0.2.0"
 
 def __getattr__(name):
-    "Load `galfast.all` at first use, so that a plain `import galfast` is light and `from galfast import *` has everything"
+    "Load `galfast.all` at first use: a plain `import galfast` is light, `from galfast import *` has what users need"
     if name.startswith('__') and name!='__all__': raise AttributeError(name)
     from importlib import import_module
     mod = import_module('.all', __name__)
     if name=='__all__': return [o for o in vars(mod) if not o.startswith('_')]
     try: return getattr(mod, name)
-    except AttributeError: raise AttributeError(f"module 'galfast' has no attribute {name!r}") from None
+    except AttributeError: raise AttributeError(_whereabouts(name)) from None
+
+def _whereabouts(name):
+    "What is said where galfast gives no `name`: the module that has it, if there is one"
+    import sys
+    mods = [k for k,m in sys.modules.items() if k.startswith('galfast.') and name in getattr(m, '__all__', ())]
+    said = f"module 'galfast' has no attribute {name!r}"
+    return said + (f': it is {mods[0]}.{name}' if mods else '')

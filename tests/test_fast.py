@@ -163,3 +163,18 @@ def test_parts_of_a_large_batch(monkeypatch):
     g = torch.randn(3,4,5,6)
     torch.testing.assert_close(LeanMish()(x), F.mish(x), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(*(torch.autograd.grad(f(x), x, g)[0] for f in (LeanMish(), F.mish)), rtol=1e-5, atol=1e-6)
+
+@pytest.mark.parametrize('v', [-torch.inf, -200., -90., -1e-30, 0., 1e-30, 19.99, 20.01, 90., 3e38, torch.inf, torch.nan])
+def test_mish_without_overflow(v):
+    x = torch.tensor([[v]], requires_grad=True)
+    y,want = LeanMish()(x),F.mish(x)
+    assert torch.allclose(y, want, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+def test_mish_of_any_precision():
+    x = torch.randn(3, 4, requires_grad=True)
+    assert torch.equal(LeanMish()(x.double()), F.mish(x.double())) and LeanMish()(x.bfloat16()).dtype==torch.bfloat16 and LeanMish()(x[:0]).shape==(0,4)
+
+def test_mish_takes_the_place_of_torchs():
+    net = nn.Sequential(nn.Conv2d(1,2,1), nn.Mish())
+    keys = list(net.state_dict())
+    assert lean_mish(net) is net and [type(net[1]), list(net.state_dict())]==[LeanMish, keys]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np,pandas as pd,pytest
 
 from galfast.base.core import CatalogError,GalfastError
-from galfast.base.find import find_images,list_images,no_image_hint,split_image_name
+from galfast.base.find import find_images,folder_table,list_images,no_image_hint,split_image_name
 
 def folder(d, *names):
     for o in names: (d/o).parent.mkdir(parents=True, exist_ok=True); (d/o).write_text(o)
@@ -135,3 +135,20 @@ def test_many_files_are_looked_up_not_searched(tmp_path):
         def all(self, stem): calls.append(stem); return super().all(stem)
     files.__class__ = Counted
     assert all(find_images(pd.DataFrame(dict(objID=np.arange(3000).astype(str))), d, files=files)) and len(calls)<=4*3000
+
+@pytest.mark.parametrize('kw,why', [(dict(pattern='{objID}_{band}.fits'), "bands='gri'"), (dict(pattern='{name}.fits', bands='g'), 'knows only')])
+def test_patterns_that_say_too_little(tmp_path, kw, why):
+    with pytest.raises(GalfastError, match=why): find_images(pd.DataFrame({'objID': ['7']}), tmp_path, **kw)
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(GalfastError, match='no such folder'): find_images(pd.DataFrame({'objID': ['7']}), tmp_path/'none')
+
+def test_two_images_of_one_id_and_a_type_that_is_not_read(tmp_path):
+    d = folder(tmp_path/'im', 'a/7.jpg', 'b/7.jpg', '8.heic')
+    for o,why in (('7', 'a/7.jpg and b/7.jpg'), ('8', 'there is 8.heic')):
+        with pytest.raises(CatalogError, match=why): find_images(pd.DataFrame({'objID': [o]}), d)
+
+def test_a_folder_is_a_catalogue(tmp_path):
+    d = folder(tmp_path/'im', '7_g.fits', '7_r.fits', '8_x_g.fits', '8_x_r.fits')
+    df = folder_table(d, pattern='{objID}_{band}.fits')
+    assert df.objID.tolist()==['7','8_x'] and [len(o) for o in find_images(df, d, pattern='{objID}_{band}.fits', bands='gr')]==[2,2]

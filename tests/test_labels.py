@@ -139,3 +139,87 @@ def test_a_number_that_is_not_of_the_column_is_named():
     assert np.flatnonzero(odd_values(np.r_[z, 255.])).tolist()==[40]
     rng = np.random.default_rng(1) # lognormal samples are their own tails
     assert not any(odd_values(rng.lognormal(0, s, n)).any() for s in (.2, .5, 1, 2, 3) for n in (30, 300, 3000) for _ in range(20))
+
+def _ordinary():
+    "Columns in which a number that looks like a code is one of the others"
+    rng = np.random.default_rng(0)
+    return dict(magnitudes=rng.uniform(-22, -18, 30), sfr=np.r_[-9., rng.uniform(-12, -8, 30)], counts=np.r_[99, rng.poisson(20, 200)*4],
+                small=-rng.random(30), nines=np.full(9, -9.), flux=np.r_[99., np.exp(rng.normal(1, 1.5, 300))],
+                sym=np.r_[-99, 99, rng.normal(0, 60, 200)], mass=10**rng.normal(10, 1, 300), far=rng.normal(8.7, .2, 30)*1e30,
+                million=np.r_[[1e6]*4, np.full(20, .01)], huge=np.r_[1e30, 1e31, 10**rng.uniform(28, 33, 50)],
+                two=np.r_[[98.]*10, [99.]*5], angle=np.r_[99, rng.uniform(50, 60, 30)], few=[1., 2, 5, 30, 99])
+
+@pytest.mark.parametrize('o', _ordinary().values(), ids=list(_ordinary()))
+def test_ordinary_numbers_are_kept(o): assert read_numbers(o)[1]=={}
+
+def _measured():
+    rng = np.random.default_rng(1)
+    return dict(oh=rng.normal(8.7, .2, 30), z=rng.uniform(.001, .3, 30), sfr=rng.uniform(-2, 2, 30), mag=rng.uniform(15, 22, 30),
+                jd=2459000+rng.random(30), mass=10**rng.normal(10, 1, 60), pa=rng.uniform(.5, 180, 100),
+                type=rng.integers(-5, 11, 60), poisson=rng.poisson(20, 100).clip(8, 35))
+
+@pytest.mark.parametrize('code,name', [(99.,'oh'), (88.9,'oh'), (99.99,'mag'), (99.,'mag'), (-99.,'oh'), (-9.,'oh'), (-9.,'z'), (99.,'z'), (-99.,'sfr'),
+    (9999.,'sfr'), (1e20,'mass'), (999.,'pa'), (-999.,'pa'), (99.,'jd'), (99.,'type'), (99.,'poisson')])
+def test_one_code_among_what_was_measured(code, name):
+    assert list(read_numbers(np.r_[code, _measured()[name]])[1].values())==[1]
+
+@pytest.mark.parametrize('column,missing', [
+    (np.r_[-99.9, columns['metallicity']].astype(np.float32), {'-99.9': 1}), (np.float32(np.r_[-99.9, columns['metallicity']]).astype(float), {'-99.9': 1}),
+    (pd.Series(np.r_[-9999., columns['metallicity']]).astype('Float64'), {'-9999': 1}), (pd.array([0,1,2,None]*5+[-9], 'Int64'), {'-9': 1}),
+    ([-9999.]*5, {'-9999': 5}), ([-9999, -9999., -9], {'-9999': 2}), (pd.Series(['1','2','--']*9), {'--': 9}),
+    ([1e400, -np.inf, 10**400, '1e999', 3], {'inf': 1, '-inf': 1, str(10**400)[:20]: 1, '1e999': 1})], ids=range(8))
+def test_codes_of_every_type(column, missing): assert read_numbers(column)[1]==missing
+
+@pytest.mark.parametrize('column,kind', [([None,''],'numbers'), (['None','strong','weak'],'words'), (['<9','>9'],'words'), ([1,2,'3+']*9,'words'),
+    (['E','S','S'],'words'), ([True,False],'truth'), (['yes','no',''],'truth')])
+def test_kinds_of_columns(column, kind): assert column_facts(column)['kind']==kind
+
+@pytest.mark.parametrize('column,x', [([True,False],[1,0]), (['no','Yes'],[0,1]), (['12','-1.5e2'],[12,-150])])
+def test_numbers_in_words(column, x): assert read_numbers(column)[0].tolist()==x
+
+def test_no_numbers():
+    assert np.isnan(read_numbers(pd.Series(pd.to_datetime(['2020-01-01'])))[0]).all() and read_numbers([], {})[1]=={}
+
+def _far():
+    rng = np.random.default_rng(2)
+    yield [8.5]*29+[913],[29]
+    yield [0]*29+[5],[]
+    yield [0]*70+[100]*30,[]
+    yield [],[]
+    yield [np.nan],[]
+    yield np.r_[1e15, 10**rng.normal(10, .3, 100)],[0]
+    yield np.r_[-500., rng.uniform(.01, .3, 100)],[0]
+    yield rng.pareto(1, 1000),[]
+    for u in (1e-30, 1e-10, 1e30, 1e150): yield u*np.r_[913, rng.normal(8.7, .2, 100)],[0]
+
+@pytest.mark.parametrize('x,far', list(_far()), ids=range(12))
+def test_numbers_far_from_the_others(x, far): assert np.flatnonzero(odd_values(x)).tolist()==far
+
+def test_what_is_said_of_labels():
+    oh = [-9999]*3+['--']+list(np.random.default_rng(0).normal(8.7, .2, 25))+[913]
+    ns = label_notes(pd.Series(oh, name='oh'), [f'g{i}' for i in range(30)])
+    assert ns[:2]==["3 of 30 labels of 'oh' are -9999, a code for not measured: left out", "1 of 30 labels of 'oh' is '--': left out"]
+    assert '913 (g29)' in ns[2] and len(ns)==3
+    assert label_notes(pd.Series(columns['metallicity'], name='a'))==[]==label_notes(pd.Series(['E','S'], name='a'))
+    assert "'None' is taken for a class of 'bar' (10 of 30" in label_notes(pd.Series(['None','strong','weak']*10, name='bar'))[0]
+    assert label_notes(pd.Series(['E','e','S'], name='t'))==["'E' and 'e' are different classes of 't'"]
+    limits = pd.Series([8.1,8.2,8.3,8.4,'<8.5','<8.6'], name='t')
+    assert label_notes(limits)==["2 of 6 labels of 't' are limits such as '<8.5': left out"]
+
+def test_names_of_classes():
+    mixed = pd.Series([' spiral', '1.0', 1, 1., np.int64(1), True, b'E ', '', ' ', pd.NA, 'nan', '1.5'])
+    assert class_names(mixed).tolist()==['spiral','1','1','1','1','True','E',None,None,None,'nan','1.5']
+    assert class_names(pd.Series([1.,None,2.])).tolist()==['1',None,'2'] and class_names(pd.Series([np.inf,1.5])).tolist()==['inf','1.5']
+
+@pytest.mark.parametrize('target,there,want', [(['a,b','c'],['a,b','c'],['a,b','c']), (['a,b'],['a','b'],['a','b']), (3,[3],[3]), ('a,b',['a,b'],['a,b'])])
+def test_targets_by_name(target, there, want): assert target_columns(target, there)==want
+
+@pytest.mark.parametrize('f,why', [(lambda: target_columns(['a','a'], ['a']), "'a' is named twice"), (lambda: target_columns([], ['a']), 'no target'),
+    (lambda: check_labels(pd.DataFrame([[1,2]], columns=['a','a']), 'a'), "more than one column 'a'"), (lambda: check_task('ranking'), "'ranking' is not known; use one of auto, mixed, regression"),
+    (lambda: check_labels(pd.DataFrame(dict(bar=['strong']*3)), 'bar', False), "'strong'"), (lambda: check_labels(pd.DataFrame(dict(bar=[1])), 'z'), "no column 'z'")])
+def test_targets_that_cannot_be(f, why):
+    with pytest.raises(GalfastError, match=why): f()
+
+def test_words_are_labels_where_they_may_be():
+    spam = pd.DataFrame(dict(oh=[8.7, 'spam', 8.4, 8.8], bar=['None','strong','weak','weak']))
+    assert check_labels(spam, 'oh', True)==['oh'] and check_labels(spam, 'bar')==['bar']

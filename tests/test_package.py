@@ -122,7 +122,42 @@ def test_no_module_is_built_on_one_data_set(): assert [name_of(p) for p in pys i
 
 def test_files_are_hashed_in_one_place(): assert [name_of(p) for p in pys if 'hexdigest' in p.read_text()]==['base.files']
 
-def test_all_imports_all(): assert deps(root/'galfast/all.py')==set(order)-{'cli'}|{'imports'}
+# Modules of which users of `from galfast import *` need nothing
+inner = {f'base.{o}' for o in 'files hdus unpack labels deadline'.split()} | {f'images.{o}' for o in 'decoder bands wcs'.split()} | {'cli'}
+
+def test_all_names_every_module():
+    assert not inner-set(order)
+    assert deps(root/'galfast/all.py')==set(order)-inner|{'imports'}
+
+def from_star():
+    "Names of galfast that `from galfast import *` gives"
+    import galfast.all
+    return set(vars(galfast.all)) & {o for m in order for o in exports(m)}
+
+def test_star_gives_few_names(): assert len(from_star())<=200, 'what few users need is imported from its module'
+
+def test_star_gives_nothing_private():
+    import galfast
+    assert {*from_star()} <= {*galfast.__all__} and not [o for o in galfast.__all__ if o[0]=='_']
+
+def told():
+    "Code that users read: README, CONTRIBUTING and the tutorials, by name"
+    for o in ('README','CONTRIBUTING'): yield o, '\n'.join(re.findall(r'```python\n(.*?)```', (root/f'{o}.md').read_text(), re.S))
+    for p in sorted((root/'nbs'/'tutorials').glob('*.ipynb')): yield p.stem, code_of(p)
+
+@pytest.mark.parametrize('name,code', [pytest.param(*o, id=o[0]) for o in told()])
+def test_star_gives_what_users_are_told(name, code):
+    import builtins,galfast.all
+    table = symtable.symtable(code, name, 'exec')
+    own = {o.get_name() for o in table.get_symbols() if o.is_assigned() or o.is_imported()}
+    used = {o for o in needs(table) if o[0]!='_'} # a survey is written in its own notebook
+    assert used <= own | {*vars(builtins), *vars(galfast.all)}
+
+def test_fixed_names_are_given():
+    "Those of the code that galfast is built to reproduce, and those that stay"
+    fixed = 'FITSImage FITSImageBlock GalaxyDataLoaders galaxy_datablock galaxy_xresnet galaxy_learner rmse_loss '\
+            'predict_catalog SkyServer download_cutouts MishCuda root_mean_squared_error'
+    assert set(fixed.split()) <= from_star()
 
 def test_no_name_of_fastai_is_shadowed():
     import fastai.vision.all as fv
@@ -140,14 +175,16 @@ def test_plain_import_is_light():
 def test_help_loads_nothing_heavy():
     assert run("import sys; from galfast.cli import app; print({'torch','pandas','numpy','fastai'} & set(sys.modules))")=='set()'
 
-def test_star_gives_everything():
+def test_star_gives_what_users_need():
     names = "galaxy_learner FITSImage FITSImageBlock GalaxyDataLoaders galaxy_datablock galaxy_xresnet rmse_loss root_mean_squared_error predict_catalog "\
             "MishCuda xresnet34 ranger ImageBlock RegressionBlock ColReader DataBlock CropPad RandomCrop aug_transforms Normalize Learner ImageDataLoaders pd np torch nn F Path"
     run(f"from galfast import *\nfor o in '{names}'.split(): assert o in globals(), o")
 
 def test_unknown_name_is_an_attribute_error():
     import galfast
-    with pytest.raises(AttributeError): galfast.no_such_name # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'$"): galfast.no_such_name # noqa: B018
+    with pytest.raises(AttributeError, match='it is galfast.base.files.sha256_of$'): galfast.sha256_of # noqa: B018
+    assert not hasattr(galfast, 'sha256_of')
 
 def test_project_needs_no_network_to_describe_itself():
     text = (root/'pyproject.toml').read_text()
@@ -213,3 +250,43 @@ def test_compared():
 def test_no_module_asks_for_the_kind_of_a_target(p):
     "A `TargetHead` answers for its kind, so that a new kind is one class"
     assert not list(compared(ast.parse(p.read_text()))), 'ask the head'
+
+def long_lines(p):
+    "Lines of a module of more than 120 letters, but for those of `__all__`, which nbdev wraps"
+    code = p.read_text()
+    made = [o for o in ast.parse(code).body if isinstance(o, ast.Assign) and ast.unparse(o.targets[0])=='__all__']
+    wrapped = {n for o in made for n in range(o.lineno, o.end_lineno+1)}
+    return [n for n,o in enumerate(code.splitlines(), 1) if len(o)>120 and n not in wrapped]
+
+# Module -> how many lines are longer. These numbers may only shrink
+longer = {'cli': 70, 'data.heads': 1, 'data.loaders': 43, 'data.targets': 7, 'results.predict': 30, 'train': 80,
+          'training.gp': 1, 'training.learner': 26, 'training.run': 40}
+
+@pytest.mark.parametrize('p', pys, ids=name_of)
+def test_lines_are_short(p):
+    n = long_lines(p)
+    assert len(n)<=longer.get(name_of(p), 0), f'name what is meant, in a step of its own: lines {n}'
+
+def exported_cells(nb):
+    "The lines of each cell that a module is made of"
+    cells = [''.join(c['source']).splitlines() for c in json.loads(nb.read_text())['cells'] if c['cell_type']=='code']
+    return [o for o in cells if any(l.startswith('#| export') for l in o)]
+
+# Module -> how many cells have more than 40 lines, most of them a class. These numbers may only shrink
+larger = {'base.pickles': 1, 'base.labelled': 1, 'surveys.net': 2, 'surveys.skyserver': 1, 'surveys.cutouts': 2,
+          'images.fits': 2, 'images.augment': 1, 'images.reader': 1, 'images.pack': 2, 
+          'networks.archs': 1, 'data.heads': 3, 'data.targets': 1, 'data.rare': 1, 'data.loaders': 4,
+          'training.learner': 2, 'training.run': 1, 'results.predict': 3, 'train': 8, 'cli': 3}
+
+@pytest.mark.parametrize('m,p', nbs.items(), ids=list(nbs))
+def test_cells_are_short(m, p):
+    large = [o[:3] for o in exported_cells(p) if len(o)>40]
+    assert len(large)<=larger.get(m, 0), f'one idea a cell: {large}'
+
+# Modules that have no tests of their own name yet. There may only be fewer
+untested = {'data.targets'}
+
+@pytest.mark.parametrize('m', order)
+def test_each_module_has_its_tests(m):
+    named = {o.stem for o in (root/'tests').rglob('test_*.py')}
+    assert f"test_{m.split('.')[-1]}" in named or m in untested

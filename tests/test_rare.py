@@ -282,3 +282,33 @@ def test_three_classes():
     i = oversample_rows(lab, seed=0); assert np.bincount(lab[i]).tolist()==[50,50,50] and len(set(i))==60
     i = oversample_rows(lab, .25, seed=0); assert np.bincount(lab[i]).tolist()==[50,7,19]
     assert len({tuple(oversample_rows(lab, seed=(0,e))) for e in range(4)})==4 and (oversample_rows(lab)!=oversample_rows(lab)).any()
+
+def test_every_blend_is_as_likely():
+    "Each of the 24 ordered triples 250 times of 6000"
+    from collections import Counter
+
+    from galfast.data.rare import _more_picks
+    p = _more_picks(torch.empty(6000, 0, dtype=torch.long), 4, 3, gen())
+    n = Counter(map(tuple, p.tolist()))
+    assert len(n)==24 and min(n.values())>180 and max(n.values())<320
+    p = _more_picks(torch.arange(3)[:,None], 3, 3, gen())
+    assert torch.equal(p.sort(1)[0], torch.arange(3).expand(3,3)) and torch.equal(p[:,0], torch.arange(3))
+    assert abs((draw_blends(3000, 9, func='random', gen=gen())[1]==2).float().mean()-1/3)<.03
+
+def test_blends_by_hand():
+    three = torch.tensor([3,8,255], dtype=torch.uint8).view(3,1,1,1)
+    assert blend_images(three, torch.tensor([[0,1],[1,2]]), torch.tensor([0,2])).flatten().tolist()==[5.5,8.]
+    for kw,why in ((dict(k=5), 'cannot be blended'), (dict(k=1), 'cannot be blended'), (dict(func='median'), "'random'")):
+        with pytest.raises(GalfastError, match=why): draw_blends(3, 4, **kw)
+
+def test_an_epoch_of_a_rare_class():
+    labels = np.r_[[1]*4, [0]*22]
+    epoch = oversample_rows(labels, seed=0)
+    assert set(epoch.tolist())==set(range(26)) and (epoch==oversample_rows(labels, seed=0)).all() and (epoch!=oversample_rows(labels, seed=(0,1))).any()
+    third = oversample_rows(labels, 1/3, seed=0)
+    assert (labels[third]==1).sum()==11 and len(third)==33 and sorted(oversample_rows(torch.zeros(5).long()))==list(range(5))
+
+@pytest.mark.parametrize('labels,share,why', [([0,0],.5,'one class'), ([],None,'no labels'), ([0.,np.nan,1.],None,'1 of 3 rows'), (['a',None],None,'1 of 2 rows'),
+    ([1]*4+[0]*22,.1,'already'), *[([1]*4+[0]*22,o,'between 0 and 1') for o in (0, 1, 1.5, 'even', True)]])
+def test_epochs_that_cannot_be(labels, share, why):
+    with pytest.raises(GalfastError, match=why): oversample_rows(labels, *([] if share is None else [share]))

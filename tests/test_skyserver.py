@@ -251,3 +251,27 @@ def test_pure_parts_agree():
     q = 'select specObjID, z from SpecObj where z > 0 or z < 1'
     assert clean_sql(page_sql(q, 'specObjID', 10, 5))=='select top 10 specObjID, z from SpecObj where (z > 0 or z < 1) and specObjID > 5 order by specObjID'
     assert count_sql(q)=='select count(*) as n from SpecObj where z > 0 or z < 1'
+
+def test_replies_that_are_tables():
+    from galfast.surveys.skyserver import _read_csv
+    df = parse_sql_csv('#Table1\nobjID,z\n')
+    assert (list(df),len(df),df.z.dtype)==(['objID','z'],0,float)
+    assert list(parse_sql_csv('#Table1\nobjID\n\n12\n').objID.isna())==[True,False] and list(parse_sql_csv('#Table1\r\nx,z\r\n1,2\r\n').z)==[2]
+    assert _read_csv('#Table1\na,b\n"x",y"\n').b[0]=='y"' and _read_csv('#Table1\na,b\nNA,None\n').to_numpy().tolist()==[['NA','None']]
+
+@pytest.mark.parametrize('text,again,why', [('', True, 'cut off'), ('#Tab', True, 'cut off'), ('#Table1\nobjID,z\n12,.', True, 'middle of a line'),
+    ('No objects have been found', False, 'not a table'), ('#Table1\na,b\n1,2,3\n', False, '3 values for 2 columns'),
+    ('#Table1\na,b\n1,2,"3\n', False, 'taken apart'), ('#Table1\na,b\n"1","2","3","4"\n', False, 'taken apart')])
+def test_replies_that_are_none(text, again, why):
+    from galfast.surveys.skyserver import _read_csv
+    with pytest.raises(NetError, match=why) as e: _read_csv(text)
+    assert e.value.retry==again
+
+def test_replies_in_json():
+    from galfast.surveys.skyserver import _read_json,_typed
+    rows = [dict(objid=1237653651835781245, oh=None, z=.1, s='a,b')]
+    js = json.dumps([dict(TableName='Table1', Rows=rows), dict(TableName='SqlQuery', Rows=[dict(query='')])])
+    got = _typed(_read_json(js)).iloc[0]
+    assert got.isna().tolist()==[False,True,False,False] and got.dropna().tolist()==['1237653651835781245',.1,'a,b']
+    for o in (js[:-40], js[:90], '[]', '{"a": 1}'):
+        with pytest.raises(NetError, match='cut off'): _read_json(o)

@@ -305,3 +305,9 @@ def test_names_are_refused_before_the_work(tmp_path):
     with fails('line breaks'): check_table_names(['a\nb'], tmp_path/'p.csv')
     with fails('is a folder'): check_table_names(['a'], (tmp_path/'q.csv').mkdir() or tmp_path/'q.csv')
     with fails("'.doc'"): check_table_names(['a'], 'p.doc')
+
+@pytest.mark.parametrize('src,kw,why', [
+    (plain.astype({'objID': 'int64'}).astype({'objID': float}), {}, 'lost their last digits'), (plain, dict(id_col='dr7objid'), "no column 'dr7objid'; it has objID, oh"),
+    (plain, dict(id_col='objid'), "Did you mean 'objID'\\?"), (plain[:0], {}, 'no rows'), ('nowhere.csv', {}, 'no such file'), ('a.docx', {}, "'.docx' is not known"), (3, {}, 'not int')])
+def test_errors_name_the_way_out(src, kw, why):
+    with pytest.raises(CatalogError, match=why): read_catalog(src, **kw)

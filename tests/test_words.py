@@ -8,7 +8,7 @@ from galfast.base.core import GalfastError,option
 from galfast import cli
 
 root = Path(__file__).parent.parent
-modules = [p for p in sorted((root/'galfast').glob('*.py')) if p.stem[0]!='_']
+modules = [p for p in sorted((root/'galfast').rglob('*.py')) if p.stem[0]!='_']
 
 def texts(tree):
     "Texts of a module that are no docstrings, with the line they are in"

@@ -207,12 +207,10 @@ def without_folder(
 # %% ../../nbs/base/00_core.ipynb #adbdd809
 def write_json(
     path, # Final name
-    o, # What JSON can hold; numpy scalars and paths are converted
+    o, # What JSON can hold; numbers and arrays of numpy, and paths, are converted
 ):
     "Write `o` as indented JSON, whole or not at all"
-    def _plain(v):
-        if hasattr(v, 'item'): return v.item()
-        return v.tolist() if hasattr(v, 'tolist') else str(v)
+    def _plain(v): return v.tolist() if hasattr(v, 'tolist') else str(v)
     with atomic_path(path) as p: p.write_text(json.dumps(o, indent=1, default=_plain)+'\n')
 
 # %% ../../nbs/base/00_core.ipynb #5c341007

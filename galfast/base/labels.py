@@ -65,11 +65,12 @@ sdss_codes = (-9999., -1000.) # galSpec tables, photometry and photo-z; errors a
 # %% ../../nbs/base/08_labels.ipynb #4c795a29
 def _survey_codes():
     "Numbers that some survey, or some format of files, writes where there is no number"
-    digits = [(k,d) for k in range(1,8) for d in range(5) if k+d<8] # as many as 32 bits hold: 999999.99 would be 1000000
+    digits = [(k,d) for k in range(1,8) for d in range(5) if k+d<8] # 32 bits hold no more: 999999.99 would be 1000000
     nines = [float(f"{'9'*k}.{'9'*d or '0'}") for k,d in digits]
     eights = [float(f"{'8'*k}.{d}") for k in range(2,6) for d in ('0','8','88','888','9')]
     fills = [*(float(f'1e{k}') for k in (20,*range(30,39))), 1.6e38, 1.7e38, 1.6375e30, 9.969209968386869e36]
-    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]+[3.4028235e38, 3.402823e38, 3.40282e38, 9.96921e36, 1.79769e308] # as they are printed
+    fills += [float(np.finfo(t).max) for t in (np.float32,np.float64)]
+    fills += [3.4028235e38, 3.402823e38, 3.40282e38, 9.96921e36, 1.79769e308] # as they are printed
     ends = [2.**15-1, 2.**31-1, 2.**63-1]
     plus = [o for o in nines if o>=9.99]+eights+fills+ends # 9 and 9.9 are numbers like any other
     return [*plus, *(-o for o in nines+eights+fills), *(-o-1 for o in ends), *sdss_codes]
@@ -93,7 +94,8 @@ def _beyond(v, times, f):
     near,far = sorted((abs(f['low']), abs(f['high'])))
     gap,width = max(f['low']-v, v-f['high']),f['high']-f['low']
     alike = v*f['low']>0 and v*f['high']>0 # all of one sign
-    skewed = width>3*math.sqrt(2*math.log(max(f['n'], 2)))*f['scatter'] # a Gaussian sample spreads over 2 sqrt(2 log n) sigma
+    gaussian = 2*math.sqrt(2*math.log(max(f['n'], 2)))*f['scatter'] # over which n numbers of a Gaussian spread
+    skewed = width>1.5*gaussian
     enough = width/2 if v<=-99.9 and not skewed else width
     if gap<enough or (alike and near/2<abs(v)<2*far): return False
     if gap>=5*width: return True
@@ -110,6 +112,7 @@ def _apart(v, times, f):
     if v<0 and strong and f['middle']-v>=20*f['scatter']>0: return True
     return (strong or f['n']>=3) and _beyond(v, times, f)
 
+# %% ../../nbs/base/08_labels.ipynb #2f97c978
 def _find_codes(x):
     "The codes among the numbers `x`, and the spread of the rest"
     code = _code_of(x)
@@ -125,7 +128,7 @@ def _find_codes(x):
 # %% ../../nbs/base/08_labels.ipynb #ca2aecbd
 def column_facts(
     o, # A column
-)->dict: # kind: 'numbers', 'truth' or 'words'; of numbers `codes` that mean missing, and n, low, high, middle, scatter, least of the rest
+)->dict: # kind: 'numbers', 'truth' or 'words'; of numbers `codes` that mean missing, and `_spread` of the rest
     "What there is to know of a column to read any row of it; plain values"
     x,words = _cells(o)
     kind = _kind(o, x, words)
@@ -150,7 +153,7 @@ def missing_as(
     o, # A column, or some rows of it
     facts:dict=None, # As for `read_numbers`
 )->list: # (n,) of str, or None
-    "How each cell says that there is no number; None where there is one, where the cell is empty, and in a column of words"
+    "How each cell says that there is no number; None where there is one, in empty cells, and in a column of words"
     facts = column_facts(o) if facts is None else facts
     if facts.get('kind','words')=='words': return [None]*len(o)
     x,words = _cells(o)
@@ -200,7 +203,7 @@ def _kind(o, x, words):
 # %% ../../nbs/base/08_labels.ipynb #ff4b0996
 def odd_values(
     x, # Numbers (n,); nan where missing
-    far:float=20., # In robust sigma of the numbers; of their logarithms 12 are enough, or 8 where nothing lies in between
+    far:float=20., # In robust sigma of the numbers; of logarithms 12 are enough, or 8 where nothing lies in between
 )->np.ndarray: # bool (n,)
     "Which numbers are so far from the median that they should be looked at"
     x = np.asarray(x, dtype=np.float64)
@@ -224,7 +227,7 @@ def _deviations(x, ok):
     return d,1.4826*np.median(d[ok])
 
 def _other_scale(x, d, ok):
-    "A scale where more than half of the numbers are equal: that of the others, or the number itself; inf where the others are many"
+    "A scale where most of the numbers are equal: that of the others, or the number itself; inf if these are many"
     others = d[d>0]
     if len(others)>.05*ok.sum(): return math.inf
     return max(np.median(others) if len(others)>2 else 0, abs(np.median(x[ok]))/2) or math.inf
@@ -241,10 +244,12 @@ def label_notes(
     facts = column_facts(o) if facts is None else facts
     if facts.get('kind')=='words': return _class_notes(o, what)
     x,missing = read_numbers(o, facts)
-    res = [f"{k:,} of {len(o):,} {what} of {o.name!r} {'is' if k==1 else 'are'} {w}: {fate}" for w,k in _grouped(missing)]
+    res = [f"{_share_of(k, o, what)} {w}: {fate}" for w,k in _grouped(missing)]
     return res+([] if facts.get('kind')=='truth' else _far_notes(o.name, x, ids, what))
 
 # %% ../../nbs/base/08_labels.ipynb #520f9c0d
+def _share_of(k, o, what): return f"{k:,} of {len(o):,} {what} of {o.name!r} {'is' if k==1 else 'are'}"
+
 def _named(w): return f'{w}, a code for not measured' if _as_float(w) in _codes else repr(w)
 
 def _grouped(missing, most=5):
@@ -262,7 +267,8 @@ def _class_notes(o, what):
     res = [f"{w!r} is taken for a class of {o.name!r} ({k:,} of {len(o):,} {what}): {way}" for w,k in looks.items()]
     same = {}
     for w in n: same.setdefault(w.lower(), []).append(w)
-    return res+[f"{' and '.join(map(repr, ws))} are different classes of {o.name!r}" for ws in same.values() if len(ws)>1]
+    alike = [' and '.join(map(repr, ws)) for ws in same.values() if len(ws)>1]
+    return res+[f"{ws} are different classes of {o.name!r}" for ws in alike]
 
 def _far_notes(name, x, ids, what, most=3):
     "A sentence on numbers far from the others, or none"
@@ -284,7 +290,7 @@ def class_names(
         if isinstance(v, (float,np.floating)) and v.is_integer(): return str(int(v))
         s = (v.decode('utf-8', 'replace') if isinstance(v, bytes) else str(v)).strip()
         return re.sub(r'^([+-]?\d+)\.0*$', r'\1', s) or None
-    words = {v: _one(v) for v in {v for v in o if type(v) is str}} # each word once: there are few classes, and may be a million galaxies
+    words = {v: _one(v) for v in {v for v in o if type(v) is str}} # each once: few classes have a million galaxies
     res = np.empty(len(o), dtype=object)
     res[:] = [words[v] if type(v) is str else _one(v) for v in o]
     return res
@@ -302,8 +308,9 @@ def known_names(
 def mean_std(
     x, # float64 (n, columns); nan where missing
 )->tuple: # Two arrays (columns,)
-    "Mean and standard deviation of each column, whatever its unit; 1 is the standard deviation where there is no scatter"
-    big = np.ldexp(1., np.frexp(np.nanmax(np.abs(x), 0))[1]-1) # a power of two: the division is exact, and no square overflows
+    "Mean and standard deviation of each column, whatever its unit; the deviation is 1 where there is no scatter"
+    power = np.frexp(np.nanmax(np.abs(x), 0))[1]-1
+    big = np.ldexp(1., power) # the division by a power of two is exact, and no square overflows
     mid = np.nanmedian(x/big, 0)
     d = x/big-mid # of numbers that are equal exactly zero
     std = np.nanstd(d, 0)
@@ -324,20 +331,25 @@ def target_columns(
 )->list: # Names
     "The label columns that `target` names"
     some = [target] if isinstance(target, str) or not hasattr(target, '__iter__') else list(target)
-    split = sum(([t] if t in set(columns) or not isinstance(t, str) else [o.strip() for o in t.split(',')] for t in some), [])
+    there = set(columns)
+    def _parts(t): return [t] if t in there or not isinstance(t, str) else [o.strip() for o in t.split(',')]
+    split = sum(map(_parts, some), [])
     twice = [o for o,k in Counter(split).items() if k>1]
     if twice: raise GalfastError(f"{first_few(map(repr, twice))} is named twice")
     if not split: raise GalfastError("no target is named: which column is to be learned?")
     return split
 
-label_words = dict(regression=False, classification=True, multilabel=False, votes=False) # What users call a kind of target -> are its labels words, see `check_labels`; None: either will do
+# What users call a kind of target -> are its labels words, see `check_labels`; None: either will do
+label_words = dict(regression=False, classification=True, multilabel=False, votes=False)
 
 def check_task(
     task:str, # A key of `label_words`, 'mixed' or 'auto'
 ):
     "Raise where no kind of target is called `task`"
-    if task not in ('auto', 'mixed', *label_words): raise GalfastError(f"{option('task')} {task!r} is not known; use one of auto, mixed, {', '.join(label_words)}")
+    known = ('auto', 'mixed', *label_words)
+    if task not in known: raise GalfastError(f"{option('task')} {task!r} is not known; use one of {', '.join(known)}")
 
+# %% ../../nbs/base/08_labels.ipynb #55d3573b
 def check_labels(
     df:pd.DataFrame,
     target, # Column, or several
@@ -357,18 +369,23 @@ def check_once(
     "Raise a `CatalogError` where one of `cols` is not there, or there more than once"
     check_columns(df, cols)
     twice = [c for c in cols if list(df.columns).count(c)>1]
-    if twice: raise CatalogError(f"the catalogue has more than one column {first_few(map(repr, twice))}: rename one of them")
+    if not twice: return
+    raise CatalogError(f"the catalogue has more than one column {first_few(map(repr, twice))}: rename one of them")
 
 # %% ../../nbs/base/08_labels.ipynb #dab4c84b
-_comma = re.compile(r"[+-]?\d{1,3}([.' ]?\d{3})*,\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+(\.\d*)?") # 8,41; 1.234,5; 1,234.5
+_decimal_comma = r"[+-]?\d{1,3}([.' ]?\d{3})*,\d+([eE][+-]?\d+)?" # 8,41; 1.234,5
+_thousands_comma = r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?" # 1,234.5
+_comma = re.compile(f'{_decimal_comma}|{_thousands_comma}')
 
 def _check_commas(words, n, name):
     "Raise where the words of a column are numbers that are written with commas"
     some = [w for w in words.values() if not _says_missing(w)]
     commas = [w for w in some if _comma.fullmatch(w)]
     if len(commas)<.9*len(some) or len(set(commas))<=max(len(commas)/2, 5): return
-    raise CatalogError(f"{len(commas):,} of {n:,} cells of column {name!r} are numbers with a comma, such as {commas[0]!r}: "
-                       f"write them with a point, and nothing between thousands; {option('task', 'classification')} makes classes of them")
+    raise CatalogError(
+        f"{len(commas):,} of {n:,} cells of column {name!r} are numbers with a comma, such as {commas[0]!r}: "
+        "write them with a point, and nothing between thousands; "
+        f"{option('task', 'classification')} makes classes of them")
 
 def _check_words(o, name, words_too, alone):
     "Raise where words that say nothing are among numbers, or where numbers are needed and there are none"
@@ -379,6 +396,7 @@ def _check_words(o, name, words_too, alone):
     if facts['kind']=='words' and words_too: return _check_commas(strange, len(o), name)
     are,it = ('is no number','it') if len(strange)==1 else ('are no numbers','them')
     which = first_few(map(repr, dict.fromkeys(strange.values())))
+    first = f'the first in row {min(strange)+1:,}'
     out = f"; {option('task', 'classification')} makes classes of all" if words_too and alone else ''
-    raise CatalogError(f"{len(strange):,} of {len(o):,} cells of column {name!r} {are}: {which} (the first in row {min(strange)+1:,}). "
+    raise CatalogError(f"{len(strange):,} of {len(o):,} cells of column {name!r} {are}: {which} ({first}). "
                        f"Correct {it}, or leave empty what is not known{out}")

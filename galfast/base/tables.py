@@ -26,8 +26,8 @@ def table_type(
     suf = [s.lower() for s in Path(path).suffixes]
     if suf[-1:]==['.gz'] and suf[-2:-1] not in (['.parquet'], ['.xlsx']): suf.pop()
     suf = suf[-1] if suf else ''
-    if suf not in table_types: raise CatalogError(f"{path}: a table of type '{suf}' is not known; use one of {', '.join(table_types)}")
-    return suf
+    if suf in table_types: return suf
+    raise CatalogError(f"{path}: a table of type '{suf}' is not known; use one of {', '.join(table_types)}")
 
 # %% ../../nbs/base/06_tables.ipynb #b7d20c11
 _nans = ['nan','NaN']
@@ -38,7 +38,8 @@ def _float_marks(ids, bits=53):
     big = {abs(o) for o in ids if abs(o)>2**bits}
     if not big or (bits==53 and any(int(float(o))!=o for o in big)): return False
     if max(len(str(o).rstrip('0')) for o in big)<=15: return True # decimal zeros: rounded before it was a float
-    cut,zeros = [o.bit_length()-bits for o in big],min((o&-o).bit_length()-1 for o in big) # bits that rounding makes zero, and those that are
+    cut = [o.bit_length()-bits for o in big] # bits that rounding makes zero
+    zeros = min((o&-o).bit_length()-1 for o in big) # those that are zero in all
     return zeros<max(cut) or sum(zeros-o for o in cut)<20 # chance is 2**-20
 
 def _excel_marks(ids):
@@ -50,14 +51,18 @@ def _excel_marks(ids):
     return digits==15 and sum(len(o)-15 for o in some)>=6
 
 def _lost(ids, where):
-    raise CatalogError(f"{where} holds ids that lost their last digits: {first_few(dict.fromkeys(map(str, ids)), 2)}. Excel and floating-point numbers "
-                       "keep 15 digits of a number, and write long ones rounded, or in scientific notation (1.23765E+18). "
-                       "Take the ids as text from the table they came from; in Excel, format the column as text before it is filled")
+    some = first_few(dict.fromkeys(map(str, ids)), 2)
+    raise CatalogError(
+        f"{where} holds ids that lost their last digits: {some}. Excel and floating-point numbers "
+        "keep 15 digits of a number, and write long ones rounded, or in scientific notation (1.23765E+18). "
+        "Take the ids as text from the table they came from; in Excel, format the column as text before it is filled")
 
 # %% ../../nbs/base/06_tables.ipynb #b7d20c12
 def _ids(o, where):
-    "`o` as an array of strings, None where missing: whole numbers with all their digits and no decimals, whatever type they came in"
-    if isinstance(o.dtype, pd.CategoricalDtype): return np.append(_ids(pd.Series(o.cat.categories), where), [None])[o.cat.codes]
+    "`o` as an array of strings, None where missing: whole numbers have all their digits and no decimals"
+    if isinstance(o.dtype, pd.CategoricalDtype):
+        names = _ids(pd.Series(o.cat.categories), where)
+        return np.append(names, [None])[o.cat.codes] # the code of a gap is -1
     there = o.notna().to_numpy()
     v = o if there.all() else o[there]
     if o.dtype.kind in 'iu': v = [str(int(x)) for x in v]
@@ -72,6 +77,7 @@ def _ids(o, where):
     res[there] = v
     return res
 
+# %% ../../nbs/base/06_tables.ipynb #fbc1b84d
 def _float_ids(x, where):
     "Texts of floats; those of whole numbers have no decimals"
     if not (np.isfinite(x)&(x==np.trunc(x))).all(): return [str(a) for a in x]
@@ -129,8 +135,10 @@ def _scientific(s, v, where):
     return v
 
 # %% ../../nbs/base/06_tables.ipynb #7f3a9b01
-_begins = {b'SIMPLE  =': 'a FITS file', b'PAR1': 'a Parquet file', b'PK\x03\x04': 'an Excel file', b'\xd0\xcf\x11\xe0': 'an old Excel file (.xls; save it as .xlsx)',
-           b'\x89PNG': 'a PNG image', b'\xff\xd8\xff': 'a JPEG image', b'%PDF': 'a PDF', b'\x89HDF': 'an HDF5 file', b'SQLite format': 'an SQLite database'}
+_begins = {b'SIMPLE  =': 'a FITS file', b'PAR1': 'a Parquet file', b'PK\x03\x04': 'an Excel file',
+           b'\xd0\xcf\x11\xe0': 'an old Excel file (.xls; save it as .xlsx)',
+           b'\x89PNG': 'a PNG image', b'\xff\xd8\xff': 'a JPEG image', b'%PDF': 'a PDF',
+           b'\x89HDF': 'an HDF5 file', b'SQLite format': 'an SQLite database'}
 _kinds = {'.fits': 'a FITS file', '.fit': 'a FITS file', '.parquet': 'a Parquet file', '.xlsx': 'an Excel file'}
 
 def _what(head):
@@ -205,7 +213,8 @@ def _layout(raw, id_col, path):
         if len(rest)>30: break
     if not comments and not rest: raise CatalogError(f"{path} is empty")
     heads = [(rest[0][1], rest[1:], rest[0][0])] if rest else []
-    heads += [(o, rest[i+1:], end) for i,(end,o) in enumerate(rest[1:5], 1) if any(id_col in _split(o, s) for s in _seps)] # below a title
+    def _has_id(line): return any(id_col in _split(line, s) for s in _seps)
+    heads += [(o, rest[i+1:], end) for i,(end,o) in enumerate(rest[1:5], 1) if _has_id(o)] # below a title
     heads += [(o, rest, end) for end,o in reversed(comments) if o] # a header may be a comment itself
     tries = [_try_head(*o, o[1] is not rest, s, id_col) for o in heads for s in _seps]
     return max(tries, key=lambda o: o[0])[1] if tries else _Layout([], ',', 0, '')
@@ -220,7 +229,9 @@ def _try_head(line, rows, end, plain, sep, id_col):
     words = not any(map(_is_number, names))
     usual = -_seps.index(sep)
     ok = fit>.9 and (plain or len(names)>1 or names==[id_col])
-    return (id_col in names and ok, id_col in names and plain, words and ok, plain, len(names)>1 and ok, fit, usual), _Layout(names, sep, end, line)
+    has = id_col in names
+    how_well = (has and ok, has and plain, words and ok, plain, len(names)>1 and ok, fit, usual)
+    return how_well,_Layout(names, sep, end, line)
 
 # %% ../../nbs/base/06_tables.ipynb #7f3a9b04
 def _read_text(path, id_col):
@@ -231,12 +242,14 @@ def _read_text(path, id_col):
     if _is_ipac(raw): return _read_ipac(raw)
     if raw.isspace() or not raw: raise CatalogError(f"{path} is empty")
     lay = _layout(raw, id_col, path)
-    if id_col not in lay.names: raise CatalogError(_lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id())
+    if id_col not in lay.names: raise CatalogError(_no_id(id_col, lay, path))
     body = _without_comments(raw[lay.start:], path)
     names = _unique(lay.names+['']*_more_values(body, lay, path))
     _check_cells(body, names, path)
-    plain = raw is disk and path.stat().st_size==len(raw) and len(body)==len(raw)-lay.start # pandas is quicker on a file than on bytes
-    read = partial(_parse, None if plain else body, len(re.findall(rb'\r\n|\n|\r', raw[:lay.start])) if plain else 0, lay.sep, names, path, '.' if lay.sep==',' else _decimal(body, lay.sep))
+    decimal = '.' if lay.sep==',' else _decimal(body, lay.sep)
+    as_it_is = raw is disk and path.stat().st_size==len(raw) and len(body)==len(raw)-lay.start
+    src,skip = (None,len(re.findall(rb'\r\n|\n|\r', raw[:lay.start]))) if as_it_is else (body,0) # a file is quicker
+    read = partial(_parse, src, skip, lay.sep, names, path, decimal)
     df = read(_nans, dtype={id_col: str})
     if lay.sep==' ' and df.iloc[:,-1].isna().any(): _check_blanks(body, lay, path)
     blank = [c for c in names if c.startswith('Unnamed: ') and df[c].isna().all()] # a separator at the end of each line
@@ -247,18 +260,26 @@ def _read_text(path, id_col):
         if _is_words(df[c]): df[c] = _words(df[c], c==id_col, lay.sep!=',')
     return df
 
+def _no_id(id_col, lay, path):
+    return _lacks([id_col], lay.names, path)+f" Its first line is {lay.first[:100]!r}"+_other_id()
+
+# %% ../../nbs/base/06_tables.ipynb #b9d06fce
 def _check_cells(body, names, path):
     "Raise where there would be far more cells than text"
     n = (max(body.count(b'\n'), body.count(b'\r'))+1)*len(names)
-    if n>4*len(body)+10_000_000: raise CatalogError(f"{path}: its header has {len(names):,} names, and most of its rows have fewer values: {n:,} cells, in {in_bytes(len(body))} of text")
+    if n<=4*len(body)+10_000_000: return
+    raise CatalogError(f"{path}: its header has {len(names):,} names, and most of its rows have fewer values: "
+                       f"{n:,} cells, in {in_bytes(len(body))} of text")
 
 def _check_blanks(body, lay, path):
     "Raise where white space parts fewer values than there are names: which of them is missing cannot be told"
     for i,(_,o) in enumerate(_lines(body), 1):
         if (k := len(_split(o, ' ')))<len(lay.names):
-            raise CatalogError(f"{path}: row {i} has {k} values, not {len(lay.names)}: {o[:100]!r}. Which one is missing cannot be told "
-                               "where blanks part them: write nan there, or save the table with commas")
+            raise CatalogError(
+                f"{path}: row {i} has {k} values, not {len(lay.names)}: {o[:100]!r}. Which one is missing cannot be "
+                "told where blanks part them: write nan there, or save the table with commas")
 
+# %% ../../nbs/base/06_tables.ipynb #e06896d6
 def _is_ipac(raw):
     "Is it a table of IPAC: names between bars, their types in the next line, and rows without bars?"
     if raw[:1] not in (b'\\', b'|'): return False
@@ -274,11 +295,14 @@ def _decimal(body, sep):
     cells = [o for _,(_,line) in zip(range(30), _lines(body)) for o in _split(line, sep) if _is_number(o)]
     return ',' if any(',' in o for o in cells) and not any('.' in o for o in cells) else '.'
 
+# %% ../../nbs/base/06_tables.ipynb #e8d91ca4
 def _more_values(body, lay, path):
     "How many empty values the rows have beyond the names"
-    more = [_split(o, lay.sep)[len(lay.names):] for _,(_,o) in zip(range(30), _lines(body))]
+    k = len(lay.names)
+    more = [_split(o, lay.sep)[k:] for _,(_,o) in zip(range(30), _lines(body))]
     if sum(map(any, more))>len(more)/2:
-        raise CatalogError(f"{path}: its rows have {len(lay.names)+max(map(len, more))} values, and its header has {len(lay.names)} names: {lay.first[:100]!r}")
+        most = k+max(map(len, more))
+        raise CatalogError(f"{path}: its rows have {most} values, and its header has {k} names: {lay.first[:100]!r}")
     return max((len(o) for o in more if not any(o)), default=0)
 
 def _unique(names):
@@ -294,13 +318,16 @@ def _without_comments(body, path):
     "Rows without the lines that are comments"
     if b'#' not in body: return body
     body = re.sub(rb'(?:\A|(?<=[\r\n]))[ \t]*#[^\r\n]*', b'', body)
-    if re.search(rb'[\r\n][-\t;|, ]*--[-\t;|, ]*[\r\n]', body): raise CatalogError(f"{path} holds several tables, one below the other: save each to a file of its own")
+    second = re.search(rb'[\r\n][-\t;|, ]*--[-\t;|, ]*[\r\n]', body) # the rule below another header
+    if second: raise CatalogError(f"{path} holds several tables, one below the other: save each to a file of its own")
     return body
 
+# %% ../../nbs/base/06_tables.ipynb #1c05d6c8
 def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
     "Rows of `body`, or of the file after `skip` lines, by pandas; an empty cell is missing, and one of `nans`"
-    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False, na_values=['',*nans], decimal=decimal,
-                skipinitialspace=True, skiprows=skip, encoding='utf-8', compression=None, **kwargs)
+    opts = dict(sep=r'\s+' if sep==' ' else sep, header=None, names=names, index_col=False, keep_default_na=False,
+                na_values=['',*nans], decimal=decimal, skipinitialspace=True, skiprows=skip, encoding='utf-8',
+                compression=None, **kwargs)
     def _src(): return path.absolute() if body is None else io.BytesIO(body) # a relative path may look like an address
     try:
         with warnings.catch_warnings():
@@ -309,7 +336,8 @@ def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
     except pd.errors.EmptyDataError: return pd.DataFrame(columns=names, dtype=object)
     except pd.errors.ParserError as e:
         m = re.search(r'Expected (\d+) fields in line (\d+), saw (\d+)', str(e))
-        if not m and sep!=',' and 'inside string' in str(e): return pd.read_csv(_src(), quoting=csv.QUOTE_NONE, **opts) # 5" is no quotation
+        no_quotation = not m and sep!=',' and 'inside string' in str(e) # but 5"
+        if no_quotation: return pd.read_csv(_src(), quoting=csv.QUOTE_NONE, **opts)
         if not m: raise
         line = re.split(rb'\r\n|\n|\r', path.read_bytes() if body is None else body)[int(m[2])-1].decode()
         raise CatalogError(f"{path}: row {int(m[2])-skip} has {m[3]} values, not {m[1]}: {line[:100]!r}") from e
@@ -318,9 +346,10 @@ def _parse(body, skip, sep, names, path, decimal, nans, **kwargs):
 def _is_words(o): return isinstance(o.dtype, pd.StringDtype) or pd.api.types.infer_dtype(o, skipna=True)=='string'
 
 def _in_doubt(o, body):
-    "Whether a column is to be read again as text: 'nan' among words, whole numbers that became floats, parts of it read as numbers and parts as words"
+    "Is a column to be read again as text: 'nan' among words, long whole numbers as floats, words among numbers?"
     if _is_words(o): return o.isna().any() and any(x.encode() in body for x in _nans)
-    return (o.abs()>2**53).any() if o.dtype.kind=='f' else o.dtype==object and pd.api.types.infer_dtype(o, skipna=True)!='boolean'
+    if o.dtype.kind=='f': return (o.abs()>2**53).any()
+    return o.dtype==object and pd.api.types.infer_dtype(o, skipna=True)!='boolean'
 
 def _words(o, is_id, decimal_comma):
     "Words of a text table as what they are"
@@ -330,22 +359,29 @@ def _words(o, is_id, decimal_comma):
         some = o[o.notna()&~o.isin(_nans)]
         if some.map(_is_number).all(): o = o.str.replace(',', '.', regex=False)
     if not is_id: return _numbers(o)
-    return o.str.replace(r'''^="(.*)"$|^'(\d+)$''', r'\1\2', regex=True) if o.str.startswith(('="',"'")).any() else o # how Excel is made to keep digits
+    if not o.str.startswith(('="',"'")).any(): return o # how Excel is made to keep digits
+    return o.str.replace(r'''^="(.*)"$|^'(\d+)$''', r'\1\2', regex=True)
 
+# %% ../../nbs/base/06_tables.ipynb #657efee7
 def _numbers(o):
     "Words as numbers, if all are; whole numbers never by way of floats"
     v = o.mask(o.isin(_nans)) if o.isin(_nans).any() else o
     some = v.dropna()
-    if not len(some) or not _is_number(some.iloc[0]) and some.iloc[0].lstrip('+-').lower() not in ('inf','infinity'): return o
-    if some.str.len().max()>15 and some.str.fullmatch(r'[+-]?\d+').all(): return _whole([None if a else int(b) for a,b in zip(v.isna(), v.fillna('0'))])
+    if not len(some): return o
+    first = some.iloc[0]
+    if not _is_number(first) and first.lstrip('+-').lower() not in ('inf','infinity'): return o
+    if some.str.len().max()>15 and some.str.fullmatch(r'[+-]?\d+').all():
+        return _whole([None if a else int(b) for a,b in zip(v.isna(), v.fillna('0'))])
     try: return pd.to_numeric(v)
     except (ValueError,TypeError): return o
 
 def _whole(ints):
-    "Whole numbers, None where missing: int64; with gaps float64, or Int64 where that is not exact; floats beyond 64 bits"
+    "Whole numbers, None where missing: int64; with gaps float64, or Int64 where that is not exact; floats if too long"
     some = [o for o in ints if o is not None]
     gaps,most,least = len(some)<len(ints),max(some, default=0),min(some, default=0)
-    if gaps and max(most, -least)<=2**53 or most>=2**64 or least<-2**63 or (least<0 and most>=2**63): return pd.Series([np.nan if o is None else float(o) for o in ints])
+    beyond = most>=2**64 or least<-2**63 or (least<0 and most>=2**63)
+    if beyond or (gaps and max(most, -least)<=2**53):
+        return pd.Series([np.nan if o is None else float(o) for o in ints])
     kind = 'int64' if most<2**63 else 'uint64'
     return pd.Series(ints, dtype=kind.replace('i', 'I', 1).replace('uI', 'UI') if gaps else kind)
 
@@ -360,13 +396,18 @@ def _from_astropy(t):
     for c in t.colnames:
         v,mask,name = np.ma.getdata(t[c]),np.ma.getmaskarray(t[c]),true.get(c, c)
         if v.ndim==2 and v.shape[1]==1: v,mask = v[:,0],mask[:,0]
-        if v.ndim==1 and not (v.dtype==object and any(isinstance(o, (np.ndarray,list)) for o in v)): res[name] = _astropy_column(v, mask)
-        elif v.ndim==2 and v.shape[1]<=_most_values: res |= {k: _astropy_column(v[:,i], mask[:,i]) for i in range(v.shape[1]) if (k := f'{name}_{i}') not in t.colnames}
+        if v.ndim==1 and not _has_arrays(v): res[name] = _astropy_column(v, mask)
+        elif v.ndim==2 and v.shape[1]<=_most_values:
+            parts = {f'{name}_{i}': i for i in range(v.shape[1])}
+            res |= {k: _astropy_column(v[:,i], mask[:,i]) for k,i in parts.items() if k not in t.colnames}
         else: left[name] = ' x '.join(map(str, v.shape[1:])) or 'several'
-    for c in _header_names(t.meta, 'GFLOG'): res[c] = res[c].map({'True': True, 'False': False}, na_action='ignore').astype(object)
+    truth = {'True': True, 'False': False}
+    for c in _header_names(t.meta, 'GFLOG'): res[c] = res[c].map(truth, na_action='ignore').astype(object)
     df = pd.DataFrame(res)
     if left: df.attrs['arrays'] = left
     return df
+
+def _has_arrays(v): return v.dtype==object and any(isinstance(o, (np.ndarray,list)) for o in v)
 
 def _astropy_column(v, mask):
     v = np.ascontiguousarray(v.astype(v.dtype.newbyteorder('='), copy=False))
@@ -376,11 +417,16 @@ def _astropy_column(v, mask):
     if v.dtype==object: return _column([None if m else o for o,m in zip(v, mask)])
     if not mask.any(): return pd.Series(v)
     if v.dtype.kind in 'iu': return _whole([None if m else int(o) for o,m in zip(v, mask)])
-    return pd.Series(np.where(mask, np.nan, v).astype(v.dtype) if v.dtype.kind in 'fc' else np.where(mask, None, v.astype(object)))
+    if v.dtype.kind in 'fc': return pd.Series(np.where(mask, np.nan, v).astype(v.dtype))
+    return pd.Series(np.where(mask, None, v.astype(object)))
 
+# %% ../../nbs/base/06_tables.ipynb #4c373013
 def _column(cells):
     "A column of what cells hold: numbers where all do, truth values, else words"
-    def _clean(o): return _clean(_decoded(o)) if isinstance(o, bytes) else (o.strip() or None) if isinstance(o, str) else None if pd.isna(o) else o
+    def _clean(o):
+        if isinstance(o, bytes): o = _decoded(o)
+        if isinstance(o, str): return o.strip() or None
+        return None if pd.isna(o) else o
     o = pd.Series([_clean(x) for x in cells], dtype=object)
     kind = pd.api.types.infer_dtype(o, skipna=True)
     if kind=='empty': return o.astype(float)
@@ -395,8 +441,9 @@ def _pick(tables, which, id_col, path):
     have = '; '.join(f"{k} with {first_few(v, 8)}" for k,v in tables.items())
     if which is None:
         res = next((k for k,v in tables.items() if id_col in v), None)
-        if res is None and len(tables)>1: raise CatalogError(f"{path}: none of its {len(tables)} tables has a column {id_col!r}: {have}"+_other_id())
-        return next(iter(tables)) if res is None else res
+        if res is not None: return res
+        if len(tables)==1: return next(iter(tables))
+        raise CatalogError(f"{path}: none of its {len(tables)} tables has a column {id_col!r}: {have}"+_other_id())
     res = next((k for k in tables if str(which).lower() in (str(k).lower(), *str(k).lower().split(' ', 1))), None)
     if res is None: raise CatalogError(f"{path} has no table {which!r}; it has {have}")
     return res
@@ -408,29 +455,35 @@ def _read_fits(path, id_col, hdu=None):
     raw = raw[:_fits_end(raw, path)]
     with warnings.catch_warnings(), fits.open(io.BytesIO(raw), memmap=False) as hdus:
         warnings.simplefilter('ignore') # units and keywords that are not standard do not matter here
-        tables = {f'{i} {o.name}'.strip(): o for i,o in enumerate(hdus) if isinstance(o, (fits.BinTableHDU,fits.TableHDU)) and not isinstance(o, fits.CompImageHDU)}
-        if not tables: raise CatalogError(f"{path}: a FITS file without a table: {first_few(type(o).__name__ for o in hdus)}")
+        parts = {f'{i} {o.name}'.strip(): o for i,o in enumerate(hdus)}
+        kinds = (fits.BinTableHDU,fits.TableHDU)
+        tables = {k: o for k,o in parts.items() if isinstance(o, kinds) and not isinstance(o, fits.CompImageHDU)}
+        there = first_few(type(o).__name__ for o in hdus)
+        if not tables: raise CatalogError(f"{path}: a FITS file without a table: {there}")
         names = {k: [_true_names(o.header).get(c, c) for c in o.columns.names] for k,o in tables.items()}
         one = tables[_pick(names, hdu, id_col, path)]
         _check_heap(one, path)
         return _from_astropy(Table.read(one, format='fits'))
 
+# %% ../../nbs/base/06_tables.ipynb #09d878c8
 def _fits_end(raw, path):
     "The byte behind the last part of a FITS file; raises `CatalogError` where its headers promise more than there is"
     try: parts,end = whole_fits(raw)
     except ImageError as e: raise CatalogError(f"{path}: not a readable FITS table ({e})") from e
     for o in parts.values():
         rows = o.cards['NAXIS2'] if o.cards['NAXIS']>1 else 0
-        if rows>o.size: raise CatalogError(f"{path}: not a readable FITS table (it promises {rows:,} rows in {in_bytes(o.size)})")
+        why = f"it promises {rows:,} rows in {in_bytes(o.size)}"
+        if rows>o.size: raise CatalogError(f"{path}: not a readable FITS table ({why})")
     return end
 
 def _check_heap(hdu, path):
     "Raise where the rows of a table share its heap: each has what it points at for its own"
-    n = 0
-    for c in hdu.columns:
-        if re.match(r'\d*[PQ]', str(c.format)): n += int(np.abs(hdu.data.view(np.ndarray)[c.name].astype(float))[:,0].sum())
-    if n>max(hdu.header.get('PCOUNT', 0), 0)*8: raise CatalogError(f"{path}: its rows have {n:,} values in arrays, in {in_bytes(hdu.header.get('PCOUNT', 0))}")
+    pointers = [c.name for c in hdu.columns if re.match(r'\d*[PQ]', str(c.format))]
+    lens = [np.abs(hdu.data.view(np.ndarray)[c].astype(float))[:,0] for c in pointers]
+    n,heap = sum(int(o.sum()) for o in lens),hdu.header.get('PCOUNT', 0)
+    if n>max(heap, 0)*8: raise CatalogError(f"{path}: its rows have {n:,} values in arrays, in {in_bytes(heap)}")
 
+# %% ../../nbs/base/06_tables.ipynb #349c4ecc
 def _read_ecsv(raw, path):
     from astropy.table import Table
     n = sum(map(len, re.findall(rb'(?m)^#.*', raw)))
@@ -440,7 +493,8 @@ def _read_ecsv(raw, path):
 def _read_parquet(path, id_col=None):
     import pyarrow as pa,pyarrow.parquet as pq
     schema = pq.read_schema(path.absolute())
-    words = [o.name for o in schema if pa.types.is_string(o.type) or pa.types.is_large_string(o.type) or o.name==id_col and pa.types.is_binary(o.type)]
+    def _has_words(o): return pa.types.is_string(o.type) or pa.types.is_large_string(o.type)
+    words = [o.name for o in schema if _has_words(o) or o.name==id_col and pa.types.is_binary(o.type)]
     with pq.ParquetFile(path.absolute(), read_dictionary=words) as f:
         m = f.metadata
         n = sum(m.row_group(i).total_byte_size for i in range(m.num_row_groups))
@@ -453,12 +507,15 @@ def _read_parquet(path, id_col=None):
         if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type): df = _spread(df, f.name)
     return df
 
+# %% ../../nbs/base/06_tables.ipynb #62894bde
 def _check_size(path, cols, n, rows, size):
     "Raise `CatalogError` where a Parquet file becomes far larger than it is"
-    if n>max(4*most_loose, 64*size): raise CatalogError(f"{path}: {rows:,} rows of {cols:,} columns take {in_bytes(n)}, in a file of {in_bytes(size)}: no table is packed like that")
+    if n<=max(4*most_loose, 64*size): return
+    raise CatalogError(f"{path}: {rows:,} rows of {cols:,} columns take {in_bytes(n)}, in a file of {in_bytes(size)}: "
+                       "no table is packed like that")
 
 def _words_of_parquet(t, schema, path):
-    "`t` with its words, which came as a dictionary and numbers, in each row; raises where that is too much, or what is no text"
+    "`t` with its words, which came as a dictionary and numbers, in each row; raises if too many, or no text"
     import pyarrow as pa,pyarrow.compute as pc
     for i,o in enumerate(schema):
         c = t.column(i)
@@ -475,18 +532,20 @@ def _check_text(c, name, path):
     import pyarrow as pa
     at = 0
     for k in c.chunks:
-        try: k.dictionary.cast(pa.binary()).cast(pa.string())
+        words = k.dictionary.cast(pa.binary())
+        try: words.cast(pa.string())
         except pa.ArrowInvalid:
-            bad = [j for j,v in enumerate(k.dictionary.cast(pa.binary()).to_pylist()) if not _is_text(v)]
-            row = next((r for r,j in enumerate(k.indices.to_pylist()) if j in bad), None)
+            bad = {j: v for j,v in enumerate(words.to_pylist()) if not _is_text(v)}
+            row,v = next(((r, bad[j]) for r,j in enumerate(k.indices.to_pylist()) if j in bad), (None, None))
             if row is None: continue
-            raise CatalogError(f"{path}: column {name!r}, row {at+row+1}: {k.dictionary.cast(pa.binary())[k.indices[row].as_py()].as_py()[:40]!r} is no text") from None
+            raise CatalogError(f"{path}: column {name!r}, row {at+row+1}: {v[:40]!r} is no text") from None
         at += len(k)
 
 def _is_text(v):
     try: return v is None or v.decode() is not None
     except UnicodeDecodeError: return False
 
+# %% ../../nbs/base/06_tables.ipynb #058ba314
 def _without_gaps(o):
     "Int64 as a NumPy type, where that is exact"
     if not o.isna().any(): return o.astype(o.dtype.numpy_dtype)
@@ -498,9 +557,11 @@ def _spread(df, c):
     if len(n)!=1 or max(n)>_most_values or df[c].isna().any(): return df
     return df.drop(columns=c).assign(**{f'{c}_{i}': [o[i] for o in df[c]] for i in range(max(n))})
 
+# %% ../../nbs/base/06_tables.ipynb #aa82c583
 def _need_openpyxl(path):
     try: import openpyxl
-    except ImportError as e: raise CatalogError(f"{path}: Excel tables need the package openpyxl: pip install galfast[excel]") from e
+    except ImportError as e:
+        raise CatalogError(f"{path}: Excel tables need the package openpyxl: pip install galfast[excel]") from e
     return openpyxl
 
 def _read_excel(path, id_col, sheet=None):
@@ -510,23 +571,27 @@ def _read_excel(path, id_col, sheet=None):
     book,sheets,left = openpyxl.load_workbook(path, read_only=True, data_only=True),{},[_most_cells]
     for o in book.worksheets:
         o.reset_dimensions()
-        sheets[o.title] = [r for r in _counted(o.iter_rows(values_only=True), left, path) if any(v not in (None, '') for v in r)]
+        rows = _counted(o.iter_rows(values_only=True), left, path)
+        sheets[o.title] = [r for r in rows if any(v not in (None, '') for v in r)]
     book.close()
     heads = {k: _head_row(v, id_col) for k,v in sheets.items() if v}
     if not heads: raise CatalogError(f"{path} is empty")
     k = _pick({k: v[1] for k,v in heads.items()}, sheet, id_col, path)
     at,names = heads[k]
     rows = [[*r, *[None]*(len(names)-len(r))] for r in sheets[k][at+1:]]
-    names = {i: o for i,o in enumerate(_unique(names)) if not (o.startswith('Unnamed: ') and all(r[i] is None for r in rows))}
-    return pd.DataFrame({o: pd.Series([r[i] for r in rows], dtype=object) if o==id_col else _column([r[i] for r in rows]) for i,o in names.items()})
+    cells = {o: [r[i] for r in rows] for i,o in enumerate(_unique(names))}
+    cells = {o: v for o,v in cells.items() if not o.startswith('Unnamed: ') or any(c is not None for c in v)}
+    return pd.DataFrame({o: pd.Series(v, dtype=object) if o==id_col else _column(v) for o,v in cells.items()})
 
 _most_cells = 20_000_000 # Of Excel, empty ones and rows too: a sheet has a million rows
 
+# %% ../../nbs/base/06_tables.ipynb #e745632b
 def _counted(rows, left, path):
     "Rows, as long as there are not too many"
     for r in rows:
         left[0] -= len(r)+8
-        if left[0]<0: raise CatalogError(f"{path}: more than {_most_cells:,} cells and rows, most of them empty perhaps; save the table as CSV")
+        if left[0]<0: raise CatalogError(f"{path}: more than {_most_cells:,} cells and rows, "
+                                         "most of them empty perhaps; save the table as CSV")
         yield r
 
 def _head_row(rows, id_col):
@@ -538,7 +603,8 @@ def _head_row(rows, id_col):
 # %% ../../nbs/base/06_tables.ipynb #b35ea375
 def _read_table(path, id_col, hdu=None):
     path,suf = Path(path),table_type(path)
-    if not path.is_file(): raise CatalogError(f"{path}: there is no such {'file; it is a folder' if path.is_dir() else 'file'}")
+    if path.is_dir(): raise CatalogError(f"{path}: there is no such file; it is a folder")
+    if not path.is_file(): raise CatalogError(f"{path}: there is no such file")
     head = _first_bytes(path)
     what = _what(head)
     if what!=_kinds.get(suf, ''): raise CatalogError(_misnamed(path, suf, what, head))
@@ -548,7 +614,9 @@ def _read_table(path, id_col, hdu=None):
         if suf=='.parquet': return _read_parquet(path, id_col)
         return _read_text(path, id_col)
     except GalfastError: raise
-    except Exception as e: raise CatalogError(f"{path}: not a readable {suf[1:]} table ({type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ''})") from e
+    except Exception as e:
+        said = str(e).splitlines()[0][:200] if str(e) else ''
+        raise CatalogError(f"{path}: not a readable {suf[1:]} table ({type(e).__name__}: {said})") from e
 
 def _first_bytes(path):
     "The first bytes of what a file holds"
@@ -557,29 +625,34 @@ def _first_bytes(path):
         with open(path, 'rb') as f: head = f.read(4000)
         if head[:2]!=b'\x1f\x8b': return head
         with gzip.open(path) as f: return f.read(4000)
-    except (OSError,EOFError,zlib.error) as e: raise CatalogError(f"{path}: cannot be read ({type(e).__name__}: {str(e)[:200]})") from e
+    except (OSError,EOFError,zlib.error) as e:
+        raise CatalogError(f"{path}: cannot be read ({type(e).__name__}: {str(e)[:200]})") from e
 
 def _misnamed(path, suf, what, head):
     "A file that is not of the type that its name says"
     what,want = what or 'a text file',_kinds.get(suf, 'a text table')
     if what=='empty': return f"{path} is empty"
     right = next((k for k,v in _kinds.items() if v==what), '.csv' if what=='a text file' else '')
-    return f"{path} is {what}, not {want}" + (f": give it a name that ends in {right}" if right else '') + ('' if right in _kinds else f"; it begins with {head[:60].decode('utf-8', 'replace')!r}")
+    way_out = f": give it a name that ends in {right}" if right else ''
+    begins = '' if right in _kinds else f"; it begins with {head[:60].decode('utf-8', 'replace')!r}"
+    return f"{path} is {what}, not {want}{way_out}{begins}"
 
 # %% ../../nbs/base/06_tables.ipynb #f160d9fe
 def read_catalog(
     src, # A DataFrame, an astropy Table, or a file of one of `table_types`
     id_col:str='objID', # The column that names a galaxy
-    hdu=None, # Name or number of the table, in a FITS or Excel file that has several; by default the first that has `id_col`
+    hdu=None, # Name or number of the table in a FITS or Excel file; by default the first that has `id_col`
 )->pd.DataFrame: # A copy with `id_col` as str, None where missing, and a plain index
     """A catalogue from `src`; raises `CatalogError` where it has no `id_col` or no rows
 
-Ids have all their digits, whatever type they came in; ids that have lost some are an error. In text only an empty cell is missing (and 'nan' among numbers): 'None', '--' or '<8.5' stay words."""
+Ids have all their digits, whatever type they came in; ids that have lost some are an error.
+In text only an empty cell is missing (and 'nan' among numbers): 'None', '--' or '<8.5' stay words."""
+    is_file = isinstance(src, (str,os.PathLike))
     if isinstance(src, pd.DataFrame): df = src.copy()
     elif hasattr(src, 'colnames'): df = _from_astropy(src)
-    elif not isinstance(src, (str,os.PathLike)): raise CatalogError(f"a catalogue is a DataFrame, an astropy Table or a file, not {type(src).__name__}")
-    else: df = _read_table(src, id_col, hdu)
-    name = src if isinstance(src, (str,os.PathLike)) else 'the catalogue'
+    elif is_file: df = _read_table(src, id_col, hdu)
+    else: raise CatalogError(f"a catalogue is a DataFrame, an astropy Table or a file, not {type(src).__name__}")
+    name = src if is_file else 'the catalogue'
     df = df.reset_index(drop=id_col in df or id_col not in df.index.names)
     check_columns(df, [id_col], name, _other_id())
     if df.columns.tolist().count(id_col)>1: raise CatalogError(f"{name} has several columns {id_col!r}")
@@ -604,7 +677,7 @@ def _lacks(miss, have, name, arrays=()):
     "What to say where columns are missing: those that are alike, those that there are"
     have = [str(o) for o in have]
     says = [o for o in (_alike(str(m), have, arrays) for m in miss) if o]
-    return f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}." + ''.join(f' {o}' for o in says)
+    return ' '.join([f"{name} has no column {first_few(map(repr, miss))}; it has {first_few(have, 12)}.", *says])
 
 def _alike(miss, have, arrays):
     "Why a column is not there: it is an array, or is written otherwise"
@@ -630,17 +703,20 @@ def check_table_names(
     cols, # Names of columns
     path, # Where the table is to go
 ):
-    "Raise a `CatalogError` if a table with these columns cannot be written to `path`: to be asked before the work is done"
+    "Raise a `CatalogError` if `path` cannot be a table with these columns: to be asked before the work is done"
     suf,cols = table_type(path),[str(c) for c in cols]
     if Path(path).is_dir(): raise CatalogError(f"{path} is a folder; a table is a file")
     twice = [c for c,n in Counter(cols).items() if n>1]
     if twice: raise CatalogError(f"{path}: a table cannot have two columns of one name: {first_few(map(repr, twice))}")
     odd = [c for c in cols if not c.strip() or re.search(r'[\x00-\x1f\x7f]', c)]
-    if odd: raise CatalogError(f"{path}: not a name for a column: {first_few(map(repr, odd))}; it needs letters, and no line breaks")
+    need = 'it needs letters, and no line breaks'
+    if odd: raise CatalogError(f"{path}: not a name for a column: {first_few(map(repr, odd))}; {need}")
     most = {'.fits': 999, '.fit': 999, '.xlsx': 16384}.get(suf, math.inf)
-    if len(cols)>most: raise CatalogError(f"{path}: a {suf} table has {most} columns at most, not {len(cols):,}; write .csv or .parquet")
+    n = len(cols)
+    if n>most: raise CatalogError(f"{path}: a {suf} table has {most} columns at most, not {n:,}; {_room}")
     if suf=='.xlsx': _need_openpyxl(path)
 
+# %% ../../nbs/base/06_tables.ipynb #b8d8f25a
 @contextmanager
 def table_writer(
     path, # .csv, .tsv, .txt, .dat or .parquet as the rows come; .fits, .ecsv and .xlsx at the end
@@ -669,16 +745,18 @@ def table_writer(
 
 # %% ../../nbs/base/06_tables.ipynb #dc125030
 _text_types = {'.csv': ',', '.tsv': '\t', '.txt': '\t', '.dat': '\t'}
+_room = 'write .csv or .parquet' # which have room for any table
 
 def _open_text(p):
     import gzip
-    return gzip.open(p, 'wt', newline='', encoding='utf-8') if p.suffix=='.gz' else open(p, 'w', newline='', encoding='utf-8')
+    return (gzip.open if p.suffix=='.gz' else open)(p, 'wt', newline='', encoding='utf-8')
 
 def _write_text(df, f, suf, header=True):
     "Rows of text; a line that would begin as a comment is quoted"
     first = [*df.columns[:1], *(df.iloc[:,0] if df.shape[1] and df.dtypes.iloc[0].kind=='O' else ())]
     comment = any(isinstance(o, str) and o.startswith('#') for o in first)
-    df.to_csv(f, index=False, sep=_text_types[suf], header=header, quoting=csv.QUOTE_NONNUMERIC if comment else csv.QUOTE_MINIMAL)
+    quoting = csv.QUOTE_NONNUMERIC if comment else csv.QUOTE_MINIMAL
+    df.to_csv(f, index=False, sep=_text_types[suf], header=header, quoting=quoting)
 
 def _write(df, p):
     "A table of `_writable` to the file `p`"
@@ -687,7 +765,7 @@ def _write(df, p):
         with _open_text(p) as f: _write_text(df, f, suf)
     elif suf=='.parquet': df.to_parquet(p, index=False)
     elif suf=='.xlsx':
-        if len(df)>=2**20: raise CatalogError(f"an Excel table has {2**20-1:,} rows at most, not {len(df):,}; write .csv or .parquet")
+        if len(df)>=2**20: raise CatalogError(f"an Excel table has {2**20-1:,} rows at most, not {len(df):,}; {_room}")
         df.apply(_excel_column).to_excel(p, index=False)
     elif suf=='.ecsv':
         with _open_text(p) as f: _to_astropy(df).write(f, format='ascii.ecsv')
@@ -698,6 +776,7 @@ def _excel_column(o):
     if o.dtype.kind not in 'iu' or not ((o>=10**15)|(o<=-10**15)).any(): return o
     return o.astype(object).map(str, na_action='ignore')
 
+# %% ../../nbs/base/06_tables.ipynb #556c385e
 def _writable(df):
     "`df` in types that every format knows: NumPy's, Int64 and boolean where there are gaps, text with None"
     res = pd.DataFrame({str(c): _writable_column(o) for c,o in df.items()}, index=df.index)
@@ -720,8 +799,10 @@ def _writable_column(o):
 def _exact(o, there):
     "Whole numbers in 64 bits, None where they do not fit"
     x = [int(v) for v in o[there]]
-    kind = 'Int64' if max(x, default=0)<2**63 and min(x, default=0)>=-2**63 else 'UInt64' if min(x)>=0 and max(x)<2**64 else None
-    if kind is None: return None
+    least,most = min(x, default=0),max(x, default=0)
+    if -2**63<=least and most<2**63: kind = 'Int64'
+    elif least>=0 and most<2**64: kind = 'UInt64'
+    else: return None
     res = pd.Series(pd.NA, index=o.index, dtype=kind)
     res[there] = pd.array(x, dtype=kind)
     return res.astype(kind.lower()) if there.all() else res
@@ -736,7 +817,8 @@ class _ParquetRows:
         df = _writable(df)
         if self.file is None:
             s = pa.Schema.from_pandas(df, preserve_index=False)
-            s = pa.schema([pa.field(o.name, pa.string() if pa.types.is_null(o.type) else o.type) for o in s], s.metadata)
+            types = {o.name: pa.string() if pa.types.is_null(o.type) else o.type for o in s}
+            s = pa.schema([pa.field(k, v) for k,v in types.items()], s.metadata)
             self.file = pq.ParquetWriter(self.path, s)
         try: rows = pa.Table.from_pandas(df, self.file.schema, preserve_index=False)
         except (pa.ArrowInvalid,pa.ArrowTypeError): return self._again(df)
@@ -749,6 +831,7 @@ class _ParquetRows:
     def close(self):
         if self.file: self.file.close()
 
+# %% ../../nbs/base/06_tables.ipynb #db854509
 def _to_astropy(df, text=None):
     "An astropy table of a `_writable` one; `text` makes an array of a column of words"
     from astropy.table import MaskedColumn,Table
@@ -772,14 +855,19 @@ def _unused(x, dtype):
 def _to_fits(df):
     """An astropy table that FITS can hold: words are UTF-8, names ASCII
 
-What a name was is kept in the header as GFNAM1, GFNAM2 ... Truth values with gaps are words, and GFLOG1, GFLOG2 ... name their columns: astropy writes no missing one."""
-    def _bytes(o): return np.array([b'' if v is None else v.encode() for v in o.astype(object).where(o.notna(), None)] or [b''], dtype=bytes)[:len(o)]
-    df = df.astype({c: 'int16' for c in df if df[c].dtype=='int8'}) # FITS has no signed bytes, and astropy makes truth values of them
+What a name was is kept in the header as GFNAM1, GFNAM2 ... Truth values with gaps are words,
+and GFLOG1, GFLOG2 ... name their columns: astropy writes no missing one."""
+    def _bytes(o):
+        words = [b'' if v is None else v.encode() for v in o.astype(object).where(o.notna(), None)]
+        return np.array(words or [b''], dtype=bytes)[:len(o)]
+    small = [c for c in df if df[c].dtype=='int8'] # FITS has no signed bytes, and astropy makes truth values of them
+    df = df.astype(dict.fromkeys(small, 'int16'))
     names,gaps = _fits_names(df.columns),[c for c in df if df[c].dtype=='boolean' and df[c].isna().any()]
     t = _to_astropy(df.assign(**{c: df[c].astype(object).map(str, na_action='ignore') for c in gaps}), _bytes)
     t.rename_columns(list(t.colnames), names)
     other = [(a, b) for a,b in zip(names, df.columns) if a!=b]
-    t.meta = {f'GFNAM{i}': f'{quote(a)}={quote(b)}' for i,(a,b) in enumerate(other, 1)} | {f'GFLOG{i}': quote(c) for i,c in enumerate(gaps, 1)}
+    t.meta = {f'GFNAM{i}': f'{quote(a)}={quote(b)}' for i,(a,b) in enumerate(other, 1)}
+    t.meta |= {f'GFLOG{i}': quote(c) for i,c in enumerate(gaps, 1)}
     return t
 
 def _fits_names(cols):

@@ -27,7 +27,7 @@ class TableSpec:
     classes:list = None # Words of each of `cat`
     encoder:object = None # A scikit-learn transformer that makes numbers of all columns, in place of the above
     n_encoded:int = None # Numbers that `encoder` makes
-    facts:dict = None # Column -> what `column_facts` says of it in the training set; without them no number is taken for missing
+    facts:dict = None # Column -> `column_facts` of it in the training set; without them no number is taken for missing
     @property
     def columns(self): return [*self.cont, *self.cat]
     @property
@@ -39,23 +39,20 @@ class TableSpec:
     def encode(self, df)->np.ndarray: # float32 (n, categories + numbers), the codes first
         "The columns of `df` as a network takes them"
         check_columns(df, self.columns)
-        if self.encoder is not None: return _encoded(self.encoder, df[self.columns])
-        facts = self.facts or {}
-        x = _numbers(df, self.cont, facts)
-        codes = [pd.Index(k, dtype=object).get_indexer(known_names(df[c], facts.get(c, {})))+1 for c,k in zip(self.cat, self.classes)] # -1: missing or unknown
-        gaps = [1+np.isnan(x[:,self.cont.index(c)]) for c in self.flags]
-        z = (np.where(np.isnan(x), self.fill, x)-self.mean)/self.std
-        return np.column_stack([*codes, *gaps, z.clip(-1e6, 1e6)]).astype(np.float32) # a number that is wrong by any factor stays a number
+        return _coded(self, df) if self.encoder is None else _encoded(self.encoder, df[self.columns])
     def notes(self, df, id_col:str=None)->list: # Sentences
         "What there is to say of the columns in the catalogue `df`; see `label_notes`"
         ids,facts = None if id_col is None else df[id_col],self.facts or {}
-        return sum([label_notes(df[c], ids, facts[c], 'values', 'as good as empty') for c in self.columns if c in facts], [])
+        known = [c for c in self.columns if c in facts]
+        return sum([label_notes(df[c], ids, facts[c], 'values', 'as good as empty') for c in known], [])
     @property
     def config(self)->dict:
         "What JSON can hold"
-        if self.encoder is not None: raise GalfastError("a table encoded by scikit-learn cannot be saved with the model, as reading it back would run code; give the columns alone to have that")
-        return asdict(self)
+        if self.encoder is None: return asdict(self)
+        raise GalfastError("a table encoded by scikit-learn cannot be saved with the model, "
+                           "as reading it back would run code; give the columns alone to have that")
 
+# %% ../../nbs/data/04_columns.ipynb #a0aaac0a
 def table_spec(
     train:pd.DataFrame, # Rows of the training set
     cols, # Columns
@@ -75,13 +72,14 @@ def table_spec(
     cont = [c for c in cols if c not in cat and _is_number(train[c], facts.get(c), max_card)]
     cat = [c for c in cols if c not in cont]
     classes = [sorted({o for o in known_names(train[c], facts.get(c, {})) if o is not None}) for c in cat]
-    for c,k in zip(cat, classes):
-        if len(k)>max(max_card, len(train)//4): raise CatalogError(f"column {c!r} has {len(k):,} different words in {len(train):,} rows, which tell nothing of another galaxy: is it an id, or numbers written as text?")
+    for c,k in zip(cat, classes): _check_few(c, len(k), len(train), max_card)
     x = _numbers(train, cont, facts)
-    if empty := [c for c,o in zip(cont, np.isnan(x).all(0)) if o]: raise CatalogError(f"column {first_few(map(repr, empty))} has no number in the training set")
+    gaps = np.isnan(x)
+    _check_some(cont, gaps)
     fill = np.nanmedian(x, 0) if cont else np.zeros(0)
-    mean,std = mean_std(np.where(np.isnan(x), fill, x)) if cont else (fill, fill)
-    return TableSpec(cont, cat, fill.tolist(), mean.tolist(), std.tolist(), [c for c,o in zip(cont, np.isnan(x).any(0)) if o], classes, facts=facts or None)
+    mean,std = mean_std(np.where(gaps, fill, x)) if cont else (fill, fill)
+    flags = [c for c,o in zip(cont, gaps.any(0)) if o]
+    return TableSpec(cont, cat, fill.tolist(), mean.tolist(), std.tolist(), flags, classes, facts=facts or None)
 
 def fit_table(
     table, # Columns, a `TableSpec`, or None
@@ -99,15 +97,43 @@ def _is_number(o, facts, max_card):
     if pd.api.types.is_float_dtype(o) or (x!=x.round()).any(): return True
     return len(x)>max_card and bool(np.abs(x).max()<2**53) # whole numbers beyond are ids
 
+def _check_few(c, k, n, max_card):
+    "Raise where a column of words has a word of its own for each few galaxies"
+    if k<=max(max_card, n//4): return
+    raise CatalogError(f"column {c!r} has {k:,} different words in {n:,} rows, which tell nothing of another galaxy: "
+                       "is it an id, or numbers written as text?")
+
+def _check_some(cont, gaps):
+    "Raise where a column of numbers has none"
+    empty = [c for c,o in zip(cont, gaps.all(0)) if o]
+    if empty: raise CatalogError(f"column {first_few(map(repr, empty))} has no number in the training set")
+
+# %% ../../nbs/data/04_columns.ipynb #18387132
+def _coded(spec, df):
+    "Codes of words, whether a number was missing, and numbers in units of their scatter"
+    facts = spec.facts or {}
+    x = _numbers(df, spec.cont, facts)
+    codes = [_codes(known_names(df[c], facts.get(c, {})), k) for c,k in zip(spec.cat, spec.classes)]
+    gaps = [1+np.isnan(x[:,spec.cont.index(c)]) for c in spec.flags]
+    z = (np.where(np.isnan(x), spec.fill, x)-spec.mean)/spec.std
+    z = z.clip(-1e6, 1e6) # a number that is wrong by any factor stays a number
+    return np.column_stack([*codes, *gaps, z]).astype(np.float32)
+
+def _codes(names, classes):
+    "The number of each name among `classes`, from 1; 0: missing or unknown"
+    return pd.Index(classes, dtype=object).get_indexer(names)+1
+
 def _numbers(df, cols, facts):
     "float64 (n, columns); nan for all that is no finite number"
-    return np.stack([read_numbers(df[c], facts.get(c, {}))[0] for c in cols], 1) if cols else np.zeros((len(df), 0))
+    if not cols: return np.zeros((len(df), 0))
+    return np.stack([read_numbers(df[c], facts.get(c, {}))[0] for c in cols], 1)
 
 def _encoded(encoder, df):
     x = encoder.transform(df)
     x = np.asarray(x.toarray() if hasattr(x, 'toarray') else x, dtype=np.float32).reshape(len(df), -1)
-    if not np.isfinite(x).all(): raise CatalogError(f"{type(encoder).__name__} leaves {int((~np.isfinite(x)).any(1).sum()):,} rows without a number: put an imputer before it")
-    return x
+    bad = int((~np.isfinite(x)).any(1).sum())
+    if not bad: return x
+    raise CatalogError(f"{type(encoder).__name__} leaves {bad:,} rows without a number: put an imputer before it")
 
 # %% ../../nbs/data/04_columns.ipynb #f181c83e
 class TensorTable(TensorBase):

@@ -21,7 +21,7 @@ def _np(o):
     return (o.float() if o.is_floating_point() and o.itemsize<4 else o).numpy()
 
 def _mean(f, inp, targ):
-    "`f(residuals, targets)`, both float64 (n, columns); where targets are missing the mean of `f` over the columns, each over the rows it has"
+    "`f(residuals, targets)`, float64 (n, columns); where targets are missing the mean over columns, each over its rows"
     inp,targ = _np(inp).astype(np.float64),_np(targ).astype(np.float64)
     targ = targ.reshape(len(targ), -1)
     d,ok = inp.reshape(targ.shape)-targ,~np.isnan(targ)
@@ -44,7 +44,7 @@ def mean_bias(inp, targ)->float:
     return _mean(lambda d,t: d.mean(), inp, targ)
 
 def nmad(inp, targ)->float:
-    "Normalised median absolute deviation of the residuals: 1.4826 median|d - median(d)|, the standard deviation if they are Gaussian"
+    "Normalised median absolute deviation: 1.4826 median|d - median(d)|, the standard deviation of Gaussian residuals"
     return _mean(lambda d,t: (1.4826022*np.median(np.abs(d-np.median(d, 0)), 0)).mean(), inp, targ)
 
 def outlier_fraction(
@@ -72,17 +72,23 @@ def _codes(targ):
 
 def _cls(inp, targ):
     "Class numbers, predicted and true, of the rows that have a true one"
-    inp,targ = _np(inp),_codes(targ)
-    p = inp.argmax(-1) if inp.ndim>1 and inp.shape[-1]>1 else _positive(inp.ravel()).astype(int) if inp.ndim>1 or _shares(inp) else inp.astype(int)
+    p,targ = _chosen_class(_np(inp)),_codes(targ)
     ok = targ>=0
     return p[ok],targ[ok]
+
+def _chosen_class(p):
+    "Class numbers, of scores of each class (n, classes), of probabilities of class 1, or of class numbers"
+    if p.ndim>1 and p.shape[-1]>1: return p.argmax(-1)
+    if p.ndim>1 or _shares(p): return _positive(p.ravel()).astype(int)
+    return p.astype(int)
 
 def _shares(p): return p.dtype.kind=='f' and (p%1>0).any() # and not class numbers
 
 def _positive(p):
     "Whether a probability is above one half"
-    if ((p<0)|(p>1)).any(): raise GalfastError(f"one number a galaxy is the probability of class 1, from 0 to 1; there are {np.nanmin(p):.4g} to {np.nanmax(p):.4g}. Logits need a sigmoid first")
-    return p>.5
+    if not ((p<0)|(p>1)).any(): return p>.5
+    raise GalfastError("one number a galaxy is the probability of class 1, from 0 to 1; "
+                       f"there are {np.nanmin(p):.4g} to {np.nanmax(p):.4g}. Logits need a sigmoid first")
 
 # %% ../../nbs/data/01_metrics.ipynb #4c9feeba
 def class_accuracy(inp, targ)->float:
@@ -103,13 +109,16 @@ def macro_f1(inp, targ)->float:
     right,both = np.bincount(t[p==t], minlength=k),np.bincount(p, minlength=k)+np.bincount(t, minlength=k)
     return float((2*right/both.clip(1))[both>0].mean())
 
+def _wrong_shape(what, o): return GalfastError(f'{what}, not the shape {o.shape}')
+
 def second_choice(
     inp, # A score for each class (n, classes)
     targ, # Number of the true class (n,)
 )->float: # nan where there are no mistakes
     "Of the mistakes, the share whose second choice was right"
     inp,t = _np(inp),_codes(targ)
-    if inp.ndim!=2 or inp.shape[1]<2: raise GalfastError(f"a second choice needs a score for each class, (n, classes), not the shape {inp.shape}")
+    wide = inp.ndim==2 and inp.shape[1]>1
+    if not wide: raise _wrong_shape('a second choice needs a score for each class, (n, classes)', inp)
     best = np.argsort(-inp[t>=0].astype(np.float64), 1, kind='stable')
     return _avg((best[:,1]==t[t>=0])[best[:,0]!=t[t>=0]])
 
@@ -118,7 +127,8 @@ def _two(inp, targ):
     "Of the rows that have a target: the score of class 1, and whether it is true"
     inp,t = _np(inp).astype(np.float64),_codes(targ)
     if inp.ndim==1: inp = inp[:,None]
-    if inp.ndim!=2 or inp.shape[1] not in (1,2): raise GalfastError(f"this metric is for two classes, (n, 2), (n, 1) or (n,), not the shape {inp.shape}")
+    fits = inp.ndim==2 and inp.shape[1] in (1,2)
+    if not fits: raise _wrong_shape('this metric is for two classes, (n, 2), (n, 1) or (n,)', inp)
     if len(inp)!=len(t): raise GalfastError(f"there are {len(inp)} predictions and {len(t)} targets")
     if (t>1).any(): raise GalfastError(f"this metric is for the classes 0 and 1, and there is a class {t.max()}")
     return inp[t>=0],t[t>=0]==1
@@ -136,9 +146,11 @@ def _at_scores(inp, targ):
     "Each score that occurs, the highest first, and how many positives and galaxies have it; none where a score is nan"
     s,t = _two(inp, targ)
     if np.isnan(s).any(): return np.zeros((3,0))
-    if s.shape[1]==2 and not ((s>=0).all() and np.allclose(s.sum(1), 1, atol=1e-3)): s = s[:,1:]-s[:,:1] # logits: as softmax orders them
+    if s.shape[1]==2 and not _probabilities(s): s = s[:,1:]-s[:,:1] # logits: as softmax orders them
     v,i = np.unique(s[:,-1], return_inverse=True)
     return np.array([v, np.bincount(i, t, len(v)), np.bincount(i, minlength=len(v))])[:,::-1]
+
+def _probabilities(s): return (s>=0).all() and np.allclose(s.sum(1), 1, atol=1e-3)
 
 def _ratio(a, b): return float(a/b) if b else math.nan
 
@@ -154,7 +166,7 @@ def completeness(inp, targ)->float:
     return _ratio((p&t).sum(), t.sum())
 
 def positive_f1(inp, targ)->float:
-    "F1 of class 1, the harmonic mean of `purity` and `completeness`; nan where there are no positives, neither true nor predicted"
+    "F1 of class 1, the harmonic mean of `purity` and `completeness`; nan without positives, true or predicted"
     p,t = _chosen(inp, targ)
     return _ratio(2*(p&t).sum(), p.sum()+t.sum())
 
@@ -166,7 +178,8 @@ def roc_auc(inp, targ)->float:
     return _ratio((neg*(np.cumsum(pos)-pos/2)).sum(), pos.sum()*neg.sum())
 
 def average_precision(inp, targ)->float:
-    "Mean of the purity down to each positive in the order of scores, the area under the purity-completeness curve in steps; nan where there are no positives"
+    "Mean of the purity down to each positive in the order of scores; nan where there are no positives"
+    # the area under the purity-completeness curve, in steps
     pos,n = _ranked(inp, targ)
     return _ratio((pos*np.cumsum(pos)/np.cumsum(n)).sum(), pos.sum())
 
@@ -195,8 +208,9 @@ def _best(k):
     def f(inp, targ): return best_choice(inp, targ)[k]
     return f
 
-ranking_scores = dict(average_precision=average_precision, roc_auc=roc_auc, purity=purity, completeness=completeness,
-                      best_f1=_best('f1'), best_purity=_best('purity'), best_completeness=_best('completeness'), best_threshold=_best('threshold')) # Short name -> metric of the probability of one of two classes; `best_`: at the best F1
+# Short name -> metric of the probability of one of two classes; `best_`: at the best F1
+ranking_scores = dict(average_precision=average_precision, roc_auc=roc_auc, purity=purity, completeness=completeness)
+ranking_scores |= {f'best_{k}': _best(k) for k in ('f1','purity','completeness','threshold')}
 
 # %% ../../nbs/data/01_metrics.ipynb #a9ad3234
 def _yes_no(inp, targ):
@@ -224,7 +238,9 @@ def bootstrap_err(
     n:int=500, # Draws
     seed:int=0,
 )->float: # One sigma
-    "The bootstrap error of a metric; of more rows than `most_drawn` that many are drawn, and the scatter is scaled by the root of their share (Bickel, Götze & van Zwet 1997)"
+    "The bootstrap error of a metric"
+    # of more rows than `most_drawn` that many are drawn, and the scatter is scaled by the root of their share
+    # (Bickel, Götze & van Zwet 1997)
     inp,targ,rng = _np(inp),_np(targ),np.random.default_rng(seed)
     if len(targ)<2: return math.nan
     m = min(len(targ), most_drawn)

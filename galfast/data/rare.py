@@ -147,6 +147,7 @@ def blend_images(
         if len(at): out[at.to(x.device)] = f(x[picks[at].to(x.device)].to(out.dtype), 1)
     return out
 
+# %% ../../nbs/data/05_rare.ipynb #1fadcd28
 def draw_blends(
     m:int, # Blends
     n:int, # Images to choose from

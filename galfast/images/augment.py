@@ -102,6 +102,7 @@ def draw_orientations(
     step,m = _orientations(dihedral, square)
     return step*torch.randint(0, m, (n,), generator=gen) if m>1 else torch.zeros(n, dtype=torch.long)
 
+# %% ../../nbs/images/05_augment.ipynb #e89c3529
 def _orientations(dihedral, square=True):
     "Step and number of those that `dihedral` allows"
     if dihedral in (True,False,None): return 1,(8 if square else 4) if dihedral else 1
@@ -310,6 +311,7 @@ def _centres(y0, x0, shape, out):
     "x and y of the centre of each window from that of the image (n, 2), px"
     return torch.stack([o-(n-m)/2 for o,n,m in zip((x0, y0), shape[:1:-1], out[::-1])], 1)
 
+# %% ../../nbs/images/05_augment.ipynb #97d1b8c9
 class GalaxyAugment(BatchAugment):
     "Window, flips, quarter turns, any-angle rotation, shift, zoom, shear, at once; in validation the central window"
     split_idx = None

@@ -38,6 +38,17 @@ def decode_tiles(
 _idle = [] # Decoders that wait; each thread takes one
 _ask,_reply = struct.Struct('<QQ'),struct.Struct('<?Q')
 
+def _read_all(f, n, to=None):
+    "`n` bytes of `f`, into `to` where it is given; raises `EOFError` where there are fewer"
+    to = memoryview(bytearray(n)) if to is None else to
+    i = 0
+    while i<n:
+        k = f.readinto(to[i:])
+        if not k: raise EOFError
+        i += k
+    return to
+
+# %% ../../nbs/images/00_decoder.ipynb #ec633c0e
 class _Decoder:
     "The other process"
     def __init__(self):
@@ -72,14 +83,7 @@ class _Decoder:
         x = np.empty(shape, dtype)
         self._read(x.nbytes, memoryview(x.reshape(-1).view(np.uint8)))
         return x
-    def _read(self, n, to=None):
-        to = memoryview(bytearray(n)) if to is None else to
-        i = 0
-        while i<n:
-            k = self.p.stdout.readinto(to[i:])
-            if not k: raise EOFError
-            i += k
-        return to
+    def _read(self, n, to=None): return _read_all(self.p.stdout, n, to)
     def _limit(self, seconds): return _Limit(self, seconds)
 
 # %% ../../nbs/images/00_decoder.ipynb #cc661b22

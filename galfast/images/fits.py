@@ -324,6 +324,7 @@ def _read_plain(path, turning):
         names = _header_bands(hdr if len(x)==1 else c, len(x))
     return _part(x, names, hdr, (1,2), sky_matrix(c, shape[-1], shape[-2], lambda: hdr), turning, path)
 
+# %% ../../nbs/images/04_fits.ipynb #fd15984a
 def _short_way(path, turning):
     try: return _read_plain(path, turning)
     except GalfastError: raise

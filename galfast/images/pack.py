@@ -254,6 +254,7 @@ def _is_entry(o):
     numbers = all(v is None or type(v) is int for v in (size, time))
     return there and isinstance(source, str) and numbers and (error is None or isinstance(error, str))
 
+# %% ../../nbs/images/07_pack.ipynb #51584b01
 @contextmanager
 def _index_errors(dest):
     "What SQLite says of a file that is damaged is a `PackError`"

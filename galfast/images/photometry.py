@@ -154,41 +154,9 @@ class Annuli:
 # %% ../../nbs/images/08_photometry.ipynb #d6dac418
 _least_side = 9 # px: the mirror of the widest blur, (15+1)/2 px, must lie within the image
 
-# %% ../../nbs/images/08_photometry.ipynb #4bad91a0
-class Photometry(Module):
-    "Images (n, band, y, x) -> features (n, k), whatever their size; finite, nan for an image at which measuring fails"
-    edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
-    ranks = ((0,.05),(.05,.2),(.2,.5)) # Shares of the pixels, from the brightest
-    levels,scales = (.05,.1,.2,.4),(3,5,9,15) # Of isophotes, in units of the peak; of clumps, px
-    def __init__(self,
-        size:int=64, # Images are measured at this size, px
-        full:float=1., # The pixel value that counts as one; 255 for bytes
-        soft:float=.02, # Brightness, in units of `full`, where the scale goes from linear to logarithmic
-    ):
-        if size<_least_side: raise _too_small(f'{size} px')
-        store_attr()
-    def names(self,
-        n_in:int=3, # Bands
-    )->list: # As many as `forward` gives numbers
-        "What the features are called"
-        return list(Photometry(_least_side).measure(torch.zeros(1, n_in, _least_side, _least_side)))
-    def forward(self, x):
-        h,w = x.shape[-2:]
-        if min(h, w)<_least_side: raise _too_small(f'{w} x {h} px (width x height)')
-        few = 1024
-        if x.device.type=='cpu': # what is made of so many stays in a processor's cache
-            few = min(64, max(64*256**2//self.size**2, 1))
-        return torch.cat([self._rows(o) for o in x.split(few)])
-    def _rows(self, x):
-        "Features of a few images; an image at which measuring fails costs none of the others"
-        try: return self._matrix(x)
-        except torch.OutOfMemoryError: raise
-        except Exception:
-            if len(x)>1: return torch.cat([self._rows(o) for o in x.split(1)])
-            return torch.full((1, len(self.names(x.shape[1]))), math.nan, device=x.device)
-    def _matrix(self, x):
-        res = torch.stack(list(self.measure(x).values()), 1)
-        return torch.nan_to_num(res, nan=0., posinf=0., neginf=0.).clamp(-50, 50)
+# %% ../../nbs/images/08_photometry.ipynb #5d375460
+class _Prepared:
+    "Images as they are measured"
     def prepare(self, x):
         "Square, `size` pixels, in units of `full`, without background (the median of the border of each band)"
         x,s = x.as_subclass(Tensor),self.size
@@ -202,12 +170,11 @@ class Photometry(Module):
     def mag(self, v):
         "Brightness on a scale that is linear up to `soft` and logarithmic above"
         return torch.asinh(v/self.soft)
-    def measure(self, x)->dict: # Name -> (n,)
-        "All features of a batch"
-        g = self.frame(x)
-        light = self.shape,self.profile,self.growth
-        details = self.structure,self.roughness,self.isophotes,self.waves,self.clumps
-        return {k: v for f in (*light, *details) for k,v in f(g).items()}
+
+# %% ../../nbs/images/08_photometry.ipynb #21b6ed08
+class _Light:
+    "Size, profile, colours and concentration"
+    edges,fractions = (0,.5,1,1.5,2,2.5,3,4),(.2,.5,.8,.9) # Of annuli, in sigma; of the light, for radii
     def brightness(self, name, m):
         "Mean brightness and the colours between neighbouring bands of `m` (n, band)"
         l = self.mag(m)
@@ -230,6 +197,11 @@ class Photometry(Module):
         rad = [r.gather(1, (c<q).sum(1, keepdim=True).clamp(max=c.shape[1]-1))[:,0] for q in self.fractions]
         res = {f'radius{int(100*q)}': o for q,o in zip(self.fractions, rad)}
         return res | dict(concentration=(rad[2]/rad[0].clamp(min=.05)).log())
+
+# %% ../../nbs/images/08_photometry.ipynb #232c9436
+class _Texture:
+    "Gini coefficient, asymmetry, clumpiness"
+    ranks = ((0,.05),(.05,.2),(.2,.5)) # Shares of the pixels, from the brightest
     def structure(self, g):
         "Gini coefficient (Lotz et al. 2004, eq. 6), the brightest pixels and their colours, and the scatter of colour"
         n,s,_ = g.img.shape
@@ -253,6 +225,11 @@ class Photometry(Module):
         asymmetry,clumpiness = (g.mean(o.abs()).mean(1)/g.light for o in (g.smooth-turned, fine))
         c = self.mag(4*g.mean(fine.clamp(min=0)))
         return dict(asymmetry=asymmetry, clumpiness=clumpiness, **_each('clump_colour', c[:,1:]-c[:,:-1]))
+
+# %% ../../nbs/images/08_photometry.ipynb #2f243921
+class _Isophotes:
+    "Shapes of the brighter parts"
+    levels = (.05,.1,.2,.4) # In units of the peak
     def isophotes(self, g):
         "Axis ratio, size, offset of what is brighter than a share of the peak or the noise, and of powers of the light"
         near,smooth = (g.r<4).float(),g.smooth.mean(1)
@@ -270,6 +247,11 @@ class Photometry(Module):
             res[f'{k}_ratio'],res[f'{k}_size'] = b[:,i]/a[:,i],a[:,i].log()
             res[f'{k}_offset'] = torch.hypot(mx[:,i], my[:,i])
         return res
+
+# %% ../../nbs/images/08_photometry.ipynb #89fe2b9f
+class _Waves:
+    "What a smooth ellipse has not"
+    scales = (3,5,9,15) # Of clumps, px
     def waves(self, g):
         "Scatter around the ellipse, and amplitudes of one to four waves around it (arms, bars, edge-on discs)"
         ring,e = g.rings,g.phase()
@@ -303,6 +285,46 @@ class Photometry(Module):
                     f'excess{k}_share': most/g.light}
         return res
 
+# %% ../../nbs/images/08_photometry.ipynb #4bad91a0
+class Photometry(_Prepared, _Light, _Texture, _Isophotes, _Waves, Module):
+    "Images (n, band, y, x) -> features (n, k), whatever their size; finite, nan for an image at which measuring fails"
+    def __init__(self,
+        size:int=64, # Images are measured at this size, px
+        full:float=1., # The pixel value that counts as one; 255 for bytes
+        soft:float=.02, # Brightness, in units of `full`, where the scale goes from linear to logarithmic
+    ):
+        if size<_least_side: raise _too_small(f'{size} px')
+        store_attr()
+    def names(self,
+        n_in:int=3, # Bands
+    )->list: # As many as `forward` gives numbers
+        "What the features are called"
+        return list(Photometry(_least_side).measure(torch.zeros(1, n_in, _least_side, _least_side)))
+    def forward(self, x):
+        h,w = x.shape[-2:]
+        if min(h, w)<_least_side: raise _too_small(f'{w} x {h} px (width x height)')
+        few = 1024
+        if x.device.type=='cpu': # what is made of so many stays in a processor's cache
+            few = min(64, max(64*256**2//self.size**2, 1))
+        return torch.cat([self._rows(o) for o in x.split(few)])
+    def _rows(self, x):
+        "Features of a few images; an image at which measuring fails costs none of the others"
+        try: return self._matrix(x)
+        except torch.OutOfMemoryError: raise
+        except Exception:
+            if len(x)>1: return torch.cat([self._rows(o) for o in x.split(1)])
+            return torch.full((1, len(self.names(x.shape[1]))), math.nan, device=x.device)
+    def _matrix(self, x):
+        res = torch.stack(list(self.measure(x).values()), 1)
+        return torch.nan_to_num(res, nan=0., posinf=0., neginf=0.).clamp(-50, 50)
+    def measure(self, x)->dict: # Name -> (n,)
+        "All features of a batch"
+        g = self.frame(x)
+        light = self.shape,self.profile,self.growth
+        details = self.structure,self.roughness,self.isophotes,self.waves,self.clumps
+        return {k: v for f in (*light, *details) for k,v in f(g).items()}
+
+# %% ../../nbs/images/08_photometry.ipynb #553cc9a5
 def _too_small(what):
     return ImageError(f"images of {what} are too small to be measured; {_least_side} px are the least")
 

@@ -27,7 +27,7 @@ def _places(n, k, stride):
     return (i>=first)&(i<first+k)
 
 def _over_pixels(change, my, mx):
-    "`change` (n, places in y, places in x) as the mean over the patches that covered each pixel, (n, y, x); nan where none did"
+    "The mean of `change` (n, places in y, in x) over the patches that hid each pixel, (n, y, x); nan where none did"
     n = np.outer(my.sum(0), mx.sum(0))
     return np.where(n>0, (my.T @ change @ mx)/np.maximum(n, 1), np.nan)
 
@@ -35,17 +35,20 @@ def _y_axis(x, channels):
     "Which axis of `x` is y; the next one is x"
     if x.dtype.kind not in 'fiu': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: return 1
-    if x.ndim!=4: raise GalfastError(f"images have the shape {x.shape}: (n, y, x), (n, band, y, x) or (n, y, x, band) is expected")
-    return 1 if bands_at(x.shape, channels)==-1 else 2
+    if x.ndim==4: return 1 if bands_at(x.shape, channels)==-1 else 2
+    expected = '(n, y, x), (n, band, y, x) or (n, y, x, band)'
+    raise GalfastError(f"images have the shape {x.shape}: {expected} is expected")
 
 def _fills(x, fill, ax):
     "What hides the pixels of each image and band, of the type of `x`"
     how = dict(mean=np.nanmean, median=np.nanmedian, zero=lambda o,*_,**__: 0.)
-    if isinstance(fill, str) and fill not in how: raise GalfastError(f"fill is 'mean', 'median', 'zero' or a number, not {fill!r}")
-    v = how[fill](x, (ax,ax+1), keepdims=True) if isinstance(fill, str) else float(fill)
+    word = isinstance(fill, str)
+    if word and fill not in how: raise GalfastError(f"fill is 'mean', 'median', 'zero' or a number, not {fill!r}")
+    v = how[fill](x, (ax,ax+1), keepdims=True) if word else float(fill)
     if x.dtype.kind!='f':
         v,lim = np.round(v),np.iinfo(x.dtype)
-        if np.min(v)<lim.min or np.max(v)>lim.max: raise GalfastError(f"fill={fill} does not fit into images of {x.dtype}, {lim.min} to {lim.max}")
+        fits = lim.min<=np.min(v) and np.max(v)<=lim.max
+        if not fits: raise GalfastError(f"fill={fill} does not fit into images of {x.dtype}, {lim.min} to {lim.max}")
     shape = [1 if i in (ax,ax+1) else s for i,s in enumerate(x.shape)]
     return np.broadcast_to(v, shape).astype(x.dtype)
 
@@ -57,12 +60,17 @@ def _hide(x, fills, m, ax):
 def _answers(model, tta, bs, channels):
     "A function images -> answers, the network in it, and the `TargetSpec`; None where there is none"
     if isinstance(model, (str,Path)): model = load_run(model)
-    first = partial(channels_first, channels=channels)
-    if isinstance(model, GalaxyRun): return lambda x: model.predict(first(_np(x)), tta, bs, fast=False)[0],model.model,model.spec
-    if isinstance(model, Learner): return lambda x: _ask(model, first(_np(x)), tta),model.model,getattr(model.dls, 'spec', None)
-    if isinstance(model, nn.Module): return lambda x: model(as_float(first(_np(x))).to(next((o.device for o in model.parameters()), 'cpu'))),model,None
+    def _first(x): return channels_first(_np(x), channels=channels)
+    def _of_run(x): return model.predict(_first(x), tta, bs, fast=False)[0]
+    def _of_learner(x): return _ask(model, _first(x), tta)
+    def _of_net(x): return model(as_float(_first(x)).to(_device_of(model)))
+    if isinstance(model, GalaxyRun): return _of_run,model.model,model.spec
+    if isinstance(model, Learner): return _of_learner,model.model,getattr(model.dls, 'spec', None)
+    if isinstance(model, nn.Module): return _of_net,model,None
     if callable(model): return model,None,None
     raise GalfastError(f"a Learner, a GalaxyRun or its folder, or a function is needed, not {type(model).__name__}")
+
+def _device_of(net): return next((o.device for o in net.parameters()), 'cpu')
 
 def _ask(learn, x, tta):
     "What `learn` says to images (n, band, y, x), after the activation of its loss"
@@ -71,6 +79,7 @@ def _ask(learn, x, tta):
     act = getattr(learn.loss_func, 'activation', noop)
     return predict_views(learn.model, x, 8 if tta else 1, act).mean(0)
 
+# %% ../../nbs/results/01_interpret.ipynb #429f5ee4
 @contextmanager
 def _evaluating(net):
     "`net` in evaluation, and each part of it in its own mode again afterwards"
@@ -86,7 +95,8 @@ def _outputs(target, p, spec):
     n,k = p.shape
     names = [] if spec is None else spec.outputs
     if target is None:
-        if k>1 and spec is not None and not all(o.chooses for o in spec.heads): raise GalfastError(f"the model has {k} outputs: say target=, one of {first_few(names, 12)}")
+        one = k==1 or spec is None or all(o.chooses for o in spec.heads)
+        if not one: raise GalfastError(f"the model has {k} outputs: say target=, one of {first_few(names, 12)}")
         return p.argmax(1)
     t = [target]*n if isinstance(target, str) or np.ndim(_np(target))==0 else _np(target).tolist()
     if len(t)!=n: raise GalfastError(f"there are {n} images, and {len(t)} targets")
@@ -95,21 +105,22 @@ def _outputs(target, p, spec):
 def _output(o, names, k):
     i = names.index(o) if o in names else o
     if isinstance(i, (int,np.integer)) and not isinstance(i, bool) and 0<=i<k: return int(i)
-    raise GalfastError(f"target {o!r} is none of the model's outputs: {first_few(names, 12)+', or ' if names else ''}0 to {k-1}")
+    named = first_few(names, 12)+', or ' if names else ''
+    raise GalfastError(f"target {o!r} is none of the model's outputs: {named}0 to {k-1}")
 
 # %% ../../nbs/results/01_interpret.ipynb #5e106538
 def occlusion_map(
-    model, # A `Learner` from `galaxy_learner`, a `GalaxyRun` or its folder, or a function: images -> (n,) or (n, outputs)
-    images, # (n, y, x), (n, band, y, x) or (n, y, x, band), array or tensor, as the model's reader gives them: not normalised
+    model, # A `Learner`, a `GalaxyRun` or its folder, or a function: images -> (n,) or (n, outputs)
+    images, # (n, y, x), (n, band, y, x) or (n, y, x, band), as the model's reader gives them: not normalised
     k:int=3, # Side of the patch, px
     stride:int=1, # From one patch to the next, px
     fill='mean', # What hides: 'mean' or 'median' of each band of the image, 'zero', or a number
     normalize=None, # Function applied to images after a patch is hidden, in batches of the shape and type of `images`
-    target=None, # Class by number or name, or one for each image; by default what is predicted. Of a regression: the output
+    target=None, # Class or output by number or name, or one for each image; by default what is predicted
     bs:int=512, # Images through the network at a time; fewer, such as 64, can be quicker on a CPU
     tta:bool=False, # A learner or run answers with the mean of all eight orientations
     channels:str='auto', # Bands are 'first' or 'last'; 'auto': as `band_axis` says
-)->np.ndarray: # float64 (n, y, x): probability (or prediction) with the patch there minus that of the whole image; nan where no patch came
+)->np.ndarray: # float64 (n, y, x): the answer with the patch there minus that to the whole image; nan without a patch
     "How the answer changes when a patch is hidden, for each place of it"
     x = _np(images)
     ax = _y_axis(x, channels)
@@ -135,5 +146,5 @@ def _ask_batch(f, normalize, like, x):
     "Answers (len(x), outputs), float64, to images that are given to `f` as `like` was: tensors, if it is one"
     if isinstance(like, Tensor): x = torch.as_tensor(x, device=like.device)
     p = _np(f(x if normalize is None else normalize(x))).astype(np.float64)
-    if p.ndim not in (1,2) or len(p)!=len(x): raise GalfastError(f"the model gave the shape {p.shape} to {len(x)} images: (n,) or (n, outputs) is expected")
-    return p[:,None] if p.ndim==1 else p
+    if p.ndim in (1,2) and len(p)==len(x): return p[:,None] if p.ndim==1 else p
+    raise GalfastError(f"the model gave the shape {p.shape} to {len(x)} images: (n,) or (n, outputs) is expected")

@@ -22,7 +22,8 @@ from types import SimpleNamespace
 import matplotlib as mpl, matplotlib.mathtext, matplotlib.pyplot as plt
 
 # %% ../../nbs/results/02_plot.ipynb #2cf2c7d3
-_rc = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8, 'xtick.labelsize': 7, 'ytick.labelsize': 7, 'legend.fontsize': 7,
+_rc = {'font.size': 8, 'axes.titlesize': 8, 'axes.labelsize': 8,
+       'xtick.labelsize': 7, 'ytick.labelsize': 7, 'legend.fontsize': 7,
        'axes.linewidth': .6, 'lines.linewidth': 1.2, 'lines.markersize': 3, 'axes.grid': False, 'legend.frameon': False,
        'xtick.direction': 'in', 'ytick.direction': 'in', 'xtick.top': True, 'ytick.right': True,
        'figure.dpi': 130, 'figure.constrained_layout.use': True, 'text.usetex': False}
@@ -51,9 +52,10 @@ def _targets(true, pred, err=None):
     except (TypeError,ValueError) as e: raise GalfastError(f"true, pred and err must be numbers: {e}") from e
     if not len(res[0]): raise GalfastError("there are no galaxies to draw: true is empty")
     res = [None if o is None else o.reshape(len(o), -1) if len(o) else o for o in res]
+    need = 'they need a value for each galaxy and target'
     for nm,o in zip(('pred','err'), res[1:]):
         if o is not None and o.shape!=res[0].shape:
-            raise GalfastError(f"true has the shape {np.shape(true)} and {nm} {np.shape(o)}: they need a value for each galaxy and target")
+            raise GalfastError(f"true has the shape {np.shape(true)} and {nm} {np.shape(o)}: {need}")
     return res
 
 # %% ../../nbs/results/02_plot.ipynb #5a0c1e02
@@ -90,6 +92,7 @@ def _text(o):
     if '$' not in s or even and all(map(_parses, s.split('\n'))): return s
     return re.sub(r'(?<!\\)\$', r'\\$', s)
 
+# %% ../../nbs/results/02_plot.ipynb #e59e7a9b
 def _bare(math):
     "About as many letters as `math` is wide"
     return re.sub(r'[${}^_\\]', '', re.sub(r'\\[a-zA-Z]+', 'x', math)) or ' '
@@ -148,7 +151,7 @@ def _offset(lo, hi):
     return off,0 if -3<=e<5 else e
 
 def _short_ticks(axis, lo, hi):
-    "Take the offset and the power of ten between `lo` and `hi` from the numbers at the ticks of `axis`, and return them for its label"
+    "Take offset and power of ten between `lo` and `hi` from the numbers at the ticks of `axis`; both, for its label"
     off,e = _offset(lo, hi)
     if off or e:
         digits = 5-math.floor(math.log10((hi-lo)/10.**e))
@@ -169,7 +172,8 @@ def save_plot(
 )->Path:
     "Write the figure of `axs` to `path`, whole or not at all, and close it"
     fig = np.ravel(axs)[0].figure
-    with atomic_path(path) as p, mpl.rc_context({'pdf.fonttype': 42}): fig.savefig(p, dpi=dpi) # 42: TrueType, which journals ask for
+    truetype = {'pdf.fonttype': 42} # which journals ask for
+    with atomic_path(path) as p, mpl.rc_context(truetype): fig.savefig(p, dpi=dpi)
     plt.close(fig)
     return Path(path)
 
@@ -185,7 +189,8 @@ def residual_stats(
 )->dict: # `n` and `n_missing` (rows with NaN or inf); `rmse`, `mae`, `nmad` and `bias` (mean), in the target's unit
     "How far `pred` is from `true`, over the rows that have both"
     true,pred,_ = _targets(true, pred)
-    if true.shape[1]>1: raise GalfastError(f"these are {true.shape[1]} targets: ask for the statistics of one at a time")
+    k = true.shape[1]
+    if k>1: raise GalfastError(f"these are {k} targets: ask for the statistics of one at a time")
     d = (pred-true)[np.isfinite(pred-true)]
     if not len(d): raise GalfastError(f"none of the {len(true)} galaxies has both a true and a predicted value")
     return dict(n=len(d), n_missing=len(true)-len(d), rmse=_rms(d), mae=np.abs(d).mean(),
@@ -202,7 +207,9 @@ def _running(x, y, least=10):
     "Median `x`, and 16, 50 and 84% of `y`, in equal steps of `x` with `least` galaxies or more, `(step,4)`"
     k = int(np.clip(len(x)**.5/2, 1, 25))
     i = np.digitize(x, np.linspace(*np.percentile(x, [.5,99.5]), k+1)[1:-1])
-    return np.array([[np.median(x[i==j]), *np.percentile(y[i==j], [16,50,84])] for j in range(k) if (i==j).sum()>=least]).reshape(-1, 4)
+    steps = [i==j for j in range(k)]
+    rows = [[np.median(x[o]), *np.percentile(y[o], [16,50,84])] for o in steps if o.sum()>=least]
+    return np.array(rows).reshape(-1, 4)
 
 def _density(x, y, least=200, most=3000):
     "Kernel density at each point; None where there are too many points, or too few, or they lie on a line"
@@ -212,12 +219,14 @@ def _density(x, y, least=200, most=3000):
     try: return gaussian_kde(u)(u)
     except np.linalg.LinAlgError: return None
 
+# %% ../../nbs/results/02_plot.ipynb #11d94bea
 def _inside(x, y, xlim, ylim): return (x>=xlim[0])&(x<=xlim[1])&(y>=ylim[0])&(y<=ylim[1])
 
 def _cloud(ax, x, y, err, dens, xlim, ylim, ratio=1):
     "Galaxies as cells with counts (many), as points by `dens`, or with their errors (few); returns the cells"
     out = ~_inside(x, y, xlim, ylim)
-    if out.any(): ax.plot(np.clip(x[out], *xlim), np.clip(y[out], *ylim), 'x', color=_red, ms=4, mew=.9, clip_on=False, zorder=5)
+    cross = dict(color=_red, ms=4, mew=.9, clip_on=False, zorder=5)
+    if out.any(): ax.plot(np.clip(x[out], *xlim), np.clip(y[out], *ylim), 'x', **cross)
     ax.set(xlim=xlim, ylim=ylim)
     if dens is None and len(x)>3000:
         g = int(np.clip(2.2*len(x)**.3, 25, 70))
@@ -236,11 +245,13 @@ def _median_line(ax, r, band):
     ax.plot(r[:,0], r[:,2], 'o-', ms=2.5, label='running median', **how)
     if band: ax.plot(r[:,0], r[:,[1,3]], '-', lw=.8, label=['16 and 84%',None], **how)
 
+# %% ../../nbs/results/02_plot.ipynb #8d43075f
 def _stats_text(st, unit):
     f = _fmt(st['rmse'])
     notes = dict(n_missing='left out (NaN)', n_out='outside the frame (×)')
     rows = [f"N = {st['n']:,}"] + [f'{st[k]:,} {txt}' for k,txt in notes.items() if st[k]]
-    rows += [f'{k} = {_minus(format(st[k.lower()], s+f))} {unit}'.strip() for k,s in dict(RMSE='', MAE='', NMAD='', bias='+').items()]
+    signs = dict(RMSE='', MAE='', NMAD='', bias='+')
+    rows += [f'{k} = {_minus(format(st[k.lower()], s+f))} {unit}'.strip() for k,s in signs.items()]
     return '\n'.join(rows + ([f"rms(Δ/err) = {st['z']:.2f}"] if 'z' in st else []))
 
 def _plot_target(axs, t, p, e, st, name, unit):
@@ -258,10 +269,12 @@ def _plot_target(axs, t, p, e, st, name, unit):
         if i==0: _annotate(ax, cells, e, st, unit)
         elif len(r)>1: ax.legend(handles=ax.lines[-2:-1], loc='lower left', handlelength=1.4)
         off,ten = _short_ticks(ax.yaxis, *ylim)
-        ax.set_ylabel(_label(*_scaled('Pred. − true' if i else f'Predicted {name}'.strip(), unit, off, ten), 22 if i else 36))
+        what,width = ('Pred. − true',22) if i else (f'Predicted {name}'.strip(),36)
+        ax.set_ylabel(_label(*_scaled(what, unit, off, ten), width))
         off,ten = _short_ticks(ax.xaxis, *lim)
         ax.set_xlabel('' if i<len(axs)-1 else _label(*_scaled(f'True {name}'.strip(), unit, off, ten)))
 
+# %% ../../nbs/results/02_plot.ipynb #2a3f5a88
 def _annotate(ax, cells, e, st, unit):
     "Numbers, legend, the scale of the counts and a typical error, in the corners that galaxies leave free"
     ax.text(.04, .97, _stats_text(st, unit), transform=ax.transAxes, va='top', fontsize=7, linespacing=1.3,
@@ -293,7 +306,8 @@ def plot_predictions(
     k,stats = true.shape[1],[residual_stats(t, p) for t,p in zip(true.T, pred.T)]
     names,units = _names_units(k, name, unit, _facts(run))
     if axs is None:
-        axs = plt.subplots(2, k, sharex='col', height_ratios=(3,1.2), figsize=(_col*k if k<3 else 2.6*k, 4.7), squeeze=False)[1]
+        side = (_col*k if k<3 else 2.6*k, 4.7)
+        axs = plt.subplots(2, k, sharex='col', height_ratios=(3,1.2), figsize=side, squeeze=False)[1]
         axs[0,0].figure.align_ylabels(axs)
         if k==1: axs = axs[:,0]
     axs = np.atleast_1d(np.asarray(axs, dtype=object))
@@ -308,11 +322,13 @@ def _history(history):
     if not len(df): raise GalfastError("the history has no epochs")
     x = 'step' if 'step' in df else 'epoch'
     if x not in df: df = df.assign(epoch=range(len(df)))
-    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce').replace([np.inf,-np.inf], np.nan)
+    df = df.drop(columns='time', errors='ignore').apply(pd.to_numeric, errors='coerce')
+    df = df.replace([np.inf,-np.inf], np.nan)
     cols = [o for o in df.columns if o not in ('epoch','step') and df[o].notna().any()]
     losses = [o for o in ('train_loss','valid_loss') if o in cols]
     if not losses and (x=='epoch' or not cols):
-        raise GalfastError(f"the history has no numbers under train_loss or valid_loss; it has {first_few(df.columns, 12)}")
+        has = first_few(df.columns, 12)
+        raise GalfastError(f"the history has no numbers under train_loss or valid_loss; it has {has}")
     return df,x,[('Loss',losses)][:len(losses)] + _metric_panels([o for o in cols if o not in losses])
 
 def _metric_panels(cols):
@@ -335,14 +351,14 @@ def _history_axes(k):
 # %% ../../nbs/results/02_plot.ipynb #5a7eaadb
 @_styled
 def plot_history(
-    history, # A table with train_loss, valid_loss, any metrics, and epoch (else counted from 0); or with step, then losses may be missing
+    history, # A table: train_loss, valid_loss, metrics, and epoch (else from 0) or step: losses may be missing then
     units=None, # dict: column, or metric without train_ and valid_ -> unit
     axs=None, # Axes for the losses and for each metric; a new figure by default
     name='', # What is predicted, above the losses
     unit='', # Its unit, for those metrics that have it
     run=None, # A `GalaxyRun` or its folder, which knows names and units
 )->np.ndarray: # `axs` as an array
-    "Losses an epoch (or by step), logarithmic where they fall tenfold, each metric, and the epoch with the lowest validation loss"
+    "Losses an epoch or step, logarithmic where they fall tenfold; each metric; where the validation loss is lowest"
     df,x,panels = _history(history)
     axs = np.ravel(_history_axes(len(panels)-1) if axs is None else axs)
     name,units = _history_names(name, unit, units, _facts(run))
@@ -356,7 +372,8 @@ def plot_history(
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator('auto', integer=True, min_n_ticks=1))
         if df[x].max()>=10_000: ax.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep='')) # 20k
         if len(df)==1: ax.set_xlim(df[x][0]-.5, df[x][0]+.5)
-        if any(o.iloc[0]>o.iloc[-1] for o in (df[c].dropna() for c in cs)): _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
+        falls = any(o.iloc[0]>o.iloc[-1] for o in (df[c].dropna() for c in cs))
+        if falls: _log_if_useful(ax, df[cs].min(axis=None), df[cs].max(axis=None))
         if ax.get_legend_handles_labels()[0] and (i==0 or len(cs)>len(panels[0][1])): ax.legend()
         off,ten = (0.,0) if ax.get_yscale()=='log' else _short_ticks(ax.yaxis, *ax.get_ylim())
         ax.set_ylabel(_label(*_scaled(_text(base.replace('_', ' ')), unit, off, ten)))
@@ -374,9 +391,9 @@ def _history_names(name, unit, units, facts):
 
 def _curve(ax, df, x, c):
     df = df[df[c].notna()] if x=='step' else df
-    train = c.startswith('train_')
-    ax.plot(df[x], df[c], '--' if train else '-', marker='o' if len(df)<=30 else None, ms=2.5, color='0.5' if train else _blue,
-            label='training' if train else 'validation' if c.startswith('valid_') else None)
+    if c.startswith('train_'): how = dict(ls='--', color='0.5', label='training')
+    else: how = dict(ls='-', color=_blue, label='validation' if c.startswith('valid_') else None)
+    ax.plot(df[x], df[c], marker='o' if len(df)<=30 else None, ms=2.5, **how)
 
 def _log_if_useful(ax, lo, hi):
     if not 0<10*lo<hi: return
@@ -387,7 +404,8 @@ def _log_if_useful(ax, lo, hi):
 def _mark_best(ax, x, at, v, named):
     if not np.isfinite(v): return
     ax.axvline(at, color=_red, lw=.7, ls=':', zorder=0)
-    ax.plot(at, v, '*', color=_red, ms=7, mec='w', mew=.5, label=f'best: {x} {at:,.8g}, {v:.4g}' if named else None, zorder=4)
+    label = f'best: {x} {at:,.8g}, {v:.4g}' if named else None
+    ax.plot(at, v, '*', color=_red, ms=7, mec='w', mew=.5, label=label, zorder=4)
     if not named: ax.set_title(f'{v:.4g} at {x} {at:,.8g}', fontsize=7, color=_red, loc='right', pad=3)
 
 # %% ../../nbs/results/02_plot.ipynb #411c1459
@@ -414,7 +432,7 @@ def plot_confusion(
     true, # (n,) class names, or numbers with their names in `labels`
     pred, # (n,) likewise; rows without a class are left out and counted
     labels=None, # All classes in the order to be shown; by default those that occur
-    normalize:bool=True, # Colour by the share of the true class, which stands above the number in each cell; False: numbers alone
+    normalize:bool=True, # Colour by the share of the true class, told above each number; False: numbers alone
     ax=None, # Axes; a new figure by default
     name='', # What the classes are of, for the axes
     unit='', # Of `name`, where classes are numbers
@@ -431,11 +449,11 @@ def plot_confusion(
     c,cell = share if normalize else m/m.max(), np.clip(4.2/k, .37, .85)
     side = max(k*cell, 1.9)
     if ax is None: ax = plt.subplots(figsize=(side+1.3, side+1))[1]
-    cmap = mpl.colormaps['Blues']
-    ax.imshow(np.ma.masked_equal(c, 0), cmap=cmap, vmin=0, vmax=1.05)
+    ax.imshow(np.ma.masked_equal(c, 0), cmap=mpl.colormaps['Blues'], vmin=0, vmax=1.05)
+    how = dict(ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8))
     for i,j in zip(*m.nonzero()):
-        ax.text(j, i, _cell_text(m[i,j], share[i,j]) if normalize else f'{m[i,j]:,}', ha='center', va='center', fontsize=np.clip(14*cell, 5.5, 8),
-                color='w' if c[i,j]>.6 else _dark)
+        text = _cell_text(m[i,j], share[i,j]) if normalize else f'{m[i,j]:,}'
+        ax.text(j, i, text, color='w' if c[i,j]>.6 else _dark, **how)
     _class_ticks(ax, labels, m.sum(1), _label(names[0] or 'class', units[0], 30), side/k)
     recall = np.diag(share)[m.sum(1)>0].mean()
     ax.set_title(f'accuracy {np.diag(m).sum()/m.sum():.3f}, balanced {recall:.3f}\nN = {m.sum():,}'
@@ -453,7 +471,8 @@ def plot_ranking(
     "Purity against completeness, with the choice of the best F1 and the probability that it needs"
     true,prob = _np(true).astype(float),_np(prob).astype(float)
     pure,full,_ = purity_completeness(prob, true)
-    if not len(pure): raise GalfastError("purity and completeness need galaxies of the class that is looked for, and probabilities")
+    if not len(pure):
+        raise GalfastError("purity and completeness need galaxies of the class that is looked for, and probabilities")
     best,share = best_choice(prob, true),np.nanmean(true)
     if ax is None: ax = plt.subplots(figsize=(3.5,3.1))[1]
     ax.plot(full, pure, drawstyle='steps-pre')
@@ -461,7 +480,8 @@ def plot_ranking(
             label=f"best F1 {best['f1']:.2f}\nfrom {best['threshold']:.2f} on")
     ax.axhline(share, ls='--', color='0.5', lw=1, label=f'at random {share:.2g}')
     ax.set(xlim=(0,1.02), ylim=(0,1.04), xlabel='Completeness', ylabel='Purity')
-    ax.set_title(f"{_text(name)+': ' if name else ''}average precision {average_precision(prob, true):.3f}\nN = {len(true):,}, {int(np.nansum(true)):,} positive", fontsize=7)
+    what = f"{_text(name)+': ' if name else ''}average precision {average_precision(prob, true):.3f}"
+    ax.set_title(f'{what}\nN = {len(true):,}, {int(np.nansum(true)):,} positive', fontsize=7)
     ax.legend(loc='best', fontsize=7)
     return ax
 
@@ -536,14 +556,16 @@ def _top_prob(prob):
     return prob.max(-1) if prob.ndim>1 else prob
 
 def _value_fmt(big, err, apart=np.nan):
-    "A format for numbers as large as `big`: two decimals or more, as many as the error, or else what they are `apart`, has zeros"
+    "A format for numbers as large as `big`: decimals down to the error, or else to what they are `apart`"
     if big and not 1e-5<big<1e9: return '.2e'
-    if big>=1e5: return f'.{int(np.clip(-math.floor(math.log10(_above_zero(err, apart))), 0, 6))}f'
+    def _decimals(small, least): return int(np.clip(-math.floor(math.log10(small)), least, 6))
+    if big>=1e5: return f'.{_decimals(_above_zero(err, apart), 0)}f'
     small = err if err>0 else big/10 if big else 1
-    return f'.{int(np.clip(-math.floor(math.log10(small)), 2, 6))}f'
+    return f'.{_decimals(small, 2)}f'
 
 def _above_zero(*vals): return next((o for o in vals if 0<o<np.inf), 1)
 
+# %% ../../nbs/results/02_plot.ipynb #37370049
 def _value_rows(t, p, e, names, units, width):
     "A row a target: its true value, and the one predicted with its error"
     rows = []
@@ -552,8 +574,8 @@ def _value_rows(t, p, e, names, units, width):
         fmt = _value_fmt(max([abs(v) for v in vs if np.isfinite(v)], default=0), vs[2], abs(vs[0]-vs[1]))
         s = [_minus(format(v, fmt)) if np.isfinite(v) else 'none' for v in vs]
         pred = s[1] if s[1]=='none' else (s[1]+f'±{s[2]}'*bool(np.isfinite(vs[2]))+f'\xa0{units[i]}').strip()
-        if names: rows.append(f'{names[i]} {pred}'+f' (true\xa0{s[0]})'*(t is not None) if p is not None else f'{names[i]} {s[0]} {units[i]}'.strip())
-        elif p is None: rows.append(f'true {s[0]} {units[i]}'.strip())
+        if p is None: rows.append(f"{names[i] if names else 'true'} {s[0]} {units[i]}".strip())
+        elif names: rows.append(f'{names[i]} {pred}'+f' (true\xa0{s[0]})'*(t is not None))
         else: rows += _one_or_two([f'true {s[0]}']*(t is not None)+[f'pred {pred}'], width)
     return '\n'.join(_fold(o, width, 2) for o in rows)
 
@@ -569,6 +591,7 @@ def _class_rows(t, p, q, wrong, width):
     if p is not None: rows.append(_fold(f"{'✗ '*bool(wrong)}pred {s(p)}", width-len(prob), 2)+prob)
     return '\n'.join(rows)
 
+# %% ../../nbs/results/02_plot.ipynb #628d9afb
 def _answer(name, p, t):
     "`name` with the share that is predicted, and the true one"
     true = '' if t is None or np.isnan(t) else f'{t:.0f}' if t in (0,1) else f'{t:.2f}'
@@ -587,11 +610,13 @@ def _label_rows(t, p, names, most=4):
     if not np.isfinite(p).any(): return ['none'],False
     yes,should = p>=.5,None if t is None else t>=.5
     bad = np.zeros(len(p), bool) if t is None else (yes!=should)&np.isfinite(t)
-    pick = [i for i in np.argsort(-np.nan_to_num(p, nan=-1), kind='stable') if yes[i] or bad[i]] or [int(np.nanargmax(p))]
+    surest_first = np.argsort(-np.nan_to_num(p, nan=-1), kind='stable')
+    pick = [i for i in surest_first if yes[i] or bad[i]] or [int(np.nanargmax(p))]
     rows = ['✗ '*bool(bad[i])+_answer(names[i], p[i], None if t is None or t is p else t[i]) for i in pick]
     return rows[:most]+[f'and {len(rows)-most} more']*(len(rows)>most),bool(bad.any())
 
-_rows_of = dict(votes=_vote_rows, multilabel=_label_rows) # What users call the kind of target -> the lines above an image; of others a class or values, as they come
+# What users call the kind of target -> the lines above an image; of others a class or values, as they come
+_rows_of = dict(votes=_vote_rows, multilabel=_label_rows)
 
 # %% ../../nbs/results/02_plot.ipynb #5a0c1e10
 def _captions(n, true, pred, err, prob, task, names, units, width):
@@ -601,13 +626,15 @@ def _captions(n, true, pred, err, prob, task, names, units, width):
     if true is None and pred is None: return ['']*n,wrong
     rows = _rows_of.get(task)
     if rows is None and _is_class(true, pred, prob):
-        true,pred,q = [None if o is None else np.ravel(_np(o)) for o in (true,pred)] + [None if prob is None else _top_prob(prob)]
+        true,pred = [None if o is None else np.ravel(_np(o)) for o in (true,pred)]
+        q = None if prob is None else _top_prob(prob)
         if true is not None and pred is not None: wrong = np.array([not pd.isna(p) and t!=p for t,p in zip(true, pred)])
         return [_class_rows(at(true, i), at(pred, i), at(q, i), wrong[i], width) for i in range(n)],wrong
     true,pred,err = [None if o is None else _np(o).astype(float).reshape(n, -1) for o in (true,pred,err)]
     k = next(o.shape[1] for o in (true,pred) if o is not None)
     if rows:
-        res = [rows(at(true, i), at(pred, i), names if any(names) else [f'answer {j}' for j in range(k)]) for i in range(n)]
+        answers = names if any(names) else [f'answer {j}' for j in range(k)]
+        res = [rows(at(true, i), at(pred, i), answers) for i in range(n)]
         return ['\n'.join(_fold(s, width, 2) for s in o) for o,_ in res],np.array([o for _,o in res])
     named = names if k>1 and any(names) else None
     return [_value_rows(at(true, i), at(pred, i), at(err, i), named, units, width) for i in range(n)],wrong
@@ -629,7 +656,7 @@ def _n_targets(*vals):
 # %% ../../nbs/results/02_plot.ipynb #0094db6b
 @_styled
 def plot_images(
-    images, # An array (n, y, x), (n, y, x, band) or (n, band, y, x), or a list of arrays, tensors or paths, of one size or many; None where there is no image
+    images, # (n, y, x), (n, y, x, band) or (n, band, y, x), or a list of arrays, tensors, paths, or None: no image
     titles=None, # A line above each
     true=None, # (n,) values or class names; (n,target) for more targets, votes or labels
     pred=None, # Likewise
@@ -640,12 +667,12 @@ def plot_images(
     size:float=None, # Inches a side; by default what fills a page
     axs=None, # Axes to draw on, as many as images; a new figure by default
     ids=None, # (n,) such as objID; a line above each
-    name='', # What is predicted, above a new figure; of several targets, votes or labels a list, or a dict column -> name
+    name='', # What is predicted, above a new figure; of several columns a list, or a dict column -> name
     unit='', # Its unit, or a list, or a dict
-    task:str=None, # 'votes': the answer with most votes is named; 'multilabel': the labels; None: classes or values, as they come
+    task:str=None, # 'votes': the answer with most votes is named; 'multilabel': the labels; None: classes or values
     run=None, # A `GalaxyRun` or its folder, which knows the above
 )->np.ndarray: # The axes, one an image
-    "A grid of images, north up; above each its id, its true class, the predicted one and its probability, or the true and predicted values"
+    "A grid of images, north up; above each its id, the true and predicted class with its probability, or both values"
     n,facts = len(images),_facts(run)
     if not n: raise GalfastError("there are no galaxies to draw: images is empty")
     if n>400: raise GalfastError(f"{n:,} images are too many for one figure: choose up to 400")
@@ -659,10 +686,12 @@ def plot_images(
     above = [None if o is None else [f(v) for v in o] for f,o in ((_id,ids), (_text,titles))]
     caps = ['\n'.join(o for o in row if o) for row in zip(*[o for o in (*above,caps) if o is not None])]
     font,over = _font(caps, size),names[0] if k==1 else ''
-    if new := axs is None: axs = _grid(n, ncols, size, max(o.count('\n')+1 for o in caps) if any(caps) else 0, top=.2*bool(over))
+    lines = max(o.count('\n')+1 for o in caps) if any(caps) else 0
+    if new := axs is None: axs = _grid(n, ncols, size, lines, top=.2*bool(over))
     if over and new: axs[0].figure.suptitle(over, fontsize=8)
     axs = np.ravel(axs)
-    for ax,im,cap,bad in zip(axs, images, caps, wrong): _show_galaxy(ax, None if im is None else to_rgb(im), cap, bad, font)
+    for ax,im,cap,bad in zip(axs, images, caps, wrong):
+        _show_galaxy(ax, None if im is None else to_rgb(im), cap, bad, font)
     return axs
 
 # %% ../../nbs/results/02_plot.ipynb #b64927e5
@@ -675,17 +704,22 @@ def _grid(n, ncols, size, lines, bar=0, top=0):
 
 def _show_galaxy(ax, rgb, cap, wrong, fontsize):
     if rgb is not None: ax.imshow(rgb)
-    else: ax.text(.5, .5, 'no image', transform=ax.transAxes, ha='center', va='center', color='0.5'); ax.set_aspect('equal')
+    else:
+        ax.text(.5, .5, 'no image', transform=ax.transAxes, ha='center', va='center', color='0.5')
+        ax.set_aspect('equal')
     ax.set(xticks=[], yticks=[])
     ax.set_title(cap, fontsize=fontsize, pad=3, linespacing=1.15, color=_red if wrong else _dark)
-    ax.spines[:].set(visible=bool(wrong) or rgb is None, **(dict(color=_red, lw=2, ls=(0,(3,1.5))) if wrong else dict(color='0.8', lw=.6)))
+    frame = dict(color=_red, lw=2, ls=(0,(3,1.5))) if wrong else dict(color='0.8', lw=.6)
+    ax.spines[:].set(visible=bool(wrong) or rgb is None, **frame)
 
 # %% ../../nbs/results/02_plot.ipynb #e1e65d85
 def _as_stack(images, channels='auto'):
     "Images as an array (n, y, x, band), without a copy"
     try: x = _np(images)
     except ValueError as e: raise GalfastError(f"images must be an array, all of one size ({str(e)[:100]})") from e
-    if x.ndim not in (3,4) or x.dtype.kind not in 'fiub': raise GalfastError(f"images are numbers (n, y, x), (n, y, x, band) or (n, band, y, x), not {x.dtype} of the shape {x.shape}")
+    if x.ndim not in (3,4) or x.dtype.kind not in 'fiub':
+        axes = '(n, y, x), (n, y, x, band) or (n, band, y, x)'
+        raise GalfastError(f"images are numbers {axes}, not {x.dtype} of the shape {x.shape}")
     if x.ndim==3: return x[...,None]
     return x if bands_at(x.shape, channels)==-1 else np.moveaxis(x, 1, -1)
 
@@ -695,7 +729,8 @@ def _which_bands(band, k, is_bytes):
     if isinstance(band, str) and band=='rgb': return [0,1,2] if is_bytes and k>2 else rgb_planes(k)
     b = [band] if np.ndim(band)==0 else list(band)
     if len(b) in (1,3) and all(isinstance(o, (int,np.integer)) and -k<=o<k for o in b): return b
-    raise GalfastError(f"band is a number from 0 to {k-1}, three of them for red, green and blue, or 'rgb', not {band!r}")
+    ways = f"a number from 0 to {k-1}, three of them for red, green and blue, or 'rgb'"
+    raise GalfastError(f"band is {ways}, not {band!r}")
 
 def _take_bands(x, b):
     "The bands `b` of `x` (n, y, x, band); None among them is the mean of the other two"
@@ -703,6 +738,7 @@ def _take_bands(x, b):
     red,blue = x[..., b[0]].astype(float),x[..., b[2]].astype(float)
     return np.stack([red, (red+blue)/2, blue], -1)
 
+# %% ../../nbs/results/02_plot.ipynb #b5428e06
 def _limits(v, limits):
     "What is shown black and what white, of the finite numbers among `v`; never the same"
     v = v[np.isfinite(v)].astype(float)
@@ -729,8 +765,8 @@ def _between(o, lo, hi):
 def plot_class(
     images, # (n, y, x), (n, y, x, band) or (n, band, y, x); may be larger than memory (np.memmap)
     n:int=25, # At most so many
-    band=None, # One band by its number, in grey; three, shown as red, green and blue; 'rgb': the first three of bytes, of numbers the last, middle and first. By default grey for one band, else 'rgb'
-    limits=(1,99.5), # Percentiles that are black and white, or 'zscale'; the same for the three bands of a colour, so that colours stay
+    band=None, # Number of one band, in grey, or of three, in colours; 'rgb', the default of several: see `rgb_planes`
+    limits=(1,99.5), # Percentiles that are black and white, or 'zscale'; the same for the three bands of a colour
     common:bool=False, # The same limits for all images that are drawn
     seed:int=None, # Draw images at random; None: the first `n`
     title:str='', # Such as the name of the class; how many are drawn of how many is added
@@ -770,7 +806,8 @@ def _show_stamp(ax, rgba, number, size):
     ax.imshow(rgba, interpolation='nearest')
     ax.set(xticks=[], yticks=[], facecolor='#f3b98a') # seen through pixels that are nan
     ax.spines[:].set(color='0.8')
-    ax.text(.03, .03, number, transform=ax.transAxes, fontsize=np.clip(4*size, 4, 6), color='w', path_effects=[pe.withStroke(linewidth=1, foreground='k')])
+    edge = [pe.withStroke(linewidth=1, foreground='k')]
+    ax.text(.03, .03, number, transform=ax.transAxes, fontsize=np.clip(4*size, 4, 6), color='w', path_effects=edge)
 
 _bar = .6 # inches that a colour bar takes, with its numbers and label
 
@@ -779,7 +816,8 @@ def _side_bar(axs, lim, cmap, label):
     fig = axs[0].figure
     h = fig.get_figheight()
     shrink = min(.9, 3.5/h)
-    cb = fig.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(*lim), cmap), ax=list(axs), shrink=shrink, aspect=max(shrink*h/.09, 10), fraction=.05, pad=.02)
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(*lim), cmap)
+    cb = fig.colorbar(scale, ax=list(axs), shrink=shrink, aspect=max(shrink*h/.09, 10), fraction=.05, pad=.02)
     cb.ax.tick_params(labelsize=6, length=2); cb.set_label(_label(label, width=max(int(18*h), 12)), fontsize=7)
     return cb
 
@@ -800,9 +838,9 @@ def worst_cases(
     true, # (n,) values or classes; (n,target) for more targets
     pred, # Likewise
     n:int=16, # At most so many
-    prob=None, # Of the class predicted, (n,), or of all classes, (n,class); makes `true` and `pred` classes even if they are floats
+    prob=None, # Of the class predicted, (n,), or of all, (n,class); with it even floats are classes
 )->np.ndarray: # Positions, the worst first; rows with a missing value are never among them
-    "Largest absolute residuals (of several targets: the largest in units of the target's scatter), or the most confident mistakes"
+    "Largest absolute residuals (of several targets: in units of the target's scatter), or the most confident mistakes"
     if _is_class(true, pred, prob):
         t,p = [pd.Series(np.ravel(_np(o)), dtype=object) for o in (true,pred)]
         i = np.flatnonzero(t.notna() & p.notna() & (t!=p))
@@ -858,6 +896,13 @@ def _change_label(name, unit, facts):
     (name,),(unit,) = _names_units(1, name, unit, facts)
     return f"change in {name or 'probability'} when hidden"+f' [{unit}]'*bool(unit)
 
+def _check_maps(n, maps, titles):
+    if maps.ndim!=3 or len(maps)!=n:
+        raise GalfastError(f"there are {n} images, and maps of the shape {maps.shape}: ({n}, y, x) is expected")
+    if not 1<=n<=200: raise GalfastError(f"{n:,} maps cannot be drawn in one figure: choose 1 to 200")
+    if titles is not None and len(titles)!=n:
+        raise GalfastError(f"there are {n} images, and titles has {len(titles)} values")
+
 _red_to_blue = mpl.colors.LinearSegmentedColormap.from_list('change',
     [(0,'#e8190c'),(.5,'#e8190c00'),(.5,'#1580f000'),(1,'#1580f0')]) # clear at 0
 
@@ -884,21 +929,23 @@ def plot_occlusion(
 )->np.ndarray: # The axes (n, 2): the galaxy, and its map over it
     "Each galaxy beside its occlusion map, on one scale"
     maps = _np(maps).astype(float)
-    if maps.ndim==2: images,maps,titles = [images],maps[None],None if titles is None else [titles] if isinstance(titles, str) else titles
+    if maps.ndim==2:
+        images,maps = [images],maps[None]
+        titles = [titles] if isinstance(titles, str) else titles
     n = len(images)
-    if maps.ndim!=3 or len(maps)!=n: raise GalfastError(f"there are {n} images, and maps of the shape {maps.shape}: ({n}, y, x) is expected")
-    if not 1<=n<=200: raise GalfastError(f"{n:,} maps cannot be drawn in one figure: choose 1 to 200")
-    if titles is not None and len(titles)!=n: raise GalfastError(f"there are {n} images, and titles has {len(titles)} values")
+    _check_maps(n, maps, titles)
     rgb = [to_rgb(o) for o in images]
-    if bad := [o.shape[:2] for o in rgb if o.shape[:2]!=maps.shape[1:]]: raise GalfastError(f"a map of {maps.shape[1:]} px does not lie over an image of {bad[0]} px")
+    bad = [o.shape[:2] for o in rgb if o.shape[:2]!=maps.shape[1:]]
+    if bad: raise GalfastError(f"a map of {maps.shape[1:]} px does not lie over an image of {bad[0]} px")
     lim = ifnone(limit, np.abs(maps[np.isfinite(maps)]).max(initial=0)) or 1.
     ncols = ifnone(ncols, min(n, 4, math.ceil((n/2)**.5)))
     size = ifnone(size, min(1.75, (_page-_bar)/(2*ncols)-.07))
     font = np.clip(6*size, 5.5, 8)
     axs = _pairs_grid(n, ncols, size) if axs is None else np.reshape(axs, (-1,2))
+    titles = None if titles is None else [_fold(_text(o), int(240*size/font), 1) for o in titles]
     for i,(pair,o,m) in enumerate(zip(axs, rgb, maps)):
         pair[0].imshow(o); _overlay(pair[1], o, m, lim)
         for ax in pair: ax.set(xticks=[], yticks=[]); ax.spines[:].set(color='0.8')
-        if titles is not None: pair[0].set_title(_fold(_text(titles[i]), int(240*size/font), 1), loc='left', fontsize=font, pad=3)
+        if titles: pair[0].set_title(titles[i], loc='left', fontsize=font, pad=3)
     _side_bar(axs.flat, (-lim,lim), _red_to_blue, label or _change_label(name, unit, _facts(run)))
     return axs

@@ -94,6 +94,7 @@ def _obj_id(run, camcol, field, obj):
 # %% ../../nbs/sim/00_galaxies.ipynb #9088a95c
 sim_cols = 'objID ra dec petroR50_r petroR90_r u_mag g_mag r_mag i_mag z_mag redshift metallicity morphology'.split()
 
+# %% ../../nbs/sim/00_galaxies.ipynb #d4b232e5
 def sim_catalog(
     n:int=1000, # Number of galaxies
     seed:int=0, # Another seed, another universe

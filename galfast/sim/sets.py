@@ -283,6 +283,7 @@ def sim_lenses(
     arc_flux = {f'arc_flux_{b}': np.where(df.lens, flux[:,j], 0.) for j,b in enumerate(bands)}
     return out,df.assign(**arc_flux, arc_snr=np.where(df.lens, snr, 0.))
 
+# %% ../../nbs/sim/01_sets.ipynb #4a669f34
 def _check_lenses(n, seed, size, arcs, bands, source_mag):
     _check_wholes(n=(n,0), seed=(seed,0), size=(size,32))
     share = isinstance(arcs, bool) or is_number(arcs) and arcs<=1
@@ -343,6 +344,7 @@ def _galaxy10_table(n, seed, classes, layout):
     d.insert(2, 'ans', ans.astype(np.uint8))
     return d
 
+# %% ../../nbs/sim/01_sets.ipynb #416f940e
 def _draw_galaxy10(row, seed, size):
     "uint8 (size, size, 3): a galaxy up to a pixel off the middle"
     im = sim_galaxy(row, 'gri', size+2, row['pxscale'], seed=seed)

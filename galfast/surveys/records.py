@@ -126,26 +126,29 @@ class Survey:
     def ask(self, ra, dec, size=224, scale=None, format='jpg', bands='')->CutoutAsk:
         "A checked `CutoutAsk`; raises `GalfastError` for what the service would alter in silence"
         scale = ifnone(scale, self.pixscale)
-        if wrong := self._refusal(ra, dec, size, scale, format, bands): raise GalfastError(wrong)
+        wrong = _refusal(self, ra, dec, size, scale, format, bands)
+        if wrong: raise GalfastError(wrong)
         bands = bands or (self.colour if format=='fits' else '')
         return CutoutAsk(float(ra), float(dec), int(size), float(scale), format, bands)
-    def _refusal(self, ra, dec, size, scale, format, bands):
-        "Why the service would not do that; None where it would"
-        (small,large),(fine,coarse),fits = self.sizes,self.scales,format=='fits'
-        if format not in self.formats: return f"{self.title} gives {' and '.join(self.formats)} here, not {format!r}"
-        if not (small<=size<=large and size==int(size)): return f"size {size}: {self.title} gives {small} to {large} px"
-        if not fine<=scale<=coarse: return f"scale {scale}: {self.title} gives {fine} to {coarse} arcsec a pixel"
-        on_sky = abs(dec)<=90 and 0<=ra<=360
-        if not on_sky: return f"ra {ra}, dec {dec} is no position in degrees: 0 <= ra <= 360, -90 <= dec <= 90"
-        if bands and not fits: return "the bands of a JPEG are fixed; they can be chosen for format 'fits'"
-        bands = bands or (self.colour if fits else '')
-        if self.bands and set(bands)-set(self.bands): return f"bands {bands!r}: {self.title} has {self.bands}"
-        if fits and self.native_fits and abs(scale-self.pixscale)>1e-6:
-            return f"FITS cutouts of {self.title} have their native scale, {self.pixscale} arcsec a pixel"
     def nbytes(self, size, format='jpg', bands='')->float:
         "About how large a cutout is, bytes"
         if format=='jpg': return self.kb*1e3*(size/224)**1.7
         return 4*size**2*max(len(bands or self.colour), 1)+5760 # of four bytes; two headers
+
+# %% ../../nbs/surveys/00_records.ipynb #8c909c0c
+def _refusal(survey, ra, dec, size, scale, format, bands):
+    "Why the service would not do that; None where it would"
+    (small,large),(fine,coarse),fits = survey.sizes,survey.scales,format=='fits'
+    if format not in survey.formats: return f"{survey.title} gives {' and '.join(survey.formats)} here, not {format!r}"
+    if not (small<=size<=large and size==int(size)): return f"size {size}: {survey.title} gives {small} to {large} px"
+    if not fine<=scale<=coarse: return f"scale {scale}: {survey.title} gives {fine} to {coarse} arcsec a pixel"
+    on_sky = abs(dec)<=90 and 0<=ra<=360
+    if not on_sky: return f"ra {ra}, dec {dec} is no position in degrees: 0 <= ra <= 360, -90 <= dec <= 90"
+    if bands and not fits: return "the bands of a JPEG are fixed; they can be chosen for format 'fits'"
+    bands = bands or (survey.colour if fits else '')
+    if survey.bands and set(bands)-set(survey.bands): return f"bands {bands!r}: {survey.title} has {survey.bands}"
+    if fits and survey.native_fits and abs(scale-survey.pixscale)>1e-6:
+        return f"FITS cutouts of {survey.title} have their native scale, {survey.pixscale} arcsec a pixel"
 
 # %% ../../nbs/surveys/00_records.ipynb #2a8a0e2b
 _both = 'jpg','fits'

@@ -440,6 +440,18 @@ def _other_columns(host, df, asked, status):
     return NetError(f"{host} sent other columns ({sent}) than were asked for ({wanted})", status)
 
 # %% ../../nbs/surveys/03_skyserver.ipynb #e3122152
+def _kept_query(path):
+    "What the folder `path` says of the query whose pages it keeps; {} where it is empty"
+    if not path.is_dir(): raise GalfastError(f"{path} is in the way: pages are kept in a folder of this name")
+    query = own_file(path, 'query.json')
+    try: meta = json.loads(query.read_text())
+    except (OSError,ValueError,RecursionError): meta = {}
+    if isinstance(meta, dict) and isinstance(meta.get('total'), int): return meta
+    foreign = any(o.name[0]!='.' for o in path.iterdir())
+    if foreign: raise GalfastError(f"{path} is no folder of pages that galfast made; move it away")
+    return {}
+
+# %% ../../nbs/surveys/03_skyserver.ipynb #21fa04c4
 class _Parts:
     "The pages of a query so far: in memory, and in the folder `dest`.parts if `dest` is given"
     def __init__(self, dest, **ident):
@@ -448,14 +460,7 @@ class _Parts:
         if self.dir and self.dir.exists(): self.load()
     def load(self):
         "Take up the pages of the same query; those of another one are removed"
-        in_the_way = not self.dir.is_dir()
-        if in_the_way: raise GalfastError(f"{self.dir} is in the way: pages are kept in a folder of this name")
-        query = own_file(self.dir, 'query.json')
-        try: meta = json.loads(query.read_text())
-        except (OSError,ValueError,RecursionError): meta = {}
-        if not isinstance(meta, dict) or not isinstance(meta.get('total'), int): meta = {}
-        foreign = not meta and any(o.name[0]!='.' for o in self.dir.iterdir())
-        if foreign: raise GalfastError(f"{self.dir} is no folder of pages that galfast made; move it away")
+        meta = _kept_query(self.dir)
         if meta.get('hash')!=self.hash: return self.clear()
         self.total = meta['total']
         pages = sorted(own_file(self.dir, o.name) for o in self.dir.glob('page-*.csv'))

@@ -191,6 +191,7 @@ def _threads(n):
     finally:
         if n: torch.set_num_threads(before)
 
+# %% ../../nbs/training/00_fast.ipynb #27cabe5a
 def _time_math(kind):
     "What is fastest here for networks of `kind`"
     with torch.inference_mode(False), torch.enable_grad(): # whoever asks may be predicting

@@ -104,4 +104,4 @@ def test_what_is_left_out_made_no_pixels(tmp_path):
             with open_picture(tmp_path/'a.jpg') as p,Image.open(tmp_path/'a.jpg') as q: assert p.mode==q.mode and (np.asarray(p)==np.asarray(q)).all() and (np.asarray(p.convert('RGBA'))==np.asarray(q.convert('RGBA'))).all()
 
 def test_nothing_of_pil_is_changed():
-    for f in (damage.parent.parent.parent/'galfast').glob('*.py'): assert not re.search(r'MAX_IMAGE_PIXELS\s*=[^=]|LOAD_TRUNCATED_IMAGES|MAX_TEXT', f.read_text()), f
+    for f in (damage.parent.parent.parent/'galfast').rglob('*.py'): assert not re.search(r'MAX_IMAGE_PIXELS\s*=[^=]|LOAD_TRUNCATED_IMAGES|MAX_TEXT', f.read_text()), f

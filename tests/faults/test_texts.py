@@ -9,7 +9,7 @@ from galfast.base import core
 from galfast.base.core import CatalogError,GalfastError,option,printable
 
 root = Path(__file__).parents[2]
-modules = [p for p in sorted((root/'galfast').glob('*.py')) if p.stem[0]!='_']
+modules = [p for p in sorted((root/'galfast').rglob('*.py')) if p.stem[0]!='_']
 prints = {'core.py': {'tell', '_bar'}, 'cli.py': {'_print', '_say', '_table', '_version'}} # what may print, and takes text as it is
 
 def found(tree):

@@ -88,8 +88,7 @@ def metrics(table, run)->list:
 @contextmanager
 def in_float32():
     "Networks in float32, whatever is faster on this machine"
-    import galfast as gf
-    fast = sys.modules[gf.best_math.__module__]
+    from galfast.training import fast
     best,fast.best_math = fast.best_math,lambda *a, **k: fast.MathChoice()
     try: yield
     finally: fast.best_math = best
