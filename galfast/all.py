@@ -16,6 +16,7 @@ from .base.tables import *
 from .surveys.records import *
 from .base.find import *
 from .base.labels import *
+from .base.questions import *
 from .sim.galaxies import *
 from .sim.sets import *
 from .base.deadline import *
@@ -37,6 +38,7 @@ from .images.fits import *
 from .data.losses import *
 from .data.metrics import *
 from .data.heads import *
+from .data.votes import *
 from .data.targets import *
 from .data.columns import *
 from .images.augment import *
