@@ -241,21 +241,25 @@ class _Columns:
     table:Annotated[list[str], typer.Option(metavar='<str>', help='Column that the networks see beside the image, such as a redshift; several with commas, or given again.')]=()
     err:Annotated[list[str], typer.Option(metavar='<str>', help='Column with one sigma of the labels, which then weigh by it: oh_err; of several targets oh=oh_err, given again for each.')]=()
     partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
+    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, or the columns of one question, with commas; then --target is not needed.')]=None
     def job(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
         from galfast.base.labels import target_columns
+        from galfast.base.questions import vote_schema
         from galfast.base.tables import check_columns
         table = target_columns(self.table, df.columns) if self.table else []
         err = _of_targets(self.err, targets)
         check_columns(df, [*table, *err.values()])
-        return dict(table=table or None, err=err or None, partial=self.partial or None)
+        votes = vote_schema(self.votes, df) if self.votes else None
+        return dict(table=table or None, err=err or None, partial=self.partial or None, votes=votes)
 
 @_command
 def train(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
-    images:Images, target:Target,
+    images:Images,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
     recipe:_Recipe, reading:_Reading, sample:_Sample, columns:_Columns,
+    target:Target=(),
     id:Id='objID',
     task:Task='auto',
     name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
@@ -274,7 +278,7 @@ def train(
     reading.check()
     df = read_catalog(catalog, id)
     check_task(task)
-    cols = check_labels(df, target, label_words.get(task))
+    cols = check_labels(df, target, label_words.get(task)) if target or not columns.votes else []
     sample.check(df)
     beside = columns.job(df, cols)
     _check_images(images)
@@ -289,6 +293,7 @@ def _of_targets(texts, targets):
     "`target=text` as a dict target -> text; a text alone is for the one target"
     from galfast.base.core import GalfastError
     res = {}
+    if texts and not targets: raise GalfastError(f"{texts[0]!r} is said of a target, and there are votes alone: leave it out")
     for o in texts or ():
         t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
         if t is None and len(targets)>1: raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {shlex.quote(f'{targets[0]}={o}')}")
@@ -303,13 +308,13 @@ def _tell_none_found(target, metrics):
 
 def _pictures(path):
     "The figures of a run, the first one first"
-    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'ranking', 'losses')) if name.startswith(o)), 4)
+    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'votes', 'ranking', 'losses')) if name.startswith(o)), 4)
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
-    head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns))}
+    head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns), *(p for p,_,_ in o.parts))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
     for t,ms in i.get('metrics', {}).items():
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
@@ -388,8 +393,9 @@ def _run_config(run):
 
 def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
-    try: ts,classes = cfg['spec']['targets'],cfg['spec'].get('classes') or []
+    try: ts,classes,votes = cfg['spec']['targets'],cfg['spec'].get('classes') or [],cfg['spec'].get('votes')
     except (KeyError,TypeError): return []
+    if votes: return [cfg.get('id_col', 'objID'), *(f"{q['name']}_{a}_pred" for q in votes['questions'] for a in q['answers'])]
     ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
     return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']
 
@@ -407,23 +413,26 @@ def _check_kind(cfg, files, run):
 def evaluate(
     predictions:Annotated[Path, typer.Argument(help='Table that `galfast predict` wrote.')],
     catalog:Annotated[Path, typer.Argument(help='Table of ids and true labels.')],
-    target:Target,
+    target:Target=(),
     id:Id='objID',
     task:Task='auto',
+    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered, as for train; or the run, which knows them.')]=None,
     out:Annotated[Path, typer.Option(help='Also write the metrics to this table.')]=None,
     with_training:Annotated[bool, typer.Option('--with-training', help='Score the galaxies too that the model learned from.')]=False,
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
     from galfast.base.labels import check_labels,check_task,label_words
+    from galfast.base.questions import vote_schema
     from galfast.base.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
     check_task(task)
-    cols = check_labels(cat, target, label_words.get(task))
+    cols = check_labels(cat, target, label_words.get(task)) if target or not votes else []
+    schema = vote_schema(votes, cat) if votes else None
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
     from galfast.results.predict import evaluate_predictions # takes seconds
-    res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)
+    res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training, votes=schema)
     left = res.attrs
     for o in left['notes']: _say(f'note: {o}')
     whose = 'training' if left['baseline']=='training' else 'these'

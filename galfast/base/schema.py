@@ -218,12 +218,16 @@ _spread = dict(n=whole(1, 10**12)) | {k: number() for k in ('low','high','middle
 _seen,_unseen = Record(_kind|_spread, dict(codes=_codes)),Record(_kind, dict(codes=_codes, n=whole(0, 0)))
 _facts = maybe(dict_of(either(_seen, _unseen)))
 
+_question = Record(dict(name=text(200, 1), answers=list_of(text(200, 1), 2), columns=list_of(_column, 2)),
+                   dict(total=maybe(_column), leads=dict_of(list_of(text(200, 1)))))
+_votes = Record(dict(questions=list_of(_question, 1, 200), kind=text(50, 1)), dict(name=text(1000)))
+
 def _spec(task, **more):
     "What a run learned"
     may = dict(classes=maybe(list_of(text(), 1, 10_000)), mean=_numbers, std=_positives,
                exclusive=truth(), partial=truth(),
                err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))),
-               facts=_facts)
+               votes=maybe(_votes), scale=maybe(number(above=0)), facts=_facts)
     return Record(dict(task=task, targets=list_of(_column, 1)), may|more)
 
 _part = _spec(text(100, 1), parts=one_of(None))

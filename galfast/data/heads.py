@@ -52,7 +52,8 @@ class TargetHead:
     strata = False # Are rows split so that each part has its share of each label?
     guessed = 'training mean' # What one says without a look at the image
     metrics = () # Functions `(answers, labels)`; the first says which model is best
-    figure = 'predictions' # The figure of its predictions: 'predictions' or 'confusion'
+    figure = 'predictions' # The figure of its predictions: 'predictions', 'confusion' or 'votes'
+    file = '' # What its figures are called beside those of other heads; '': as its columns
     epochs_at = (18, 1800) # Epochs of the recipe for so many galaxies; fewer for more
     smooth = 0. # Label smoothing of the recipe
     quick_nets = False # Does the quick recipe train a network, too?

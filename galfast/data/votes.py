@@ -17,6 +17,7 @@ from ..base.questions import *
 from .losses import *
 from .metrics import *
 from .heads import *
+from .heads import as_shares
 
 # %% ../../nbs/data/02_votes.ipynb #2e76a9a8
 class VoteCountLoss(Module):
@@ -96,7 +97,8 @@ class QuestionHead(TargetHead):
     "Votes for the answers of questions, each asked of some galaxies"
     votes:dict = None # `VoteSchema.config`
     scale:float = None # Votes that a galaxy of the training set has
-    task,figure,flat,guessed = 'questions','votes',False,'mean share in training'
+    task,figure,file = 'questions','votes','questions'
+    flat,guessed = False,'mean share in training'
     metrics = (vote_rmse, vote_mae, vote_deviance)
 
     @classmethod
@@ -114,9 +116,7 @@ class QuestionHead(TargetHead):
     @property
     def reads(self): return self.schema.reads
     @property
-    def called(self):
-        names = [q.name for q in self.schema.questions]
-        return names[0] if len(names)==1 else f"{len(names)} questions, {first_few(names, 12)}"
+    def called(self): return first_few([q.name for q in self.schema.questions], 12)
     @property
     def preds(self): return [f'{o}_pred' for o in self.outputs]
     @property

@@ -152,12 +152,14 @@ def fit_photometry_gp(
     gp.y_mean,gp.y_std = mean_and_scatter(y[use])
     z = ((f-gp.f_mean)/gp.f_std).clamp(-6, 6)
     gp.x = z[use]
-    sub = perm[:600]
     loo = torch.empty_like(y)
     for i in range(y.shape[1]):
         t = (y[:,i]-gp.y_mean[i])/gp.y_std[i]
         known = t.isfinite()
-        some,mine = sub[known[sub]],known[use]
+        some,mine = perm[known[perm]][:600],known[use]
+        if not mine.any(): # a question that nobody was asked
+            gp.kernel[i],gp.y_mean[i],gp.y_std[i],loo[:,i] = 1,0,1,0
+            continue
         gp.kernel[i] = fit_kernel(z[some], t[some])
         gp.alpha[mine,i],held = _solve(gp.x[mine], t[use[mine]], gp.kernel[i]) # those without a label weigh nothing
         told = torch.cat([gp._mean(o, i) for o in z.split(4096)])

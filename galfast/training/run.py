@@ -149,7 +149,7 @@ class GalaxyRun:
         archs = Counter(o.get('image_arch', o['arch']) for o in self.nets or [])
         parts = [f'{k} x {a}' for a,k in archs.items()] + ['Gaussian process']*(self.model.gp is not None)
         beside = f", beside {first_few(self.table.columns)}" if self.table else ''
-        return f"GalaxyRun({self.spec.task} of {', '.join(self.spec.targets)}, {' + '.join(parts)}{beside})"
+        return f"GalaxyRun({self.spec.task} of {self.spec.called}, {' + '.join(parts)}{beside})"
     @classmethod
     def from_learner(cls, learn):
         "The run of a `galaxy_learner`; its one sigma is that of the validation set, seen from eight sides"
