@@ -196,8 +196,8 @@ def catalog_hash(df)->str:
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
-    target, # Label column, or several
-    out, # Run folder
+    target=None, # Label column, or several; None: the votes alone
+    out='run', # Run folder
     device='auto',
     resume:bool=False, # Go on with a run that was interrupted
     say=noop, # Called with a line of text at each stage
@@ -745,13 +745,10 @@ def _head_figures(run, data, head, rows, some, end):
         task = {} if run.spec.alone else dict(task=head.task)
         how = {} if 'titles' in said else words | task
         return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **how, **said) if len(i) else None
-    def _worst(): return _gallery(worst_cases(_where_known(some), some['pred'], 16, some.get('prob')))
+    def _worst():
+        true,pred,prob = head.mistakes(**some)
+        return _gallery(worst_cases(true, pred, 16, prob))
     return main | {f'examples{end}.png': lambda: _gallery(pick), f'worst{end}.png': _worst}
-
-def _where_known(some):
-    "The truth; where a part of it is not known, what was said, which then is no mistake"
-    t = some['true']
-    return np.where(np.isnan(t), some['pred'], t) if t.dtype.kind=='f' and t.ndim>1 else t
 
 _figure_of = dict(votes=lambda head, some, words: plot_votes(**some, schema=head.schema),
                   confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),

@@ -95,9 +95,11 @@ class VoteSchema:
         return np.concatenate(parts, 1)
     def path(self,
         votes, # Votes or shares of one galaxy (answers,)
+        beside=None, # Others of it, whose shares of the same answers are told in brackets
     )->list: # Such as ['smooth 60%', 'round 80%']
         "The answer with most votes to each question that the answers before it lead to"
         f,res = self.fractions(np.asarray(votes, np.float64)[None])[0],[]
+        other = None if beside is None else self.fractions(np.asarray(beside, np.float64)[None])[0]
         after = self.parents
         todo = [q.name for q in self.questions if q.name not in after]
         at = {q.name: (q, p) for q,p in self.places}
@@ -106,7 +108,7 @@ class VoteSchema:
             if np.isnan(f[p]).any(): continue
             i = int(f[p].argmax())
             word = q.answers[i] if len(q.answers[i])>4 else f'{q.name} {q.answers[i]}' # 'no' alone says little
-            res.append(f'{word} {100*f[p][i]:.0f}%')
+            res.append(f'{word} {_percent(f[p][i])}'+('' if other is None else f' ({_percent(other[p][i])})'))
             todo = [*q.leads.get(q.answers[i], []), *todo]
         return res
     @property
@@ -121,6 +123,8 @@ class VoteSchema:
         return cls([Question(**q) for q in cfg['questions']], cfg['kind'], cfg.get('name', ''))
 
 # %% ../../nbs/base/14_questions.ipynb #538706e5
+def _percent(f): return 'not asked' if np.isnan(f) else f'{100*f:.0f}%'
+
 def _near(word, names, what):
     "What to say of a `word` that is none of `names`"
     near = get_close_matches(str(word), list(map(str, names)), 1)

@@ -227,7 +227,7 @@ def _spec(task, **more):
     may = dict(classes=maybe(list_of(text(), 1, 10_000)), mean=_numbers, std=_positives,
                exclusive=truth(), partial=truth(),
                err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))),
-               votes=maybe(_votes), scale=maybe(number(above=0)), facts=_facts)
+               votes=maybe(_votes), usual=maybe(number(above=0)), facts=_facts)
     return Record(dict(task=task, targets=list_of(_column, 1)), may|more)
 
 _part = _spec(text(100, 1), parts=one_of(None))

@@ -204,6 +204,9 @@ class TargetHead:
     def captions(self, **drawn)->dict:
         "What `plot_images` takes of some of `drawn`"
         return drawn
+    def mistakes(self, true, pred, err=None, prob=None)->tuple:
+        "What is true, what was said and how surely, as `worst_cases` takes them, of `drawn`"
+        return true,pred,prob
 
     @property
     def config(self)->dict:

@@ -96,11 +96,13 @@ class VoteSetup(NumberSetup):
 class QuestionHead(TargetHead):
     "Votes for the answers of questions, each asked of some galaxies"
     votes:dict = None # `VoteSchema.config`
-    scale:float = None # Votes that a galaxy of the training set has
+    usual:float = None # Votes that a galaxy of the training set has
     task,figure,file = 'questions','votes','questions'
     flat,guessed = False,'mean share in training'
     metrics = (vote_rmse, vote_mae, vote_deviance)
 
+    @classmethod
+    def scores(cls): return {f.__name__.removeprefix('vote_'): f for f in cls.metrics}
     @classmethod
     def of(cls,
         schema:VoteSchema,
@@ -134,7 +136,7 @@ class QuestionHead(TargetHead):
     def fit(self, train):
         v = self.values(train)
         most = np.stack([np.nansum(v[:,p], 1) for _,p,_ in self.parts], 1).max(1)
-        return replace(self, scale=float(most[most>0].mean()) if (most>0).any() else 1.)
+        return replace(self, usual=float(most[most>0].mean()) if (most>0).any() else 1.)
     def disagrees(self):
         try: return '' if self.schema.columns==self.columns else 'the votes are not those of its targets'
         except (GalfastError,TypeError,KeyError) as e: return str(e)
@@ -152,9 +154,9 @@ class QuestionHead(TargetHead):
     # outputs, losses and answers
     def activation(self, x): return self.loss().activation(x)
     def as_answer(self, p): return torch.cat([as_shares(o, True) for o in p.split(self.schema.sizes, -1)], -1)
-    def loss(self, smooth=0.): return VoteCountLoss(self.schema.sizes, self.scale or 1.)
+    def loss(self, smooth=0.): return VoteCountLoss(self.schema.sizes, self.usual or 1.)
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
-        return VoteCountLoss(self.schema.sizes, self.scale or 1., reduction)(inp, targ, weight)
+        return VoteCountLoss(self.schema.sizes, self.usual or 1., reduction)(inp, targ, weight)
     def words(self, y): return self.schema.path(y.detach().cpu().numpy())
 
     # tables and figures
@@ -165,9 +167,9 @@ class QuestionHead(TargetHead):
         return [(name, p[k][:,i], y[k][:,i], guess[k][:,i]) for name,i,k in asked if k.any()]
     def drawn(self, df, pred, err=None): return dict(true=self.matrix(df), pred=pred)
     def captions(self, true, pred):
-        s = self.schema
-        say = lambda o: '\n'.join(s.path(o)) or 'not asked'
-        return dict(titles=[f'{say(p)}\n({say(t)})' for t,p in zip(true, pred)])
+        paths = [self.schema.path(p, t) for t,p in zip(true, pred)]
+        return dict(titles=['\n'.join(o[:5]+['...']*(len(o)>5)) for o in paths])
+    def mistakes(self, true, pred, err=None): return np.zeros(len(true)),np.nanmax(np.abs(pred-true), 1),None
 
 # %% ../../nbs/data/02_votes.ipynb #8954ac71
 def votes_head(
