@@ -308,7 +308,8 @@ def _tell_none_found(target, metrics):
 
 def _pictures(path):
     "The figures of a run, the first one first"
-    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'votes', 'ranking', 'losses')) if name.startswith(o)), 4)
+    order = ('predictions', 'confusion', 'votes', 'ranking', 'losses')
+    first = lambda name: next((i for i,o in enumerate(order) if name.startswith(o)), len(order))
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
@@ -395,7 +396,7 @@ def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
     try: ts,classes,votes = cfg['spec']['targets'],cfg['spec'].get('classes') or [],cfg['spec'].get('votes')
     except (KeyError,TypeError): return []
-    if votes: return [cfg.get('id_col', 'objID'), *(f"{q['name']}_{a}_pred" for q in votes['questions'] for a in q['answers'])]
+    if votes: ts,classes = [f"{q['name']}_{a}" for q in votes['questions'] for a in q['answers']],[]
     ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
     return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']
 

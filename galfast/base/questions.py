@@ -215,7 +215,7 @@ def check_votes(
         _check_negative(q, df)
         x,has,of,_ = _sums(schema.kind, q, df)
         if schema.kind=='counts': _check_whole(q, x)
-        _check_total(schema, q, x, has, of)
+        _check_total(schema, q, has, of)
     if schema.kind=='products': _check_products(schema, df)
 
 # %% ../../nbs/base/14_questions.ipynb #1c13dc03
@@ -249,7 +249,7 @@ def _check_whole(q, x):
     raise CatalogError(f"column {q.columns[j]!r} counts votes, and says {x[i,j]:g} {_row_of(bad.any(1))}: "
                        f"for {'shares' if kind=='fractions' else 'votes that weigh'} the kind is {kind!r}")
 
-def _check_total(schema, q, x, has, of):
+def _check_total(schema, q, has, of):
     "Raise where the answers of a question hold more votes than there were, or most galaxies hold less"
     room = .02 if schema.kind=='fractions' else .5
     what = 'one' if schema.kind=='fractions' else f'the total, column {q.total!r}'
@@ -275,8 +275,8 @@ def _check_products(schema, df):
         bad = np.abs(mine-theirs)>.05
         if bad.sum()<=.1*len(bad): continue
         i = int(np.flatnonzero(bad)[0])
-        raise CatalogError(f"the answers of {name!r} add up to {mine[i]:.3g} in row {i+1:,}, where {theirs[i]:.3g} said "
-                           f"{' or '.join(map(repr, answers))} to {before!r}: these are no shares that are multiplied "
+        which = f"the answers of {name!r} add up to {mine[i]:.3g} in row {i+1:,}, where {theirs[i]:.3g}"
+        raise CatalogError(f"{which} said {' or '.join(map(repr, answers))} to {before!r}: these are no shares multiplied "
                            "down the tree; shares that add up to one are of the kind 'fractions'")
 
 # %% ../../nbs/base/14_questions.ipynb #1ebd5902
@@ -293,8 +293,8 @@ def vote_notes(
         _,has,of,_ = _sums(schema.kind, q, df)
         short = (has>0) & (has<least_known*of)
         if short.any():
-            res.append(f"the answers of {q.name!r} hold fewer votes than there were in {int(short.sum()):,} of {n:,} rows "
-                       f"{_row_of(short)}: that question is left out there")
+            rows = f"in {int(short.sum()):,} of {n:,} rows {_row_of(short)}"
+            res.append(f"the answers of {q.name!r} hold fewer votes than there were {rows}: it is left out there")
     return res
 
 # %% ../../nbs/base/14_questions.ipynb #b8f195f3
@@ -305,7 +305,8 @@ def _fill(template, question, answer=''):
     "The name of a column from a template"
     try: return template.format(question=question, answer=answer)
     except (KeyError,IndexError,ValueError,AttributeError) as e:
-        raise GalfastError(f"votes: {template!r} is no name of a column: it may hold {{question}} and {{answer}}") from e
+        may = "it may hold {question} and {answer}"
+        raise GalfastError(f"votes: {template!r} is no name of a column: {may}") from e
 
 def _unknown(o, known, where, name):
     for k in o:
@@ -330,7 +331,8 @@ def _question(q, o, column, total, name):
     answers = _texts(o['answers'], f'answers of {q!r}', name)
     columns = [_fill(column, q, a) for a in answers]
     if 'columns' in o: columns = _texts(o['columns'], f'columns of {q!r}', name)
-    leads = {str(a): _texts(v, f'leads of {q!r}', name) for a,v in _as_dict(o.get('leads', {}), f'leads of {q!r}', name).items()}
+    what = f'leads of {q!r}'
+    leads = {str(a): _texts(v, what, name) for a,v in _as_dict(o.get('leads', {}), what, name).items()}
     total = o.get('total', _fill(total, q) if total else None)
     if total is not None: total, = _texts([total], f'total of {q!r}', name)
     return Question(q, answers, columns, total, leads)
@@ -340,17 +342,18 @@ def _from_dict(o, name=''):
     o = _as_dict(o, 'a schema', name)
     if not set(o) & set(_settings): o = dict(questions=o)
     _unknown(o, _settings, 'a schema', name)
-    if 'questions' not in o: raise _wrong(name, "there are no questions: a schema has `questions`, each with its answers")
+    if 'questions' not in o: raise _wrong(name, "there are no questions: a schema has `questions` with their answers")
     column,total = o.get('column', '{question}_{answer}'),o.get('total')
     name,qs = name or str(o.get('name', '')),_as_dict(o['questions'], 'questions', name)
-    return VoteSchema([_question(str(q), v, column, total, name) for q,v in qs.items()], o.get('kind', 'counts'), name)
+    questions = [_question(str(q), v, column, total, name) for q,v in qs.items()]
+    return VoteSchema(questions, o.get('kind', 'counts'), name)
 
 def _from_toml(path):
     "A `VoteSchema` from a file"
     try: data = Path(path).read_bytes()
     except OSError as e: raise GalfastError(f"votes: {path} cannot be read ({e.strerror})") from e
     try: o = tomllib.loads(data.decode('utf-8-sig'))
-    except (tomllib.TOMLDecodeError,UnicodeDecodeError) as e: raise GalfastError(f"votes: {path} is no TOML ({str(e)[:100]})") from e
+    except ValueError as e: raise GalfastError(f"votes: {path} is no TOML ({str(e)[:100]})") from e
     return _from_dict(o, Path(path).name)
 
 # %% ../../nbs/base/14_questions.ipynb #3e2805f1
@@ -428,7 +431,7 @@ def _named(name):
 
 # %% ../../nbs/base/14_questions.ipynb #9af55a61
 def vote_schema(
-    o, # `VoteSchema`, dict, TOML file, a name in `gz_questions` or 'auto', run folder, or columns of one question (or 'a,b')
+    o, # `VoteSchema`, dict, TOML file, name in `gz_questions`, 'auto', run folder, or columns of one question (or 'a,b')
     df:pd.DataFrame, # The table that has the votes
 )->VoteSchema:
     "What `o` says, with the columns that `df` has; checked against it"
@@ -449,7 +452,8 @@ def _schemas(o, df):
     if isinstance(o, dict): return [VoteSchema.from_config(o) if _is_config(o) else _from_dict(o)]
     if isinstance(o, (list,tuple)) and len(o)!=1: return [_one_question(list(o), df)]
     if isinstance(o, (list,tuple)): o = o[0]
-    if not isinstance(o, (str,Path)): raise GalfastError(f"votes is a schema, a dict, a file or a name, not {type(o).__name__}")
+    if not isinstance(o, (str,Path)):
+        raise GalfastError(f"votes is a schema, a dict, a file or a name, not {type(o).__name__}")
     if found := _named(str(o)): return found
     if Path(o).is_dir(): return [_of_run(o)]
     if Path(o).is_file() or str(o).endswith('.toml'): return [_from_toml(o)]

@@ -181,5 +181,6 @@ def votes_head(
     v = schema.votes(df)
     none = [q.name for q,p in schema.places if np.isnan(v[:,p]).all()]
     if len(none)==len(schema.questions):
-        raise CatalogError(f"no row has votes for {first_few(map(repr, none))}, in the columns {first_few(schema.columns)}")
+        where = f"the columns {first_few(schema.columns)}"
+        raise CatalogError(f"no row has votes for {first_few(map(repr, none))}, in {where}")
     return QuestionHead.of(schema.without(none))
