@@ -615,6 +615,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'galfast.cli._tell_none_found': ('cli.html#_tell_none_found', 'galfast/cli.py'),
                              'galfast.cli._told': ('cli.html#_told', 'galfast/cli.py'),
                              'galfast.cli._version': ('cli.html#_version', 'galfast/cli.py'),
+                             'galfast.cli._votes_table': ('cli.html#_votes_table', 'galfast/cli.py'),
                              'galfast.cli._write_chunks': ('cli.html#_write_chunks', 'galfast/cli.py'),
                              'galfast.cli.cutouts': ('cli.html#cutouts', 'galfast/cli.py'),
                              'galfast.cli.demo': ('cli.html#demo', 'galfast/cli.py'),

@@ -120,6 +120,15 @@ def _table(title, rows, *cols, left=(0,)):
 def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
 def _pm(v, e): return f'{_num(v)} ± {_num(e)}'
 
+def _votes_table(title, scores, base):
+    "Print a line a question of `scores`: question -> metric -> (value, err, baseline, n)"
+    if not scores: return
+    short = lambda v: 'nan' if v is None or v!=v else f'{v:.3f}' if v<10 else f'{v:,.1f}'
+    def _cells(ms):
+        v,e,b,n = ms['rmse']
+        return f'{n:,}',f'{short(v)} ± {short(e)}',short(b),short(ms['deviance'][0])
+    _table(title, [(q, *_cells(ms)) for q,ms in scores.items()], '', 'galaxies', 'rmse', base, 'deviance')
+
 def _scores_table(title, rows, base, value='galfast'):
     "Print metrics (name, value, err, baseline) beside a guess without images, and what one sigma holds"
     _table(title, [(k, _pm(v, e), _num(b)) for k,v,e,b in rows if k!='coverage'], '', value, base)
@@ -317,12 +326,16 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     i,heads = run.info,run.spec.heads
     head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns), *(p for p,_,_ in o.parts))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
+    asked = {q for o in heads if len(o.parts)>1 for q,_,_ in o.parts}
     for t,ms in i.get('metrics', {}).items():
+        if t in asked: continue
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
         n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
         base = head_of[t].guessed if t in head_of else 'at random'
         _scores_table(f"{t}: {n:,} galaxies, {how}", rows, base)
         _tell_none_found(t, ms)
+    def _of_votes(ms): return {k: (m['value'], m['err'], m['baseline'], m['n']) for k,m in ms.items()}
+    _votes_table(f'shares of votes, {how}', {t: _of_votes(ms) for t,ms in i.get('metrics', {}).items() if t in asked}, 'mean share')
     if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
@@ -437,7 +450,10 @@ def evaluate(
     left = res.attrs
     for o in left['notes']: _say(f'note: {o}')
     whose = 'training' if left['baseline']=='training' else 'these'
-    for t,o in res.groupby('target', sort=False):
+    asked = {q.name for q in schema.questions} if schema and len(schema.questions)>1 else ()
+    scores = {t: {r.metric: (r.value, r.err, r.baseline, r.n) for r in o.itertuples()} for t,o in res.groupby('target', sort=False)}
+    _votes_table('shares of votes', {t: o for t,o in scores.items() if t in asked}, f'mean of {whose}')
+    for t,o in res[~res.target.isin(asked)].groupby('target', sort=False):
         rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
         base = 'at random' if 'roc_auc' in set(o.metric) else f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
         _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
