@@ -415,6 +415,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'galfast/base/questions.py'),
                                         'galfast.base.questions._is_config': ( 'base/questions.html#_is_config',
                                                                                'galfast/base/questions.py'),
+                                        'galfast.base.questions._kaggle': ('base/questions.html#_kaggle', 'galfast/base/questions.py'),
                                         'galfast.base.questions._lacks_columns': ( 'base/questions.html#_lacks_columns',
                                                                                    'galfast/base/questions.py'),
                                         'galfast.base.questions._named': ('base/questions.html#_named', 'galfast/base/questions.py'),

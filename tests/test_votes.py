@@ -154,7 +154,7 @@ def test_real_shares_are_those_that_the_tables_give():
     k = pd.read_csv(tables/'training_solutions_rev1.csv')
     s = vote_schema('gz_kaggle', k)
     f = s.fractions(s.votes(k))[0]
-    assert np.isclose(f[s.outputs.index('Class3_1')], .038452149/.616853)
+    assert np.isclose(f[s.outputs.index('Class3_bar')], .038452149/.616853)
 
 @real
 def test_a_table_without_votes_says_so():

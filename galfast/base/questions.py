@@ -357,6 +357,11 @@ def _from_toml(path):
     return _from_dict(o, Path(path).name)
 
 # %% ../../nbs/base/14_questions.ipynb #3e2805f1
+def _kaggle(n, answers, leads=()):
+    "A question of the Kaggle challenge, whose answers are numbered in their columns"
+    return dict(answers=answers, columns=[f'Class{n}.{i}' for i in range(1, len(answers)+1)], leads=dict(leads))
+
+# %% ../../nbs/base/14_questions.ipynb #0212fbfe
 gz_questions = dict( # Name -> what a schema says
     gz2=dict(questions=dict(
         t01_smooth_or_features=dict(answers=['a01_smooth','a02_features_or_disk','a03_star_or_artifact'],
@@ -400,20 +405,20 @@ gz_questions = dict( # Name -> what a schema says
         'spiral-arm-count': ['1','2','3','4','more-than-4'],
         'bulge-size': ['none','obvious','dominant'],
         'merging': ['merger','tidal-debris','both','neither']}),
-    gz_kaggle=dict(questions={
-        'Class1': dict(answers=['1','2','3'], leads={'1': 'Class7', '2': 'Class2'}),
-        'Class2': dict(answers=['1','2'], leads={'1': 'Class9', '2': ['Class3','Class4','Class5']}),
-        'Class3': ['1','2'],
-        'Class4': dict(answers=['1','2'], leads={'1': ['Class10','Class11']}),
-        'Class5': ['1','2','3','4'],
-        'Class6': dict(answers=['1','2'], leads={'1': 'Class8'}),
-        'Class7': ['1','2','3'],
-        'Class8': ['1','2','3','4','5','6','7'],
-        'Class9': ['1','2','3'],
-        'Class10': ['1','2','3'],
-        'Class11': ['1','2','3','4','5','6']}))
+    gz_kaggle=dict(questions=dict(
+        Class1=_kaggle(1, ['smooth','features','artifact'], dict(smooth='Class7', features='Class2')),
+        Class2=_kaggle(2, ['edge-on','not-edge-on'], {'edge-on': 'Class9', 'not-edge-on': ['Class3','Class4','Class5']}),
+        Class3=_kaggle(3, ['bar','no-bar']),
+        Class4=_kaggle(4, ['spiral','no-spiral'], dict(spiral=['Class10','Class11'])),
+        Class5=_kaggle(5, ['no-bulge','just-noticeable','obvious','dominant']),
+        Class6=_kaggle(6, ['odd','not-odd'], dict(odd='Class8')),
+        Class7=_kaggle(7, ['completely-round','in-between','cigar-shaped']),
+        Class8=_kaggle(8, ['ring','lens-or-arc','disturbed','irregular','other','merger','dust-lane']),
+        Class9=_kaggle(9, ['rounded','boxy','no-bulge']),
+        Class10=_kaggle(10, ['tight','medium','loose']),
+        Class11=_kaggle(11, ['1','2','3','4','more-than-4','cant-tell']))))
 
-# %% ../../nbs/base/14_questions.ipynb #09ea5f5d
+# %% ../../nbs/base/14_questions.ipynb #590a7e2c
 _decals = [dict(kind='counts', column='{question}_{answer}', total='{question}_total-votes'),
            dict(kind='fractions', column='{question}_{answer}_fraction', total='{question}_total-votes'),
            dict(kind='fractions', column='{question}_{answer}_fraction')]
@@ -422,14 +427,14 @@ _gz2 = [dict(kind='counts', column='{question}_{answer}_count'),
         dict(kind='fractions', column='{question}_{answer}_weighted_fraction'),
         dict(kind='fractions', column='{question}_{answer}_fraction')]
 _forms = dict(gz2=_gz2, gz_decals_5=_decals, gz_decals_1_and_2=_decals,
-              gz_kaggle=[dict(kind='products', column='{question}.{answer}')])
+              gz_kaggle=[dict(kind='products')])
 
 def _named(name):
     "The schemas that `name` may mean, in the order in which they are tried; none where it is no name"
     names = [o for o in gz_questions if name in (o, 'auto') or o.startswith(f'{name}_')]
     return [_from_dict(gz_questions[o] | form, o) for o in names for form in _forms[o]]
 
-# %% ../../nbs/base/14_questions.ipynb #9af55a61
+# %% ../../nbs/base/14_questions.ipynb #a82203e9
 def vote_schema(
     o, # `VoteSchema`, dict, TOML file, name in `gz_questions`, 'auto', run folder, or columns of one question (or 'a,b')
     df:pd.DataFrame, # The table that has the votes
@@ -445,7 +450,7 @@ def vote_schema(
     check_votes(s, df)
     return s
 
-# %% ../../nbs/base/14_questions.ipynb #a82203e9
+# %% ../../nbs/base/14_questions.ipynb #e8ec7a69
 def _schemas(o, df):
     "The schemas that `o` may mean"
     if isinstance(o, VoteSchema): return [o]
