@@ -413,6 +413,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'galfast/base/questions.py'),
                                         'galfast.base.questions._from_toml': ( 'base/questions.html#_from_toml',
                                                                                'galfast/base/questions.py'),
+                                        'galfast.base.questions._is': ('base/questions.html#_is', 'galfast/base/questions.py'),
                                         'galfast.base.questions._is_config': ( 'base/questions.html#_is_config',
                                                                                'galfast/base/questions.py'),
                                         'galfast.base.questions._kaggle': ('base/questions.html#_kaggle', 'galfast/base/questions.py'),

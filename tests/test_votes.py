@@ -89,6 +89,12 @@ def vote_columns():
     qs = {q: o['answers'] if isinstance(o, dict) else o for q,o in tree['questions'].items()}
     return [f'{q}_{a}' for q,o in qs.items() for a in [*o, 'total']]
 
+def test_many_columns_of_one_question():
+    "Their names together are longer than that of a file may be"
+    cols = [f'arms_{"very_"*20}{i}' for i in range(10)]
+    s = vote_schema(','.join(cols), pd.DataFrame({c: [1] for c in cols}))
+    assert len(s.questions)==1 and s.columns==cols and s.kind=='counts'
+
 def test_columns_that_are_missing_are_named():
     refused(tree, "no column 'edge_yes' .is it 'edge_yess'.", pd.DataFrame({c: [3] for c in vote_columns()}).rename(columns=dict(edge_yes='edge_yess')), CatalogError)
     refused('gz2', 'it takes t01_smooth_or_features_a01_smooth_count', error=CatalogError)
@@ -212,7 +218,7 @@ def test_who_was_not_asked_teaches_exactly_nothing():
     q_rmse = np.sqrt(((p[:,:2]-k[:,:2]/k[:,:2].sum(1, keepdim=True))**2).mean(0)).mean()
     assert np.isclose(learn.validate()[1], q_rmse, rtol=1e-5)
 
-def test_fastais_contracts(survey):
+def test_fastais_contracts(survey, tmp_path):
     images,df,_ = survey
     dls = GalaxyDataLoaders.from_catalog(df, images, votes=tree, size=32, bs=8, device='cpu')
     learn = galaxy_learner(dls, 'galnet', seed=0, arch_kw=dict(width=8))
@@ -224,6 +230,7 @@ def test_fastais_contracts(survey):
     for o in (p,q): assert torch.allclose(torch.stack([a.sum(1) for a in o.split([3,2,3], 1)]), torch.ones(3, 12), atol=1e-4)
     named,_,prob = learn.predict(dls.df.iloc[0])
     assert str(named[0]).startswith(('smooth','shape disk','artifact')) and len(prob)==8
+    learn.export(tmp_path/'learner.pkl')
     learn.show_results(max_n=2)
     dls.show_batch(max_n=2)
     Interpretation.from_learner(learn).plot_top_losses(2)

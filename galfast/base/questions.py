@@ -298,6 +298,7 @@ def vote_notes(
     return res
 
 # %% ../../nbs/base/14_questions.ipynb #b8f195f3
+_most_bytes = 1_000_000 # Of a file of questions
 _settings = ('kind','column','total','name','questions')
 _of_question = ('answers','leads','columns','total')
 
@@ -350,8 +351,10 @@ def _from_dict(o, name=''):
 
 def _from_toml(path):
     "A `VoteSchema` from a file"
-    try: data = Path(path).read_bytes()
+    try:
+        with open(path, 'rb') as f: data = f.read(_most_bytes+1)
     except OSError as e: raise GalfastError(f"votes: {path} cannot be read ({e.strerror})") from e
+    if len(data)>_most_bytes: raise GalfastError(f"votes: {path} has more than {_most_bytes:,} bytes, and is no schema")
     try: o = tomllib.loads(data.decode('utf-8-sig'))
     except ValueError as e: raise GalfastError(f"votes: {path} is no TOML ({str(e)[:100]})") from e
     return _from_dict(o, Path(path).name)
@@ -460,11 +463,15 @@ def _schemas(o, df):
     if not isinstance(o, (str,Path)):
         raise GalfastError(f"votes is a schema, a dict, a file or a name, not {type(o).__name__}")
     if found := _named(str(o)): return found
-    if Path(o).is_dir(): return [_of_run(o)]
-    if Path(o).is_file() or str(o).endswith('.toml'): return [_from_toml(o)]
+    if _is(o, Path.is_dir): return [_of_run(o)]
+    if _is(o, Path.is_file) or str(o).endswith('.toml'): return [_from_toml(o)]
     if ',' in str(o): return [_one_question([c.strip() for c in str(o).split(',')], df)]
     names = [*gz_questions, 'gz_decals', 'auto']
     raise GalfastError(f"votes {str(o)!r} is neither a file nor a name: {_near(o, names, 'names are')}")
+
+def _is(path, f):
+    try: return f(Path(path))
+    except OSError: return False # many columns are too long a name of a file
 
 def _is_config(o): return isinstance(o.get('questions'), list)
 
