@@ -15,6 +15,7 @@ from .base.find import list_images,find_images
 from .base.arrays import open_hdf5
 from .base.pickles import unpickle_arrays
 from .base.pictures import open_picture
+from .base.questions import VoteSchema,vote_schema
 from .base.labelled import LabelledImages,convert_pickle
 
 # galaxies with known truth
@@ -55,16 +56,21 @@ from .data.metrics import class_accuracy,balanced_accuracy,macro_f1,second_choic
 from .data.metrics import purity,completeness,positive_f1,roc_auc,average_precision
 from .data.metrics import purity_completeness,best_choice,bootstrap_err
 from .data.heads import register_head,TargetHead,NumberHead,ClassHead,LabelHead,VoteHead,NumberBlock,scores
+from .data.votes import QuestionHead,VoteCountLoss
 from .data.targets import TargetSpec
 from .data.columns import TableSpec,TableBlock,ImageTableBlock,TableReader
 from .data.rare import read_npy,read_class_arrays,minmax_images,augment_class,BlendImages,oversample_rows
 from .data.loaders import GalaxyDataLoaders,galaxy_datablock,CutoutReader,load_images,channels_first
+from .data.sources import FileSource,ArraySource
 from .data.loaders import StratifiedSplitter,fold_ids
 
 # training
 from .training.fast import adamw,fused_ranger,LeanMish,FastMath,Compile
 from .training.learner import GalaxyLearner,galaxy_learner,galaxy_multimodal,predict_views,TaskMetric
 from .training.learner import KeepBest,MetricCutoff,StepHistory,Checkpoint
+from .training.answers import Answer
+from .training.nets import Network
+from .training.fitting import fit_recipe
 from .training.members import Member,member_kinds,ImageView,shrink
 from .training.gp import PhotometryGP
 from .training.run import GalaxyRun,save_run,load_run
@@ -74,7 +80,7 @@ from .train import Recipe,train_galaxies
 from .results.predict import predict_catalog,predict_arrays,evaluate_predictions,coverage
 from .results.interpret import occlusion_map
 from .results.plot import plot_predictions,plot_history,plot_confusion,plot_ranking,plot_images,plot_class,plot_worst
-from .results.plot import plot_occlusion,galaxy2rgb
+from .results.plot import plot_votes,plot_occlusion,galaxy2rgb
 
 import sys as _sys
 

@@ -120,6 +120,15 @@ def _table(title, rows, *cols, left=(0,)):
 def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
 def _pm(v, e): return f'{_num(v)} ± {_num(e)}'
 
+def _votes_table(title, scores, base):
+    "Print a line a question of `scores`: question -> metric -> (value, err, baseline, n)"
+    if not scores: return
+    short = lambda v: 'nan' if v is None or v!=v else f'{v:.3f}' if v<10 else f'{v:,.1f}'
+    def _cells(ms):
+        v,e,b,n = ms['rmse']
+        return f'{n:,}',f'{short(v)} ± {short(e)}',short(b),short(ms['deviance'][0])
+    _table(title, [(q, *_cells(ms)) for q,ms in scores.items()], '', 'galaxies', 'rmse', base, 'deviance')
+
 def _scores_table(title, rows, base, value='galfast'):
     "Print metrics (name, value, err, baseline) beside a guess without images, and what one sigma holds"
     _table(title, [(k, _pm(v, e), _num(b)) for k,v,e,b in rows if k!='coverage'], '', value, base)
@@ -241,21 +250,25 @@ class _Columns:
     table:Annotated[list[str], typer.Option(metavar='<str>', help='Column that the networks see beside the image, such as a redshift; several with commas, or given again.')]=()
     err:Annotated[list[str], typer.Option(metavar='<str>', help='Column with one sigma of the labels, which then weigh by it: oh_err; of several targets oh=oh_err, given again for each.')]=()
     partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
+    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, or the columns of one question, with commas; then --target is not needed.')]=None
     def job(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
         from galfast.base.labels import target_columns
+        from galfast.base.questions import vote_schema
         from galfast.base.tables import check_columns
         table = target_columns(self.table, df.columns) if self.table else []
         err = _of_targets(self.err, targets)
         check_columns(df, [*table, *err.values()])
-        return dict(table=table or None, err=err or None, partial=self.partial or None)
+        votes = vote_schema(self.votes, df) if self.votes else None
+        return dict(table=table or None, err=err or None, partial=self.partial or None, votes=votes)
 
 @_command
 def train(
     catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
-    images:Images, target:Target,
+    images:Images,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
     recipe:_Recipe, reading:_Reading, sample:_Sample, columns:_Columns,
+    target:Target=(),
     id:Id='objID',
     task:Task='auto',
     name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
@@ -274,7 +287,7 @@ def train(
     reading.check()
     df = read_catalog(catalog, id)
     check_task(task)
-    cols = check_labels(df, target, label_words.get(task))
+    cols = check_labels(df, target, label_words.get(task)) if target or not columns.votes else []
     sample.check(df)
     beside = columns.job(df, cols)
     _check_images(images)
@@ -289,6 +302,7 @@ def _of_targets(texts, targets):
     "`target=text` as a dict target -> text; a text alone is for the one target"
     from galfast.base.core import GalfastError
     res = {}
+    if texts and not targets: raise GalfastError(f"{texts[0]!r} is said of a target, and there are votes alone: leave it out")
     for o in texts or ():
         t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
         if t is None and len(targets)>1: raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {shlex.quote(f'{targets[0]}={o}')}")
@@ -303,20 +317,25 @@ def _tell_none_found(target, metrics):
 
 def _pictures(path):
     "The figures of a run, the first one first"
-    first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'ranking', 'losses')) if name.startswith(o)), 4)
+    order = ('predictions', 'confusion', 'votes', 'ranking', 'losses')
+    first = lambda name: next((i for i,o in enumerate(order) if name.startswith(o)), len(order))
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
-    head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns))}
+    head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns), *(p for p,_,_ in o.parts))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
+    asked = {q for o in heads if len(o.parts)>1 for q,_,_ in o.parts}
     for t,ms in i.get('metrics', {}).items():
+        if t in asked: continue
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
         n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
         base = head_of[t].guessed if t in head_of else 'at random'
         _scores_table(f"{t}: {n:,} galaxies, {how}", rows, base)
         _tell_none_found(t, ms)
+    def _of_votes(ms): return {k: (m['value'], m['err'], m['baseline'], m['n']) for k,m in ms.items()}
+    _votes_table(f'shares of votes, {how}', {t: _of_votes(ms) for t,ms in i.get('metrics', {}).items() if t in asked}, 'mean share')
     if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
@@ -390,8 +409,13 @@ def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
     heads = [o['config'] for o in cfg.get('heads') or []]
     if not heads: return []
-    def _ends(o): return ['pred', *(f'prob_{c}' for c in o['classes'])] if o.get('classes') else ['pred','err']
-    return [cfg['ids']['column'], *(f'{t}_{e}' for o in heads for t in o['columns'] for e in _ends(o)), 'in_training', 'status']
+    return [cfg['ids']['column'], *(c for o in heads for c in _said_of(o)), 'in_training', 'status']
+
+def _said_of(head):
+    "Columns of predictions of a head, from its config"
+    if votes := head.get('votes'): return [f"{q['name']}_{a}_pred" for q in votes['questions'] for a in q['answers']]
+    ends = ['pred', *(f'prob_{c}' for c in head['classes'])] if head.get('classes') else ['pred','err']
+    return [f'{t}_{e}' for t in head['columns'] for e in ends]
 
 def _check_kind(cfg, files, run):
     "Raise where a run learned from pictures, and only FITS files are there, or the other way round"
@@ -407,27 +431,33 @@ def _check_kind(cfg, files, run):
 def evaluate(
     predictions:Annotated[Path, typer.Argument(help='Table that `galfast predict` wrote.')],
     catalog:Annotated[Path, typer.Argument(help='Table of ids and true labels.')],
-    target:Target,
+    target:Target=(),
     id:Id='objID',
     task:Task='auto',
+    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered, as for train; or the run, which knows them.')]=None,
     out:Annotated[Path, typer.Option(help='Also write the metrics to this table.')]=None,
     with_training:Annotated[bool, typer.Option('--with-training', help='Score the galaxies too that the model learned from.')]=False,
     overwrite:Overwrite=False,
 ):
     "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
     from galfast.base.labels import check_labels,check_task,label_words
+    from galfast.base.questions import vote_schema
     from galfast.base.tables import check_columns,read_catalog,write_table
     if out: _check_out(out, overwrite)
     pred,cat = read_catalog(predictions, id),read_catalog(catalog, id)
     check_task(task)
-    cols = check_labels(cat, target, label_words.get(task))
+    cols = check_labels(cat, target, label_words.get(task)) if target or not votes else []
+    schema = vote_schema(votes, cat) if votes else None
     check_columns(pred, [f'{t}_pred' for t in cols], predictions)
     from galfast.results.predict import evaluate_predictions # takes seconds
-    res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training)
+    res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training, votes=schema)
     left = res.attrs
     for o in left['notes']: _say(f'note: {o}')
     whose = 'training' if left['baseline']=='training' else 'these'
-    for t,o in res.groupby('target', sort=False):
+    asked = {q.name for q in schema.questions} if schema and len(schema.questions)>1 else ()
+    scores = {t: {r.metric: (r.value, r.err, r.baseline, r.n) for r in o.itertuples()} for t,o in res.groupby('target', sort=False)}
+    _votes_table('shares of votes', {t: o for t,o in scores.items() if t in asked}, f'mean of {whose}')
+    for t,o in res[~res.target.isin(asked)].groupby('target', sort=False):
         rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
         base = 'at random' if 'roc_auc' in set(o.metric) else f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
         _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')

@@ -174,12 +174,14 @@ class TrainJob:
     table:list=None # Columns that the networks see beside the image
     err:object=None # Column with one sigma of each label; of several targets a dict target -> column
     partial:bool=None # With several targets: galaxies with some of their labels are learned from, too
+    votes:object=None # Questions that volunteers answered: what `vote_schema` takes; no other target is needed
     recipe:Recipe=None # From `choose_recipe`
     @property
     def columns(self)->list:
         "Columns that are learned from: labels, their errors, and what the networks see beside the image"
         err = self.err.values() if isinstance(self.err, dict) else listify(self.err)
-        return list(dict.fromkeys([*self.target, *err, *listify(self.table)]))
+        votes = self.votes.reads if self.votes else []
+        return list(dict.fromkeys([*self.target, *err, *listify(self.table), *votes]))
     def state(self, df)->dict:
         "The job as plain values, and the hash of the ids and labels of `df`"
         reader = {k: v.config() if isinstance(v, Stretch) else v for k,v in self.reader.items()}
@@ -193,8 +195,8 @@ def catalog_hash(df)->str:
 def train_galaxies(
     df, # What `read_catalog` takes
     images, # Folder of images
-    target, # Label column, or several
-    out, # Run folder
+    target=None, # Label column, or several; None: the votes alone
+    out='run', # Run folder
     device='auto',
     resume:bool=False, # Go on with a run that was interrupted
     say=noop, # Called with a line of text at each stage
@@ -248,7 +250,9 @@ def _format_of(out):
 
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
-    spec = target_spec(df, target_columns(job.target, df.columns), job.task, bool(job.partial), job.err)
+    cols = target_columns(job.target, df.columns) if len(listify(job.target)) or job.votes is None else None
+    spec = target_spec(df, cols, job.task, bool(job.partial), job.err, job.votes)
+    if job.votes is not None: job.votes = spec.heads[-1].schema
     if job.seed<0: raise GalfastError(f"{option('seed')} is a whole number, 0 or more, not {job.seed}")
     check_names(spec, job.id_col)
     check_inputs(df, spec, job)
@@ -259,7 +263,7 @@ def job_spec(job:TrainJob, df)->TargetSpec:
 def check_inputs(df, spec:TargetSpec, job:TrainJob):
     "Raise where columns beside the image, or what is asked of labels, cannot be used"
     job.table = listify(job.table) or None
-    if both := [c for c in job.table or [] if c in spec.targets]: raise GalfastError(f"{first_few(map(repr, both))} is a target, and cannot be seen beside the image: take it out of {option('table')}")
+    if both := [c for c in job.table or [] if c in spec.reads]: raise GalfastError(f"{first_few(map(repr, both))} is a target, and cannot be seen beside the image: take it out of {option('table')}")
     if job.table: table_spec(df, job.table)
     if job.partial and len(spec.targets)==1: raise GalfastError(f"{option('partial', True)} is for several targets, and there is one: leave it out")
 
@@ -282,15 +286,15 @@ def of_targets(o, targets, what)->dict: # Target -> text
 
 def missing_note(spec:TargetSpec, df)->str: # '' where there is one target, or nothing is missing
     "How many galaxies each target costs"
-    cols = np.concatenate([o.missing(df) for o in spec.heads], 1).sum(0)
-    if len(spec.targets)==1 or not cols.any(): return ''
-    each = ', '.join(f'{k:,} lack {t!r}' for t,k in zip(spec.targets, cols) if k)
+    lacks = sum([o.lacks(df) for o in spec.heads], [])
+    if len(lacks)==1 or not any(k for _,k in lacks): return ''
+    each = ', '.join(f'{k:,} lack {t!r}' for t,k in lacks if k)
     some = 'they are learned from where they have another label' if spec.partial else f"a galaxy needs all its labels; {option('partial', True)} learns from those that have some"
     return f'of {len(df):,} galaxies {each}: {some}'
 
 def _tell_job(say, job, spec, data, device, fast=None):
     recipe,side = job.recipe,data.images.shape[-1]
-    say(f"{spec.task} of {', '.join(spec.targets)}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
+    say(f"{spec.task} of {spec.called}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
     for o in data.notes: say(f'note: {o}')
     if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
     if recipe.members and recipe.size>side: say(f"the images are {side} px, and none is enlarged: the networks see {side} px, not {recipe.size}")
@@ -393,11 +397,11 @@ def provenance()->dict:
 
 # %% ../nbs/80_train.ipynb #5cf8ef28
 _run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
-_figures = ('predictions', 'confusion', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
+_figures = ('predictions', 'confusion', 'votes', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
 
 def _files_of_a_run(out, targets):
     "Files in `out` that are called as those that a run of `targets` writes, and no others"
-    ends = ['', *('_'+_file_name([o]) for o in targets)]
+    ends = ['', *('_'+_file_name([o]) for o in targets), *(f'_{o.file}' for o in head_kinds.values() if o.file)]
     names = [*_run_files, *(f'ranked{e}.csv' for e in ends), *(f'{o}{e}.png' for o in _figures for e in ends)]
     return [out/o for o in dict.fromkeys(names) if (out/o).exists()]
 
@@ -459,9 +463,9 @@ def _metrics(scores):
 def _mean_history(spec, history):
     "The mean over the networks of what a figure shows: all metrics of one head, the first of each of several"
     mean = history.groupby('epoch').mean().drop(columns='network').reset_index()
-    if spec.alone: return mean
+    if spec.alone and len(spec.heads[0].parts)==1: return mean
     names = {o.name for o in galaxy_metrics(spec)}
-    firsts = {f'{o.columns[0]}_{next(iter(o.scores()))}' for o in spec.heads}
+    firsts = {f'{name}_{next(iter(o.scores()))}' for o in spec.heads for name,_,_ in o.parts}
     return mean.drop(columns=[c for c in mean if c in names-firsts])
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
@@ -496,7 +500,7 @@ def _ranking(head, df, pred, guess):
     both = pd.DataFrame(head.table(pred)).assign(**{c: df[c].to_numpy() for c in head.columns})
     return head.ranking(both, guess)
 
-def _end_of(spec, head): return '' if spec.alone else '_'+_file_name(head.columns)
+def _end_of(spec, head): return '' if spec.alone else '_'+_file_name(listify(head.file or head.columns))
 
 def _file_name(columns): return re.sub(r'[^\w.+-]+', '_', '-'.join(columns))[:60]
 
@@ -508,12 +512,17 @@ def _head_figures(run, data, head, rows, some, end):
     ids,pick = data.df[run.id_col].to_numpy()[rows],np.random.default_rng(0).permutation(len(rows))[:16]
     def _gallery(i):
         few = {k: None if v is None else v[i] for k,v in some.items()}
+        said = head.captions(**few)
         task = {} if run.spec.alone else dict(task=head.task)
-        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **words, **task, **few) if len(i) else None
-    def _worst(): return _gallery(worst_cases(some['true'], some['pred'], 16, some.get('prob')))
+        how = {} if 'titles' in said else words | task
+        return plot_images(stack_rgb(data, rows[i]), ids=ids[i], **how, **said) if len(i) else None
+    def _worst():
+        true,pred,prob = head.mistakes(**some)
+        return _gallery(worst_cases(true, pred, 16, prob))
     return main | {f'examples{end}.png': lambda: _gallery(pick), f'worst{end}.png': _worst}
 
-_figure_of = dict(confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),
+_figure_of = dict(votes=lambda head, some, words: plot_votes(**some, schema=head.schema),
+                  confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),
                   predictions=lambda head, some, words: plot_predictions(**some, **words)) # `TargetHead.figure` -> how it is drawn
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each

@@ -26,6 +26,10 @@ _spread = dict(n=whole(1, 10**12)) | {k: number() for k in ('low','high','middle
 _seen,_unseen = Record(_kind|_spread, dict(codes=_codes)),Record(_kind, dict(codes=_codes, n=whole(0, 0)))
 _facts = maybe(dict_of(either(_seen, _unseen)))
 
+_question = Record(dict(name=text(200, 1), answers=list_of(text(200, 1), 2), columns=list_of(_column, 2)),
+                   dict(total=maybe(_column), leads=dict_of(list_of(text(200, 1)))))
+_votes = Record(dict(questions=list_of(_question, 1, 200), kind=text(50, 1)), dict(name=text(1000)))
+
 # %% ../../nbs/base/14_configs.ipynb #dc5552ba
 def _stays_below(pattern):
     "Is `pattern` filled with plain names, and below the folder of images?"
@@ -86,7 +90,7 @@ def component(config): return Record(dict(kind=text(100, 1), config=config)) # `
 
 any_config = open_to('an object of up to 100', 100, {}, Anything(8))
 _labels_of = dict(columns=_columns, facts=_facts, classes=maybe(list_of(text(), 1, 10_000)), mean=_numbers, std=_positives,
-                  exclusive=truth())
+                  exclusive=truth(), votes=maybe(_votes), usual=maybe(number(above=0)))
 head_rule = component(open_to('an object with columns', 50, _labels_of, Anything(8), must=['columns']))
 _weights_of = dict(partial=truth(), err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=_facts)
 _who = Record(dict(column=_column), dict(train=maybe(_marks), valid=maybe(_marks), test=maybe(_marks)))

@@ -52,7 +52,8 @@ class TargetHead:
     strata = False # Are rows split so that each part has its share of each label?
     guessed = 'training mean' # What one says without a look at the image
     metrics = () # Functions `(answers, labels)`; the first says which model is best
-    figure = 'predictions' # The figure of its predictions: 'predictions' or 'confusion'
+    figure = 'predictions' # The figure of its predictions: 'predictions', 'confusion' or 'votes'
+    file = '' # What its figures are called beside those of other heads; '': as its columns
     epochs_at = (18, 1800) # Epochs of the recipe for so many galaxies; fewer for more
     smooth = 0. # Label smoothing of the recipe
     quick_nets = False # Does the quick recipe train a network, too?
@@ -86,6 +87,22 @@ class TargetHead:
     def outputs(self)->list:
         "What each output is called"
         return self.columns
+    @property
+    def reads(self)->list:
+        "Columns of the catalogue that its labels are made of"
+        return self.columns
+    @property
+    def called(self)->str:
+        "What is predicted, in a few words"
+        return ', '.join(self.columns)
+    @property
+    def preds(self)->list:
+        "Columns of a table of predictions that hold its answers"
+        return [f'{c}_pred' for c in self.columns]
+    @property
+    def parts(self)->list:
+        "(name, its outputs, its labels), the last two as slices, of what is scored and blended by itself"
+        return [(self.columns[0], slice(0, self.n_out), slice(0, len(self.columns)))]
     def facts_of(self, c)->dict: return (self.facts or {}).get(c, {})
     def values(self, df)->np.ndarray: # (n, columns), or (n,) of names
         "Labels as they are meant: float64, nan where missing; or names, None where missing"
@@ -105,6 +122,9 @@ class TargetHead:
     def why_missing(self, df)->list:
         "For each column and row what stands there in place of a label; '' where there is one, or an empty cell"
         return [[f"{c!r} is {w}" if w else '' for w in missing_as(df[c], self.facts_of(c))] for c in self.columns]
+    def lacks(self, df)->list:
+        "(label, how many rows of `df` lack it)"
+        return list(zip(self.columns, self.missing(df).sum(0).tolist()))
     def notes(self, df, ids=None)->list:
         "What there is to say of the columns, see `label_notes`"
         return sum([label_notes(df[c], ids, self.facts_of(c) or dict(kind='words')) for c in self.columns], [])
@@ -156,6 +176,9 @@ class TargetHead:
     def spoken(self, v):
         "One label in words"
         return v
+    def words(self, y)->list:
+        "The labels of one galaxy in words, or as numbers"
+        return [self.spoken(v.item()) for v in y]
     def guess(self, df)->np.ndarray: # (outputs,)
         "What one can say without a look at an image"
         return np.nanmean(self.encode(df), 0)
@@ -178,6 +201,12 @@ class TargetHead:
     def drawn(self, df, pred, err=None)->dict:
         "True and predicted values as figures take them"
         return dict(true=self.encode(df).astype(float), pred=pred, err=err)
+    def captions(self, **drawn)->dict:
+        "What `plot_images` takes of some of `drawn`"
+        return drawn
+    def mistakes(self, true, pred, err=None, prob=None)->tuple:
+        "What is true, what was said and how surely, as `worst_cases` takes them, of `drawn`"
+        return true,pred,prob
 
     @property
     def config(self)->dict:
@@ -401,7 +430,7 @@ class VoteHead(_ShareHead):
         super().complete(ok)
         off = np.nanmax(np.abs(self.values(ok).sum(1)-1))
         return replace(self, exclusive=bool(len(self.columns)>1 and off<.02))
-    def _way_out(self, v): return '; divide counts by the number of votes of their galaxy' if np.nanmin(v)>=0 else ''
+    def _way_out(self, v): return f"; counts of votes are learned with {option('votes', 'A,B')}" if np.nanmin(v)>=0 else ''
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))

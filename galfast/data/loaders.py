@@ -17,6 +17,7 @@ from ..base.core import *
 from ..base.tables import *
 from ..base.find import *
 from ..base.labels import *
+from ..base.questions import *
 from ..base.arrays import *
 from ..base.labelled import *
 from ..images.bands import *
@@ -108,7 +109,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
     def from_catalog(cls,
         df, # What `read_catalog` takes
         images, # Folder of images
-        target, # Label column, or several
+        target=None, # Label column, or several; None: the votes alone
         task:str='auto', # A name in `head_kinds`, 'mixed' or 'auto'
         reader:ImageReader=None, # How images are read; by default what the first image asks for, and `size`
         size:int=None, # Side of the image that the network sees, px; None: 64, or what `reader` says
@@ -117,12 +118,13 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         pack='auto', # Decode every image once, see `read_images`; False: fastai's way, from disk at each use
         partial:bool=False, # With several targets: keep rows that have some of their labels
         err=None, # Column with one sigma of the label, which says how much it weighs; of several targets a dict target -> column
+        votes=None, # Questions that volunteers answered: what `vote_schema` takes
         **kwargs # To `from_packed`
     ):
         "From a table and a folder"
         check_keywords(kwargs, cls.from_catalog, cls.from_packed, *_loader_args(kwargs))
         df = read_catalog(df, id_col)
-        spec = target_spec(df, target, task, partial, err)
+        spec = target_spec(df, target, task, partial, err, votes)
         reader = guess_reader(df, images, id_col, size=ifnone(size, 64)) if reader is None else _with_size(reader, size)
         data = load_images(df, images, reader, id_col, spec=spec, on_error=on_error, pack=pack)
         if data.pack: tell(f"{len(data.images):,} images are packed in {data.pack.dest}")
@@ -149,7 +151,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         channels:str='auto', # 'first' or 'last'
         stretch=None, # A stretch of `galfast.images.fits`, applied to all images at once, such as `MinMaxTfm` or `StampTfm`
         table=None, # Inputs beside the image: a DataFrame with as many rows
-        partial:bool=False, err=None, # As for `from_catalog`; `err` is a column of the DataFrame of labels
+        partial:bool=False, err=None, votes=None, # As for `from_catalog`; these are columns of the DataFrame of labels
         **kwargs # To `from_packed`
     ):
         "From images in memory"
@@ -159,7 +161,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
             if len(o)!=len(x): raise GalfastError(f"{len(x)} images and {len(o)} {what}: there must be as many")
         df = lab.reset_index(drop=True).assign(objID=[str(o) for o in ifnone(ids, range(len(x)))])
         if table is not None: df = df.assign(**{c: table[c].to_numpy() for c in table.columns})
-        spec = target_spec(df, [c for c in lab.columns if c not in (err.values() if isinstance(err, dict) else [err])], task, partial, err)
+        spec = target_spec(df, _targets_of(lab, err, votes), task, partial, err, votes)
         reader = ImageReader('array', size=size, stretch=stretch)
         bad = df[spec.missing(df)]
         if len(bad):
@@ -333,6 +335,12 @@ def _blank_notes(left, id_col):
     blank = left[id_col][[_kind_of(o)=='blank image' for o in left.reason]]
     if not len(blank): return []
     return [f"{len(blank):,} image{'s are' if len(blank)>1 else ' is'} blank, one colour all over: left out ({first_few(blank)})"]
+
+def _targets_of(labels, err, votes):
+    "Columns of `labels` that are neither errors nor votes"
+    other = list(err.values()) if isinstance(err, dict) else [err]
+    if votes is not None: other += vote_schema(votes, labels).reads
+    return [c for c in labels.columns if c not in other]
 
 def _label_table(labels):
     "Labels as a DataFrame; what is masked is missing"

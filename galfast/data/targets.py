@@ -14,6 +14,7 @@ from fastai.vision.all import *
 from ..base.core import *
 from ..base.labels import *
 from .heads import *
+from .votes import *
 
 # %% ../../nbs/data/03_targets.ipynb #e4928e3f
 def infer_task(
@@ -40,6 +41,18 @@ class TargetSpec:
     def targets(self)->list:
         "Label columns"
         return sum([o.columns for o in self.heads], [])
+    @property
+    def reads(self)->list:
+        "Columns of the catalogue that labels are made of"
+        return list(dict.fromkeys(sum([o.reads for o in self.heads], [])))
+    @property
+    def preds(self)->list:
+        "Columns of a table of predictions that hold the answers"
+        return sum([o.preds for o in self.heads], [])
+    @property
+    def called(self)->str:
+        "What is predicted, in a few words"
+        return ', '.join(o.called for o in self.heads)
     @property
     def task(self)->str:
         "What users call the kind of target; 'mixed' where there are several heads"
@@ -187,7 +200,7 @@ def spoken_labels(
 )->list:
     "Each label in words or as a number"
     y = y.reshape(-1)
-    return [o.spoken(v.item()) for o,_,cols in places for v in y[cols]]
+    return sum([o.words(y[cols]) for o,_,cols in places], [])
 
 # %% ../../nbs/data/03_targets.ipynb #35864d27
 class MultiLoss(Module):
@@ -206,13 +219,16 @@ class MultiLoss(Module):
 # %% ../../nbs/data/03_targets.ipynb #8c3b5fab
 def target_spec(
     df:pd.DataFrame,
-    target, # Column, or a list of columns (or 'a,b')
+    target=None, # Column, or a list of columns (or 'a,b'); None: the votes alone
     task:str='auto', # A name in `head_kinds`; 'mixed': a head for each column; or 'auto'
     partial:bool=False, # With several targets: rows that lack some of their labels are of use; the loss leaves these out
     err=None, # Of numbers: column with one sigma of each label; of several targets a dict target -> column
+    votes=None, # Questions that volunteers answered, beside the target: what `vote_schema` takes
 )->TargetSpec:
     "What `df` says about its label columns"
     if task not in ('auto','mixed'): head_kind(task)
+    asked = [] if votes is None else [votes_head(df, votes)]
+    if asked and not len(listify(target)): return _votes_alone(df, asked, task, err)
     cols = check_labels(df, target, label_words.get(task))
     if task=='auto': task = infer_task(df, cols)
     kinds = [(head_kind(infer_task(df, [c])), [c]) for c in cols] if task=='mixed' else [(head_kind(task), cols)]
@@ -221,8 +237,8 @@ def target_spec(
         if kind.whole and partial: raise _whole(kind)
     err = _err_columns(df, cols, err)
     facts = {c: f for c in [*cols, *(err or {}).values()] if (f:=column_facts(df[c]))['kind']!='words'}
-    heads = [kind(own, some_of(facts, own)) for kind,own in kinds]
-    spec = TargetSpec(heads, partial and len(cols)>1, err, err_facts=some_of(facts, (err or {}).values()))
+    heads = [kind(own, some_of(facts, own)) for kind,own in kinds]+asked
+    spec = TargetSpec(heads, partial and len(cols)+len(asked)>1, err, err_facts=some_of(facts, (err or {}).values()))
     return replace(spec, heads=_completed(spec, df))
 
 # %% ../../nbs/data/03_targets.ipynb #b20f8d24
@@ -237,6 +253,13 @@ def _completed(spec, df):
         if not len(has): raise _no_label(o.columns[:1], o.notes(df))
         res.append(o.complete(has))
     return res
+
+def _votes_alone(df, asked, task, err):
+    "The spec of votes without another target"
+    if err is not None: raise GalfastError(f"{option('err')} is for numbers; how sure votes are says their number")
+    if task not in ('auto','mixed',asked[0].task):
+        raise GalfastError(f"{option('task')} {task!r} says what a target is, and there are votes alone: leave it out")
+    return replace(TargetSpec(asked), heads=_completed(TargetSpec(asked), df))
 
 def _whole(kind):
     what = f"the columns of {kind.task} belong together: a row that lacks some of them cannot be used"
@@ -261,7 +284,8 @@ def _err_columns(df, targets, err):
 # %% ../../nbs/data/03_targets.ipynb #a41443e8
 def label_strata(df, spec:TargetSpec)->np.ndarray: # (n,)
     "What to stratify by: the class, or the first target"
-    y = next((o for o in spec.heads if o.strata), spec.heads[0]).encode(df)
+    o = next((o for o in spec.heads if o.strata), spec.heads[0])
+    y = o.encode(df) if o.strata else o.matrix(df)
     return y if y.ndim==1 else y[:,0]
 
 def fit_spec(spec:TargetSpec, train:pd.DataFrame)->TargetSpec:

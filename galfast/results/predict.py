@@ -16,6 +16,8 @@ from ..base.core import *
 from ..base.tables import *
 from ..base.find import *
 from ..base.labels import *
+from ..base.questions import *
+from ..images.reader import *
 from ..images.pack import *
 from ..data.heads import *
 from ..data.targets import *
@@ -118,14 +120,15 @@ def _table_notes(run, df, id_col):
 def evaluate_predictions(
     pred, # Table of predictions, or its file
     catalog, # Table with the true labels, or its file
-    target, # Label column, or several
+    target=None, # Label column, or several; None: the votes alone
     id_col:str='objID',
     task:str='auto',
     n_boot:int=500, # Draws of the bootstrap
     with_training:bool=False, # Score the galaxies too that the model learned from, whose errors look smaller than they are
+    votes=None, # Questions that volunteers answered: what `vote_schema` takes, such as the run
 )->pd.DataFrame: # A row a target and metric: value, err (one sigma), baseline, n; what was left out is in its `attrs`
     "Metrics of predictions, with errors, over the galaxies that the model did not learn from"
-    both,spec,left = join_truth(pred, catalog, target, id_col, task)
+    both,spec,left = join_truth(pred, catalog, target, id_col, task, votes)
     seen = both.pop('in_training').to_numpy() if 'in_training' in both else np.zeros(len(both), bool)
     guess = label_means(spec, both[seen]) if seen.any() else None
     left |= dict(in_training=0 if with_training else int(seen.sum()), baseline='training' if seen.any() else 'these galaxies')
@@ -137,18 +140,20 @@ def evaluate_predictions(
     return res
 
 def join_truth(
-    pred, catalog, target, id_col='objID', task='auto' # As in `evaluate_predictions`
+    pred, catalog, target=None, id_col='objID', task='auto', votes=None # As in `evaluate_predictions`
 )->tuple: # Rows with both a prediction and a label, their `TargetSpec`, and a dict of how many were left out, and why
     "Predictions with the true labels beside them, joined by id"
     pred,cat = read_catalog(pred, id_col),read_catalog(catalog, id_col)
-    target = target_columns(target, cat.columns)
-    spec = target_spec(cat, target, _task_of(pred, target) if task=='auto' else task)
+    if votes is None or len(listify(target)):
+        target = target_columns(target, cat.columns)
+        task = _task_of(pred, target) if task=='auto' else task
+    spec = target_spec(cat, target, task, votes=None if votes is None else _predicted(vote_schema(votes, cat), pred))
     if len(spec.targets)>1 and not any(o.whole for o in spec.heads): spec = replace(spec, partial=True) # each target is scored where it is known
-    preds = [f'{t}_pred' for t in spec.targets]
+    preds = spec.preds
     check_columns(pred, preds, 'the table of predictions')
-    pred,cat = _once(pred, preds, id_col, 'the table of predictions'),_once(cat, spec.targets, id_col, 'the catalogue')
+    pred,cat = _once(pred, preds, id_col, 'the table of predictions'),_once(cat, spec.reads, id_col, 'the catalogue')
     if 'in_training' in pred: pred['in_training'] = _is_true(pred['in_training'])
-    both = pred.merge(cat[[id_col, *spec.targets]], on=id_col, how='inner', suffixes=('_of_pred',''))
+    both = pred.merge(cat[[id_col, *spec.reads]], on=id_col, how='inner', suffixes=('_of_pred',''))
     if not len(both): raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; the catalogue has {first_few(cat[id_col], 3)}")
     there,known = (both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])).all(axis=1),~spec.missing(both)
     left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both), not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
@@ -192,6 +197,11 @@ def _task_of(pred, targets):
     told = {task for t in targets for task,o in head_kinds.items() if o.left_in(pred.columns, t)}
     if len(targets)>1 and any(head_kinds[o].strata for o in told): return 'mixed'
     return told.pop() if len(told)==1 else 'auto'
+
+def _predicted(schema, pred):
+    "The questions of `schema` that the table of predictions answers; all, where it answers none"
+    lacks = [q.name for q in schema.questions if not {f'{o}_pred' for o in q.outputs}<=set(pred.columns)]
+    return schema.without(lacks) if len(lacks)<len(schema.questions) else schema
 
 def _is_true(o): return o.astype(str).str.strip().str.lower().isin(['true','t','1','1.0'])
 

@@ -164,17 +164,20 @@ def fit_blend(
     fitted,err = {k: [] for k in rest},[]
     for head,out,_ in spec.places:
         p,s,t = said[first][:,out],spread[:,out],y[:,out]
-        few = (~np.isnan(t)).any(1).sum()<few_held
         for k in rest:
-            q = said[k][:,out]
-            best = .5 if few else best_weight(*map(torch.as_tensor, (p, q, t)))
-            w = (shares or {}).get(k, best)
-            p = p+w*(q-p)
-            fitted[k] += [w]*head.n_out
+            q,asked = said[k][:,out],(shares or {}).get(k)
+            w = sum([_share(p[:,i], q[:,i], t[:,i], asked) for _,i,_ in head.parts], [])
+            p = p+np.array(w)*(q-p)
+            fitted[k] += w
         resid = p-t
         err += [held_err(resid[:,i], s[:,i], head.std[i]) if head.states_err else None for i in range(head.n_out)]
-    blend = Shares({k: v[0] if spec.alone else v for k,v in fitted.items()})
+    blend = Shares({k: v[0] if spec.alone and len(set(v))==1 else v for k,v in fitted.items()})
     return blend,SpreadErr(err) if any(err) else None
+
+def _share(p, q, t, asked):
+    "The share of `q` in what is judged by itself, for each of its outputs"
+    few = (~np.isnan(t)).any(1).sum()<few_held
+    return [ifnone(asked, .5 if few else best_weight(*map(torch.as_tensor, (p, q, t))))]*p.shape[1]
 
 def cross_blend(
     said, spread, y, spec, shares=None, # As in `fit_blend`

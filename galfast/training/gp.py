@@ -67,6 +67,7 @@ def mean_and_scatter(
 )->tuple: # Mean and standard deviation of each column; for one that is constant, its size or one
     "What a column is standardised with"
     if v.isnan().any(): return tuple(torch.cat(o) for o in zip(*(mean_and_scatter(o[~o.isnan()][:,None], least) for o in v.T)))
+    if not len(v): return v.new_zeros(v.shape[1]),v.new_ones(v.shape[1])
     mean,std,size = v.mean(0),v.std(0, correction=0),v.abs().amax(0)
     return mean,torch.where(std>least*size, std, torch.where(size>0, size, 1.))
 
@@ -156,12 +157,14 @@ def fit_photometry_gp(
     gp.y_mean,gp.y_std = mean_and_scatter(y[use])
     z = ((f-gp.f_mean)/gp.f_std).clamp(-6, 6)
     gp.x = z[use]
-    sub = perm[:600]
     loo = torch.empty_like(y)
     for i in range(y.shape[1]):
         t = (y[:,i]-gp.y_mean[i])/gp.y_std[i]
         known = t.isfinite()
-        some,mine = sub[known[sub]],known[use]
+        some,mine = perm[known[perm]][:600],known[use]
+        if not mine.any(): # a question that nobody was asked
+            gp.kernel[i],loo[:,i] = 1,gp.y_mean[i]
+            continue
         gp.kernel[i] = fit_kernel(z[some], t[some])
         gp.alpha[mine,i],held = _solve(gp.x[mine], t[use[mine]], gp.kernel[i]) # those without a label weigh nothing
         told = torch.cat([gp._mean(o, i) for o in z.split(4096)])

@@ -60,7 +60,7 @@ def is_error(
     name:str, # A loss or metric, as in the history
 )->bool:
     "Is less of it better?"
-    return bool(re.search('loss|error|rmse|mae|mse|nmad|bias|outlier', name))
+    return bool(re.search('loss|error|rmse|mae|mse|nmad|bias|outlier|deviance|nll', name))
 
 class KeepBest(TrackerCallback):
     "Give the model the weights of its best epoch at the end; stop after `patience` epochs without an improvement"
@@ -303,8 +303,16 @@ def galaxy_metrics(
     spec:TargetSpec,
 )->list: # fastai metrics, taken over the whole set
     "The metrics of the heads for a `Learner`, under their short names; of several heads with the target's before them"
-    if spec.alone: return [TaskMetric(f, k, spec.activation) for k,f in spec.heads[0].scores().items()]
-    return [TaskMetric(f, f'{o.columns[0]}_{k}', o.activation, (out, cols)) for o,out,cols in spec.places for k,f in o.scores().items()]
+    if spec.alone and len(spec.heads[0].parts)==1:
+        return [TaskMetric(f, k, spec.activation) for k,f in spec.heads[0].scores().items()]
+    return [TaskMetric(f, f'{name}_{k}', partial(_answers_of, o, mine), (out, _within(cols, own)))
+            for o,out,cols in spec.places for name,mine,own in o.parts for k,f in o.scores().items()]
+
+def _answers_of(head, mine, x):
+    "Some of the answers of a head"
+    return head.activation(x)[:,mine]
+
+def _within(outer, inner): return slice(outer.start+inner.start, outer.start+inner.stop)
 
 # %% ../../nbs/training/01_learner.ipynb #1dceba27
 def _arch_for(dls, arch, kw):

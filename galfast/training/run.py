@@ -184,7 +184,7 @@ def _said(self:GalaxyRun):
     names = Counter(o.name for o in self.model.members)
     members = ' + '.join(f'{n} x {k}' if k in {o.name for o in self.model.of_kind('network')} else k for k,n in names.items())
     columns = {}
-    for o in self.spec.heads: columns.setdefault(o.task, []).extend(map(self._with_unit, o.columns))
+    for o in self.spec.heads: columns.setdefault(o.task, []).extend(self._called(o))
     heads = '; '.join(f"{task} of {first_few(c, 8)}" for task,c in columns.items())
     learned = f"{i['n_train']:,} galaxies" if 'n_train' in i else ''
     judged = f"{i['n_valid']:,} galaxies, {i.get('validation', 'held back')}" if 'n_valid' in i else ''
@@ -196,7 +196,10 @@ def _said(self:GalaxyRun):
                 cite='; '.join(self.citations))
 
 @patch
-def _with_unit(self:GalaxyRun, t): return f"{t} [{self.units[t]}]" if self.units[t] else t
+def _called(self:GalaxyRun, head):
+    "What a head predicts, with units"
+    if head.called!=', '.join(head.columns): return [head.called]
+    return [f"{t} [{self.units[t]}]" if self.units[t] else t for t in head.columns]
 
 # %% ../../nbs/training/06_run.ipynb #15382b2f
 def _shares_said(model):
