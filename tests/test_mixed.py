@@ -14,7 +14,8 @@ from galfast.training.run import load_run
 from galfast.base.configs import read_run_config
 from galfast.sim.galaxies import sim_survey
 from galfast.data.targets import target_spec
-from galfast.train import TrainJob,best_weight,missing_note,train_galaxies
+from galfast.training.answers import best_weight
+from galfast.train import TrainJob,missing_note,train_galaxies
 
 n = 60
 targets = ['metallicity','morphology','redshift']

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np, pandas as pd
 import pytest
 
+from galfast.training import nets
+from galfast.training.answers import cross_blend
 from galfast.training.nets import member_learner
 from galfast.base.core import GalfastError
 from galfast.sim.galaxies import sim_survey
@@ -14,7 +16,8 @@ from galfast.data.heads import NumberHead
 from galfast.data.targets import TargetSpec,target_spec
 from galfast.data.loaders import load_images
 from galfast.images.reader import ImageReader
-from galfast.training.run import fit_err,load_run
+from galfast.training.answers import fit_err
+from galfast.training.run import load_run
 from galfast.results.predict import coverage
 
 quick = dict(quick=True, device='cpu')
@@ -54,19 +57,19 @@ def test_the_guess_is_of_the_training_labels(survey, tmp_path):
 def test_no_galaxy_has_a_say_in_its_own_error():
     rng,n = np.random.default_rng(0),60
     y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
-    a,b = (y+rng.normal(size=(n,1)) for _ in range(2))
+    said = {k: y+rng.normal(size=(n,1)) for k in ('network','gaussian process')}
     spread = rng.uniform(.5, 2, (n,1))
-    _,pred,err = train.cross_blend(a, b, spread, y, spec)
+    one = cross_blend(said, spread, y, spec)[2]
     far = y.copy(); far[7] = 50.
-    _,pred2,err2 = train.cross_blend(a, b, spread, far, spec)
-    assert (pred2[7],err2[7])==(pred[7],err[7]) and not np.array_equal(err, err2)
+    two = cross_blend(said, spread, far, spec)[2]
+    assert (two.mean[7],two.err[7])==(one.mean[7],one.err[7]) and not np.array_equal(one.err, two.err)
 
 @pytest.mark.parametrize('n', [1, 2, 5, 19, 20, 60])
 def test_errors_of_few_galaxies_are_numbers(n):
     rng = np.random.default_rng(n)
     y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
-    blend,pred,err = train.cross_blend(y+.1*rng.normal(size=(n,1)), None, np.zeros((n,1)), y, spec)
-    assert np.isfinite(err).all() and (err>0).all() and np.isfinite(pred).all() and blend.err[0][0]>0
+    _,by,o = cross_blend(dict(network=y+.1*rng.normal(size=(n,1))), np.zeros((n,1)), y, spec)
+    assert np.isfinite(o.err).all() and (o.err>0).all() and np.isfinite(o.mean).all() and by.err[0][0]>0
 
 def test_one_sigma_holds_what_it_says():
     "Residuals with a known sigma that follows the spread: out of fold the share is that of a Gaussian; the old way, fitted on themselves, it is not that of new ones"
@@ -75,7 +78,8 @@ def test_one_sigma_holds_what_it_says():
         spread = rng.uniform(.2, 2, (24,1))
         resid = rng.normal(size=(24,1))*np.hypot(.3, spread)
         y = rng.normal(size=(24,1))
-        _,pred,err = train.cross_blend(y+resid, None, spread, y, spec)
+        o = cross_blend(dict(network=y+resid), spread, y, spec)[2]
+        pred,err = o.mean,o.err
         ab = fit_err(resid[:,0], spread[:,0])
         own = np.hypot(ab[0], ab[1]*spread[:,0])
         nll = lambda r,s: (np.log(s**2)+(r/s)**2).mean()
@@ -202,13 +206,13 @@ def test_reasons_tell_no_path(survey, tmp_path):
 def test_a_run_stopped_between_two_networks_goes_on(survey, tmp_path, monkeypatch):
     images,df = survey
     whole = train.train_galaxies(df, images, 'metallicity', tmp_path/'a', **tiny)
-    fit = train.fit_member
+    fit = nets._fit_one
     def stop(i, *args):
         if i==1: raise KeyboardInterrupt
         return fit(i, *args)
-    monkeypatch.setattr(train, 'fit_member', stop)
+    monkeypatch.setattr(nets, '_fit_one', stop)
     with pytest.raises(KeyboardInterrupt): train.train_galaxies(df, images, 'metallicity', tmp_path/'b', **tiny)
-    monkeypatch.setattr(train, 'fit_member', fit)
+    monkeypatch.setattr(nets, '_fit_one', fit)
     run = train.train_galaxies(df, images, 'metallicity', tmp_path/'b', resume=True, **tiny) # network 0 is done, and is not fitted again
     a,b = (pd.read_csv(o.path/'history.csv') for o in (whole, run))
     assert list(a)==list(b) and len(a)==len(b)
