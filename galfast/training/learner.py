@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 'Checkpoint', 'smooth_state',
            'save_checkpoint', 'load_checkpoint', 'flat_answers', 'FlatAnswers', 'GalaxyLearner', 'galaxy_learner',
-           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predict_views',
-           'mean_and_spread']
+           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predicting_net',
+           'predict_views', 'mean_and_spread']
 
 # %% ../../nbs/training/01_learner.ipynb #59bea1cc
-import hashlib
+import hashlib,inspect
 
 from ..imports import *
 from fastai.vision.all import *
@@ -226,7 +226,7 @@ class GalaxyLearner(Learner):
 @delegates(Learner.__init__)
 def galaxy_learner(
     dls, # `GalaxyDataLoaders`
-    arch='xresnet34', # A name in `galaxy_archs` or of timm, a function `(n_in=, n_out=, **arch_kw)`, or a model; beside a table it sees the image
+    arch='xresnet34', # A name in `galaxy_archs` or of timm, what `own_net` takes, or a network; beside a table it sees the image
     arch_kw:dict=None, # More for the builder
     loss_func=None, # By default that of the head, `ScaledRMSE` for one number and `ScaledMSE` for several; `MultiLoss` for several heads
     metrics=None, # By default those of the task
@@ -241,12 +241,10 @@ def galaxy_learner(
 )->GalaxyLearner:
     "A `Learner` for the task of `dls`; frozen and thawed by the groups of `arch_groups`"
     spec = getattr(dls, 'spec', None)
-    if spec is None: raise GalfastError("galaxy_learner needs GalaxyDataLoaders, which know the task; with other DataLoaders use fastai's Learner")
+    if spec is None: raise _no_heads()
     arch,kw = _arch_for(dls, arch, dict(arch_kw or {}))
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None: torch.manual_seed(seed if abs(seed)<2**63 else epoch_seeds(seed, -1)['torch'])
-        model = arch if isinstance(arch, nn.Module) else build_model(arch, pretrained=pretrained, **kw) if isinstance(arch, str) else arch(**{k: v for k,v in kw.items() if k!='size'})
-    if pretrained and not isinstance(arch, str): load_pretrained(model, pretrained)
+    start = seed if seed is None or abs(seed)<2**63 else epoch_seeds(seed, -1)['torch']
+    model,kw = _build_net(dls, arch, pretrained, start, kw)
     math_ = best_math(dls.device or 'cpu', image_shape(dls)[-1])
     own = [FastMath(ifnone(fast, math_.bf16), math_.channels_last), AugmentProgress(), LazyLoss(), FlatAnswers()]
     if compile: own.append(Compile(None if compile is True else compile))
@@ -254,7 +252,8 @@ def galaxy_learner(
     learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, spec.default_loss()), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
                           cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
     learn.spec,learn.recorder.train_metrics = spec,train_metrics
-    learn.arch_config = arch_config(arch, **kw) if isinstance(arch, str) else None
+    own = is_own_arch(kw.get('image_arch', arch))
+    learn.arch_config = dict(arch=arch, **kw) if own else arch_config(arch, **kw) # one of your own is asked for its name when it is saved
     return learn
 
 @delegates(galaxy_learner)
@@ -314,8 +313,48 @@ def _arch_for(dls, arch, kw):
     b,*hw = image_shape(dls)
     mean,std = dls.spec.scale()
     kw = merge(dict(n_in=b, n_out=dls.spec.n_out, size=hw[0]), dict(y_mean=mean, y_std=std) if mean is not None else {}, kw)
-    if getattr(dls, 'table', None) is None or not isinstance(arch, str): return arch,kw
+    if getattr(dls, 'table', None) is None or _sees_table(arch, kw): return arch,kw
     return 'multimodal',merge(dict(image_arch=arch, n_cont=dls.table.n_cont, cat_sizes=dls.table.cat_sizes), kw)
+
+def _sees_table(arch, kw):
+    "Does a network of your own take the columns beside the image by itself?"
+    if isinstance(arch, str) and not is_own_arch(arch): return False
+    towers = 'emb','hidden','head','p' # arguments of `galaxy_multimodal`
+    net = arch if isinstance(arch, nn.Module) else build_model(arch, **{k: v for k,v in kw.items() if k not in towers})
+    ps = inspect.signature(bare_net(net).forward).parameters.values()
+    return sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in ps)>1
+
+def _build_net(dls, arch, pretrained, seed, kw):
+    "The network, and the arguments that build it again; one of your own is looked at first"
+    def _build(kw):
+        with torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None: torch.manual_seed(seed)
+            return build_model(arch, pretrained=pretrained, **kw)
+    model = _build(kw)
+    if not is_own_arch(kw.get('image_arch', arch)) or check_net(model, dls.spec.n_out, *_two_blanks(dls, model)): return model,kw
+    kw = merge(kw, dict(channels_last=False))
+    return _build(kw),kw
+
+def predicting_net(
+    learn:Learner, # Of fastai, with `GalaxyDataLoaders`, or of `galaxy_learner`
+)->nn.Module:
+    "The network of `learn` as it is used in predictions; `learn.arch_config` says from then on how it is built again"
+    if getattr(learn, 'arch_config', None): return learn.model
+    n_out,bands = learn.dls.spec.n_out,n_bands(learn.dls)
+    plain = not check_net(learn.model, n_out, *_two_blanks(learn.dls, learn.model))
+    learn.arch_config = dict(arch=learn.model, n_in=bands, n_out=n_out) | (dict(channels_last=False) if plain else {})
+    return PlainOrder(learn.model) if plain else learn.model
+
+def _two_blanks(dls, model):
+    "The inputs of two galaxies of which nothing is seen"
+    like = first(model.parameters(), lambda p: p.is_floating_point() and not torch.nn.parameter.is_lazy(p))
+    new = partial(torch.zeros, device=getattr(like, 'device', None), dtype=getattr(like, 'dtype', None))
+    table = getattr(dls, 'table', None)
+    return new(2, *image_shape(dls)),*([] if table is None else [new(2, table.n_cont+len(table.cat_sizes))])
+
+def _no_heads():
+    ways = "GalaxyDataLoaders do; with other DataLoaders use fastai's Learner, and predict_catalog(learn, ..., heads=target_spec(df, 'metallicity'))"
+    return GalfastError(f"galaxy_learner needs DataLoaders that know what is predicted: {ways}")
 
 # %% ../../nbs/training/01_learner.ipynb #626af37d
 def predict_views(
@@ -351,16 +390,17 @@ def tta8(self:Learner,
 def mean_and_spread(
     learn:Learner,
     ds_idx:int=1, dl=None, views:int=8, # As for `tta8`
+    model:nn.Module=None, # None: that of `learn`
 )->tuple: # Mean and standard deviation of the answers over the views, (n, outputs) each; targets, None where there are none
     "What a learner says to the orientations of each image"
     dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
     act,n_inp,res,ys = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp,[],[]
     fast = first(cb.bf16 for cb in learn.cbs if isinstance(cb, FastMath)) or False
-    learn.model.eval().to(memory_format=torch.channels_last)
+    model = ifnone(model, learn.model).eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for b in track(dl, 'looking at images', len(dl)):
             x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
-            p = predict_views(learn.model, x, views, act, fast, *table)
+            p = predict_views(model, x, views, act, fast, *table)
             res.append((p.mean(0), p.std(0, correction=0)))
             ys += b[n_inp:][:1]
     mean,spread = (torch.cat(o).cpu() for o in zip(*res)) # a GPU is waited for once

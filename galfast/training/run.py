@@ -25,6 +25,7 @@ from ..data.targets import *
 from ..data.columns import *
 from ..images.augment import *
 from .gp import *
+from ..networks.xresnets import ScaleOutput
 from ..networks.archs import *
 from .fast import *
 from .learner import *
@@ -146,21 +147,21 @@ class GalaxyRun:
         table:TableSpec=None, # Columns that the networks see beside the image
     ): store_attr()
     def __repr__(self):
-        archs = Counter(o.get('image_arch', o['arch']) for o in self.nets or [])
+        archs = Counter(arch_name(o.get('image_arch', o['arch'])) for o in self.nets or [])
         parts = [f'{k} x {a}' for a,k in archs.items()] + ['Gaussian process']*(self.model.gp is not None)
         beside = f", beside {first_few(self.table.columns)}" if self.table else ''
         return f"GalaxyRun({self.spec.task} of {', '.join(self.spec.targets)}, {' + '.join(parts)}{beside})"
     @classmethod
     def from_learner(cls, learn):
-        "The run of a `galaxy_learner`; its one sigma is that of the validation set, seen from eight sides"
-        if getattr(learn, 'arch_config', None) is None: raise GalfastError("only a galaxy_learner whose arch is a name of galaxy_archs can be used here or saved")
+        "The run of a `Learner` with `GalaxyDataLoaders`; its one sigma is that of the validation set, seen from eight sides"
         d = learn.dls
-        if not hasattr(d, 'spec'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
+        if not hasattr(d, 'spec'): raise _no_spec(learn)
+        net = predicting_net(learn)
         window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
         spec = d.spec.answers_to(learn.loss_func)
-        model = GalaxyModel([learn.model], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
+        model = GalaxyModel([net], *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))), spec, window=window)
         info = dict(n_train=len(d.train_ds), n_valid=len(d.valid_ds), validation='held back')
-        run = cls(model.eval(), spec, d.reader, [learn.arch_config], d.id_col, _learner_err(learn, spec), info, table=d.table)
+        run = cls(model.eval(), spec, d.reader, [learn.arch_config], d.id_col, _learner_err(learn, spec, net), info, table=d.table)
         ids = d.df[d.id_col].tolist()
         return run if _row_numbers(ids) else run.remember(ids[i] for i in d.splits[0])
     def remember(self,
@@ -198,7 +199,7 @@ class GalaxyRun:
         df:pd.DataFrame=None, # Rows with the columns of `table`, where the networks see them
     )->tuple: # Predictions, and one sigma (nan beside classes) or None where the run states none: float64 (n, outputs)
         "What the model says to `images`"
-        fast = ifnone(fast, has_fast_bf16(self.device))
+        fast = ifnone(fast, has_fast_bf16(self.device) and _bf16_will_do(self.model, self.spec))
         self.model.eval().to(memory_format=torch.channels_last)
         with torch.inference_mode(), self._fits(images): res = [self.model(x.to(self.device), 8 if tta else 1, fast, t) for x,t in zip(images.split(bs), self._tables(df, len(images), bs))]
         res = [[o.cpu().double().numpy() for o in r] for r in res] # a GPU is waited for once
@@ -218,10 +219,20 @@ class GalaxyRun:
         return torch.from_numpy(self.table.encode(df)).to(self.device).split(bs)
 
 # %% ../../nbs/training/03_run.ipynb #e695c158
-def _learner_err(learn, spec):
+def _bf16_will_do(model, spec):
+    "Are there no networks that answer in a unit by themselves? bfloat16 has three digits"
+    scaled = [any(isinstance(m, ScaleOutput) for m in net.modules()) for net in model.members]
+    return spec.scale()[0] is None or all(scaled)
+
+def _no_spec(learn):
+    if hasattr(learn, 'spec'): return GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
+    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it, and how images are read"
+    return GalfastError(f"the DataLoaders of this Learner do not know what is predicted: {way}")
+
+def _learner_err(learn, spec, net):
     "[a, b] for each output that is a number, from the validation set of `learn`; None where there is nothing to learn it from"
     if not len(learn.dls.valid_ds) or not any(o.states_err for o in spec.heads): return None
-    mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn))
+    mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn, model=net))
     y,res = y.reshape(len(y), -1),[None]*spec.n_out
     for head,out,cols in spec.places:
         if not head.states_err: continue
@@ -263,7 +274,9 @@ def save_run(
     "Write `model.safetensors` and `config.json`: everything that is needed to predict, as numbers and text"
     if isinstance(run, Learner): run = GalaxyRun.from_learner(run)
     path,m = Path(path),run.model
-    cfg = dict(galfast=galfast.__version__, format=1, spec=run.spec.config, reader=run.reader.config, nets=run.nets, id_col=run.id_col, err=run.err,
+    nets = [arch_config(**o) for o in run.nets]
+    for o,net in zip(nets, m.members): check_rebuilt(o, net)
+    cfg = dict(galfast=galfast.__version__, format=1, spec=run.spec.config, reader=run.reader.config, nets=nets, id_col=run.id_col, err=run.err,
                stats=[m.mean.flatten().tolist(), m.std.flatten().tolist()], gp=m.gp.config if m.gp is not None else None, gp_weight=m.gp_weight, window=m.window, net_size=m.net_size, table=run.table.config if run.table else None, info=run.info or {})
     weights = save({k: v.detach().cpu().contiguous().clone() for k,v in m.state_dict().items()})
     cfg['files'] = {_weights: sha256_of(weights)}
@@ -317,14 +330,14 @@ def _disagrees(cfg):
     if isinstance(cfg['gp_weight'], list) and len(cfg['gp_weight'])!=spec.n_out: return f"gp_weight has {len(cfg['gp_weight'])} entries for {spec.n_out} outputs"
     if cfg['err'] is not None and len(cfg['err'])!=spec.n_out: return f"err has {len(cfg['err'])} entries for {spec.n_out} outputs"
     if bands*side**2>most: return f"images of {bands} x {side} x {side} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
-    if any((o['arch']=='multimodal')!=bool(table) for o in nets): return 'networks that see a table and a description of the table belong together, and one of them is missing'
+    if any((o['arch']=='multimodal')!=bool(table) for o in nets if not is_own_arch(o['arch'])): return 'networks that see a table and a description of the table belong together, and one of them is missing'
     return _table_disagrees(table, nets) if table else ''
 
 def _table_disagrees(table, nets):
     lists = dict(fill=table.cont, mean=table.cont, std=table.cont, classes=table.cat)
     if odd := [k for k,of in lists.items() if getattr(table, k) is None or len(getattr(table, k))!=len(of)]: return f"{first_few(odd)} of the table are not those of its columns"
     if table.flags is None or not set(table.flags)<=set(table.cont) or len(set(table.columns))!=len(table.columns): return 'the columns of the table are not what its flags say, or are there twice'
-    if any((o.get('n_cont', 0),o.get('cat_sizes') or [])!=(table.n_cont, table.cat_sizes) for o in nets): return 'a network takes other columns than the table has'
+    if any((o.get('n_cont', 0),o.get('cat_sizes') or [])!=(table.n_cont, table.cat_sizes) for o in nets if not is_own_arch(o['arch'])): return 'a network takes other columns than the table has'
     return ''
 
 
