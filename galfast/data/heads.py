@@ -141,6 +141,11 @@ class TargetHead:
     def answers_to(self, loss):
         "The head whose answers are those that `loss` teaches"
         return self
+    def in_order(self,
+        vocab:list, # What each output is called, in the words of fastai's DataLoaders
+    ):
+        "The head whose outputs are in the order of `vocab`"
+        return self
     def loss(self, smooth:float=0.)->nn.Module:
         "The loss of a network with this head alone"
         raise NotImplementedError
@@ -306,6 +311,10 @@ class ClassHead(TargetHead):
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))
+    def in_order(self, vocab):
+        names = list(class_names(pd.Series(vocab)))
+        if not set(self.classes)<=set(names): raise _other_vocab(self.columns[0], names, self.classes)
+        return replace(self, classes=names)
     def loss(self, smooth=0.): return LabelSmoothingCrossEntropyFlat(eps=smooth) if smooth else CrossEntropyLossFlat()
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
         y = torch.nan_to_num(targ)[:,0].long()
@@ -345,6 +354,9 @@ def _natural(o):
     whole = o.lstrip('-').isdigit()
     return not whole,int(o) if whole else 0,o
 
+def _other_vocab(what, theirs, ours):
+    return GalfastError(f"the learner tells {first_few(theirs, 10)} apart, and {what!r} has {first_few(ours, 10)}: these are not the same")
+
 def as_shares(p, exclusive):
     "Numbers as probabilities: from 0 to 1, and adding up to one where they exclude each other"
     p = p.clamp(1e-3, 1)
@@ -379,6 +391,9 @@ class LabelHead(_ShareHead):
     def block(self): return MultiCategoryBlock(encoded=True, vocab=self.columns)
     def batch(self, y): return TensorMultiCategory(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)
+    def in_order(self, vocab):
+        if set(vocab)!=set(self.columns): raise _other_vocab('multilabel', vocab, self.columns)
+        return replace(self, columns=list(vocab))
     def loss(self, smooth=0.): return BCEWithLogitsLossFlat()
     def decodes(self, x): return (x>.5).to(x.dtype)
 
