@@ -52,6 +52,7 @@ from .training.fast import *
 from .training.learner import *
 from .training.gp import *
 from .training.run import *
+from .training.plain import *
 from .results.predict import *
 from .results.interpret import *
 from .results.plot import *
