@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['head_kinds', 'register_head', 'head_kind', 'TargetHead', 'NumberBlock', 'NumberSetup', 'TitledNumber',
-           'TitledNumbers', 'NumberHead', 'ClassHead', 'LabelHead', 'VoteHead', 'task_scores', 'scores']
+           'TitledNumbers', 'NumberHead', 'ClassHead', 'TensorLabels', 'LabelNames', 'LabelSetup', 'LabelHead',
+           'VoteHead', 'task_scores', 'scores']
 
 # %% ../../nbs/data/02_heads.ipynb #06fef9fa
 from dataclasses import replace
@@ -377,6 +378,18 @@ class _ShareHead(TargetHead):
         loss = F.binary_cross_entropy_with_logits(inp.float(), torch.nan_to_num(targ).float(), reduction='none')
         return reduce_present(loss, targ, weight, reduction)
 
+class TensorLabels(TensorMultiCategory):
+    "Several labels of a galaxy, each 0 or 1"
+
+class LabelNames(MultiCategory):
+    "Labels by name, with a title where there are none, too"
+    def show(self, ctx=None, **kwargs): return show_title(', '.join(self) or 'none', ctx=ctx, **kwargs)
+
+class LabelSetup(EncodedMultiCategorize):
+    "fastai's `EncodedMultiCategorize`, with titles that can be read"
+    def encodes(self, o): return TensorLabels(tensor(o).float())
+    def decodes(self, o): return LabelNames(one_hot_decode(o, self.vocab))
+
 @register_head
 @dataclass
 class LabelHead(_ShareHead):
@@ -388,8 +401,8 @@ class LabelHead(_ShareHead):
     def suits(cls, kinds, values): return len(values)>1 and all(v is not None and v.isin([0,1]).all() for v in values)
     @classmethod
     def _labelled(cls, y): return y>=0
-    def block(self): return MultiCategoryBlock(encoded=True, vocab=self.columns)
-    def batch(self, y): return TensorMultiCategory(torch.from_numpy(y).float())
+    def block(self): return TransformBlock(type_tfms=LabelSetup(self.columns))
+    def batch(self, y): return TensorLabels(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)
     def in_order(self, vocab):
         if set(vocab)!=set(self.columns): raise _other_vocab('multilabel', vocab, self.columns)

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from ..base.core import *
 from ..images.augment import *
 from ..images.pack import *
+from ..data.heads import TensorLabels
 from ..data.targets import *
 from ..networks.archs import *
 from .fast import *
@@ -429,20 +430,42 @@ def _label_texts(labels):
     fmts = [_number_format(o) if number(o) else None for o in zip(*rows)]
     return [', '.join(map(_text, r, fmts)) or 'none' for r in rows]
 
+def _answer_titles(labels, outs, losses=None):
+    "A title for each image, on one line where all of them are short, and its colour: green and red for names that are right and wrong"
+    texts,n = _label_texts([*labels, *outs]),len(labels)
+    words = [[texts[i], texts[n+i]] for i in range(n)]
+    names = not any(isinstance(v, (int,float)) for o in labels for v in L(o))
+    colours = [('green' if t==p else 'red') if names else 'black' for t,p in words]
+    if losses is not None: words = [[*w, f'{o.item():.3g}'] for w,o in zip(words, losses)]
+    long = any(len(' / '.join(w))>=28 for w in words)
+    return [('\n' if long else ' / ').join(w) for w in words],colours
+
+def _answer_grid(n, title, lines, nrows=None, ncols=None, figsize=None):
+    "Axes with room for titles of so many `lines`"
+    nrows = ifnone(nrows, math.ceil(n/ncols) if ncols else math.isqrt(n))
+    ncols = ifnone(ncols, math.ceil(n/nrows))
+    if figsize is None: figsize = (3*ncols, (2.8+.2*lines)*nrows+.4)
+    fig,axs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, title=title, return_fig=True)
+    fig.set_layout_engine('constrained') # titles of several lines overlap else
+    return axs
+
 def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=None, ncols=None, figsize=None, **kwargs):
     "Each image with its true label, what was predicted, and its loss"
-    axs = ifnone(ctxs, get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, title=title))
-    texts = _label_texts([s[n_inp] for s in samples]+[o[0] for o in outs])
-    for i,(ax,s) in enumerate(zip(axs, samples)):
+    titles,colours = _answer_titles([s[n_inp] for s in samples], [o[0] for o in outs], losses)
+    lines = max(o.count('\n')+1 for o in titles)
+    if ctxs is None: ctxs = _answer_grid(len(samples), title, lines, nrows, ncols, figsize)
+    for ax,s,words,colour in zip(ctxs, samples, titles, colours):
         s[0].show(ctx=ax, **kwargs)
-        words = [texts[i], texts[len(samples)+i], *([] if losses is None else [f'{losses[i].item():.3g}'])]
-        one_line = ' / '.join(words)
-        ax.set_title(one_line if len(one_line)<30 else '\n'.join(words))
-    return axs
+        ax.set_title(words, color=colour)
+    return ctxs
 
 # %% ../../nbs/training/01_learner.ipynb #8ff2a40c
 @show_results.dispatch
 def _show_image_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+    return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
+
+@show_results.dispatch
+def _show_label_results(x:TensorImage, y:TensorLabels, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
 
 @show_results.dispatch
@@ -451,6 +474,10 @@ def _show_table_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n
 
 @plot_top_losses.dispatch
 def _plot_image_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
+
+@plot_top_losses.dispatch
+def _plot_label_losses(x:TensorImage, y:TensorLabels, samples, outs, raws, losses, **kwargs):
     _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
 
 @plot_top_losses.dispatch
