@@ -46,6 +46,7 @@ class TargetHead:
     columns:list # Label columns
     facts:dict = None # Column -> what `column_facts` says of it; without them no number is taken for missing
     task = None # What users call the kind
+    takes = 'labels of its kind' # What its columns hold, in words
     whole = False # Do its columns belong together, so that a row with some of them is of no use?
     flat = True # Are the labels of one column of the shape (n,)?
     states_err = False # Is one sigma of its answers stated?
@@ -79,6 +80,19 @@ class TargetHead:
     @classmethod
     def check_columns(cls, columns):
         "Raise where it cannot be of so many columns"
+    @classmethod
+    def takes_column(cls,
+        o:pd.Series, # A column of a catalogue
+    )->bool:
+        "Could it be learned from this column alone?"
+        df,facts = o.to_frame(),column_facts(o)
+        try:
+            check_labels(df, [o.name], label_words.get(cls.task))
+            head = cls([o.name], None if facts['kind']=='words' else {o.name: facts})
+            ok = df[~head.missing(df).any(1)]
+            head.complete(ok)
+        except Exception: return False # it is asked of any column that there is
+        return len(ok)>0
 
     # labels
     @property
@@ -232,7 +246,7 @@ class NumberHead(TargetHead):
     "Numbers in a unit, such as a metallicity or a redshift"
     mean:list = None # Of each column over the training set
     std:list = None # Standard deviation of each column over the training set
-    task,states_err,chooses,epochs_at = 'regression',True,False,(25,400)
+    task,takes,states_err,chooses,epochs_at = 'regression','numbers',True,False,(25,400)
     metrics = (root_mse, mean_abs_err, nmad, mean_bias, outlier_fraction, r2)
 
     @classmethod
@@ -267,6 +281,7 @@ class ClassHead(TargetHead):
     classes:list = None # Their names
     exclusive:bool = True # Do the probabilities add up to one?
     task,strata,guessed = 'classification',True,'commonest class in training'
+    takes = 'words, truth values or whole numbers of a few values'
     metrics,figure,smooth,quick_nets = (class_accuracy, balanced_accuracy, macro_f1),'confusion',.1,True
 
     @classmethod
@@ -366,6 +381,7 @@ def as_shares(p, exclusive):
 # %% ../../nbs/data/02_heads.ipynb #d0311ed9
 class _ShareHead(TargetHead):
     "Columns of numbers from 0 to 1"
+    takes = 'numbers from 0 to 1'
     def complete(self, ok):
         v = self.values(ok)
         if not ((v<0)|(v>1)).any(): return self
@@ -394,13 +410,19 @@ class LabelSetup(EncodedMultiCategorize):
 @dataclass
 class LabelHead(_ShareHead):
     "Several labels, each yes or no, that may go together: a bar, a ring, a companion"
-    task,flat = 'multilabel',False
+    task,flat,takes = 'multilabel',False,'zeros and ones, or truth values'
     metrics = (label_accuracy, label_f1)
 
     @classmethod
     def suits(cls, kinds, values): return len(values)>1 and all(v is not None and v.isin([0,1]).all() for v in values)
     @classmethod
     def _labelled(cls, y): return y>=0
+    def complete(self, ok):
+        super().complete(ok)
+        v = self.values(ok)
+        odd = v[~np.isnan(v) & (v!=0) & (v!=1)]
+        if not len(odd): return self
+        raise CatalogError(f"multilabel needs labels that are 0 or 1, and {odd[0]:.3g} is neither; {option('task', 'votes')} is for fractions")
     def block(self): return TransformBlock(type_tfms=LabelSetup(self.columns))
     def batch(self, y): return TensorLabels(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)
