@@ -46,7 +46,7 @@ class TargetHead:
     columns:list # Label columns
     facts:dict = None # Column -> what `column_facts` says of it; without them no number is taken for missing
     task = None # What users call the kind
-    takes = 'labels of its kind' # What its columns hold, in words
+    takes = '' # What its columns hold, in words
     whole = False # Do its columns belong together, so that a row with some of them is of no use?
     flat = True # Are the labels of one column of the shape (n,)?
     states_err = False # Is one sigma of its answers stated?

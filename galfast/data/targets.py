@@ -267,7 +267,7 @@ def _would_take(kind, df, most=200, rows=2000):
     names = [c for c in dict.fromkeys(df.columns) if list(df.columns).count(c)==1][:most]
     found = [c for c in names if not _names_a_galaxy(some[c]) and kind.takes_column(some[c])]
     here = f"here in {first_few(map(repr, found))}" if found else 'and no other column here is such'
-    return f"{kind.task} takes {kind.takes}, {here}"
+    return f"{kind.task} takes {kind.takes or 'columns of its kind'}, {here}"
 
 def _names_a_galaxy(o):
     "Is a column of names, or of positions, of which nothing is learned?"
