@@ -3,7 +3,7 @@ import subprocess,sys
 from functools import partial
 
 import numpy as np,pytest,torch
-from fastai.vision.all import CrossEntropyLossFlat,Learner,nn,xresnet18
+from fastai.vision.all import CrossEntropyLossFlat,Learner,load_learner,nn,vision_learner,xresnet18
 from torchvision.models import resnet18
 
 from galfast.base.core import GalfastError,RunError
@@ -127,7 +127,7 @@ def test_a_registered_name_from_the_command(survey, tmp_path, names):
     assert r.exit_code==0, r.output
     assert load_run(tmp_path/'run', 'cpu').nets[0]['arch']=='narrow'
 
-@pytest.mark.parametrize('net,says', [(lambda: xresnet18(n_out=1), 'made for 3 bands, and the images have 1'), (lambda: Small(1, 1000), 'gives 1,000 numbers a galaxy, and 1 are needed'),
+@pytest.mark.parametrize('net,says', [(lambda: xresnet18(n_out=1), 'made for 3 bands, and the images have 1'), (lambda: Small(1, 1000), 'gives 1,000 numbers a galaxy, and 1 is needed'),
                                       (lambda: nn.Sequential(Small(1, 1), nn.Flatten(0)), r'gives the shape \(2,\) for two galaxies, and \(2, 1\) is needed'),
                                       (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 1)), 'cannot take images of 1 x 32 x 32 pixels')])
 def test_what_does_not_fit_is_told_at_once(net, says):
@@ -175,11 +175,34 @@ def test_a_learner_of_fastai(survey, mixed, numbers, tmp_path, names):
     with same.no_bar(): p = same.get_preds()[0]
     assert np.allclose(t.filter(like='_prob_')[:6], p, atol=.02)
 
+def test_vision_learner(survey, mixed):
+    images,df = survey
+    learn = fit(vision_learner(mixed, resnet18, pretrained=False, n_out=mixed.spec.n_out, loss_func=mixed.spec.default_loss(), metrics=[]))
+    t = predict_catalog(learn, df, images, device='cpu', tta=False)
+    with learn.no_bar(): p = learn.get_preds()[0].numpy()
+    assert np.allclose(t[['metallicity_pred', *t.filter(like='_prob_').columns]][:6], p, atol=1e-4)
+
+@pytest.mark.parametrize('arch', [xresnet18, Small])
+def test_frozen_and_thawed(arch, numbers):
+    learn = galaxy_learner(numbers, arch, seed=0)
+    before = {k: p.clone() for k,p in learn.model.named_parameters()}
+    with learn.no_bar(), learn.no_logging():
+        learn.freeze()
+        learn.fit(1, 1e-2)
+        moved = {k for k,p in learn.model.named_parameters() if not torch.equal(p, before[k])}
+        assert 0<len(moved)<len(before) and 'conv' not in ''.join(o for o in moved if arch is Small)
+        learn.fine_tune(1, 1e-2)
+
+def test_exported_with_its_builder(numbers, survey, tmp_path):
+    learn = fit(galaxy_learner(numbers, lambda n_in, n_out: Small(n_in, n_out), seed=0))
+    learn.export(tmp_path/'export.pkl')
+    again = load_learner(tmp_path/'export.pkl')
+    with again.no_bar(), learn.no_bar(): assert np.isclose(again.predict(survey[1].iloc[3])[0], learn.predict(survey[1].iloc[3])[0], atol=1e-4)
+
 def test_a_name_is_known_where_it_was_registered(numbers, tmp_path, names):
     "Another process, which runs the same line"
     register_arch('my_xresnet18', xresnet18)
     save_run(fit(galaxy_learner(numbers, 'my_xresnet18', seed=0)), tmp_path/'run')
-    code = f"from galfast.all import *; {{}}print(load_run({str(tmp_path/'run')!r}, 'cpu'))"
-    def run(line): return subprocess.run([sys.executable, '-W', 'ignore', '-c', code.format(line)], capture_output=True, text=True)
-    assert '1 x my_xresnet18' in run("register_arch('my_xresnet18', xresnet18); ").stdout
-    assert "register_arch('my_xresnet18', builder)" in run('').stderr
+    code = f"from galfast.all import *; register_arch('my_xresnet18', xresnet18); print(load_run({str(tmp_path/'run')!r}, 'cpu'))"
+    r = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert '1 x my_xresnet18' in r.stdout, r.stderr

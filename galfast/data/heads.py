@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['head_kinds', 'register_head', 'head_kind', 'TargetHead', 'NumberBlock', 'NumberSetup', 'TitledNumber',
-           'TitledNumbers', 'NumberHead', 'ClassHead', 'TensorLabels', 'LabelNames', 'LabelSetup', 'LabelHead',
-           'VoteHead', 'task_scores', 'scores']
+           'TitledNumbers', 'NumberHead', 'ClassHead', 'LabelHead', 'VoteHead', 'task_scores', 'scores']
 
 # %% ../../nbs/data/02_heads.ipynb #06fef9fa
 from dataclasses import replace
@@ -371,12 +370,26 @@ def _natural(o):
     return not whole,int(o) if whole else 0,o
 
 def _other_vocab(what, theirs, ours):
-    return GalfastError(f"the learner tells {first_few(theirs, 10)} apart, and {what!r} has {first_few(ours, 10)}: these are not the same")
+    has = f"{what!r} has {first_few(ours, 10)}"
+    return GalfastError(f"the learner tells {first_few(theirs, 10)} apart, and {has}: these are not the same")
 
 def as_shares(p, exclusive):
     "Numbers as probabilities: from 0 to 1, and adding up to one where they exclude each other"
     p = p.clamp(1e-3, 1)
     return p/p.sum(-1, keepdim=True) if exclusive else p
+
+# %% ../../nbs/data/02_heads.ipynb #ac6c039a
+class TensorLabels(TensorMultiCategory):
+    "Several labels of a galaxy, each 0 or 1"
+
+class LabelNames(MultiCategory):
+    "Labels by name, with a title where there are none, too"
+    def show(self, ctx=None, **kwargs): return show_title(', '.join(self) or 'none', ctx=ctx, **kwargs)
+
+class LabelSetup(EncodedMultiCategorize):
+    "fastai's `EncodedMultiCategorize`, with titles that can be read"
+    def encodes(self, o): return TensorLabels(tensor(o).float())
+    def decodes(self, o): return LabelNames(one_hot_decode(o, self.vocab))
 
 # %% ../../nbs/data/02_heads.ipynb #d0311ed9
 class _ShareHead(TargetHead):
@@ -394,18 +407,6 @@ class _ShareHead(TargetHead):
         loss = F.binary_cross_entropy_with_logits(inp.float(), torch.nan_to_num(targ).float(), reduction='none')
         return reduce_present(loss, targ, weight, reduction)
 
-class TensorLabels(TensorMultiCategory):
-    "Several labels of a galaxy, each 0 or 1"
-
-class LabelNames(MultiCategory):
-    "Labels by name, with a title where there are none, too"
-    def show(self, ctx=None, **kwargs): return show_title(', '.join(self) or 'none', ctx=ctx, **kwargs)
-
-class LabelSetup(EncodedMultiCategorize):
-    "fastai's `EncodedMultiCategorize`, with titles that can be read"
-    def encodes(self, o): return TensorLabels(tensor(o).float())
-    def decodes(self, o): return LabelNames(one_hot_decode(o, self.vocab))
-
 @register_head
 @dataclass
 class LabelHead(_ShareHead):
@@ -422,7 +423,8 @@ class LabelHead(_ShareHead):
         v = self.values(ok)
         odd = v[~np.isnan(v) & (v!=0) & (v!=1)]
         if not len(odd): return self
-        raise CatalogError(f"multilabel needs labels that are 0 or 1, and {odd[0]:.3g} is neither; {option('task', 'votes')} is for fractions")
+        way = f"{option('task', 'votes')} is for fractions"
+        raise CatalogError(f"multilabel needs labels that are 0 or 1, and {odd[0]:.3g} is neither; {way}")
     def block(self): return TransformBlock(type_tfms=LabelSetup(self.columns))
     def batch(self, y): return TensorLabels(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)

@@ -254,7 +254,7 @@ def _completed(spec, df):
 
 @contextmanager
 def _of_right_kind(kind, df, words=None):
-    "Say which columns a head would take where it cannot take what it was asked for; with `words`, columns, only if one of these holds words"
+    "Say which columns a head would take where it cannot take those asked for; with `words` if one of these is of words"
     try: yield
     except CatalogError as e:
         of_cells = words is not None and all(column_facts(df[c])['kind']!='words' for c in words)

@@ -37,7 +37,7 @@ def predict_catalog(
     bs:int=256, # Images through the network at a time
     pack=False, # True, or a folder: decode each image once and keep it, see `read_images`
     fast:bool=None, # Networks in bfloat16; by default where the machine gains from it
-    heads=None, # What a `Learner` predicts whose DataLoaders are none of galfast, see `PlainLearner`: `target_spec(df, 'metallicity')`
+    heads=None, # What a `Learner` predicts whose DataLoaders do not know it: `target_spec(df, 'metallicity')`
 )->pd.DataFrame: # As `prediction_table` makes it, a row for each row of `df`
     "Predictions for every galaxy of a catalogue"
     chunks = predict_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, pack, fast, heads)
@@ -174,7 +174,7 @@ def _plain_chunks(learn, df, images, tta, id_col, device, chunk, bs, heads, say)
     if images is not None and not own.reads_paths():
         raise GalfastError(f"this Learner does not read its images from paths, so {images} cannot be given to it: "
                            "images=None takes them as its own get_x finds them, from the rows of the catalogue")
-    if df is None and images is None: raise GalfastError("there is nothing to predict: give a catalogue, or a folder of images")
+    if df is None and images is None: raise GalfastError("nothing to predict: give a catalogue, or a folder of images")
     df = folder_table(images, id_col) if df is None else read_catalog(df, id_col)
     files = None if images is None else find_images(df, images, id_col, say=say)
     seen,sigma = own.saw(df[id_col], id_col),own.errors()
@@ -182,7 +182,8 @@ def _plain_chunks(learn, df, images, tta, id_col, device, chunk, bs, heads, say)
         rows = slice(i, i+chunk)
         pred,status = _predict_plain(own, df[rows], images, files and files[rows], tta, bs)
         err = None if sigma is None else np.where(np.isnan(pred), np.nan, sigma)
-        yield prediction_table(df[id_col][rows], pred, err, own.spec, id_col, status, seen if seen is None else seen[rows])
+        learned = seen if seen is None else seen[rows]
+        yield prediction_table(df[id_col][rows], pred, err, own.spec, id_col, status, learned)
 
 def _predict_plain(own, df, images, files, tta, bs):
     "Predictions, nan where there are none, and a status for each row of `df`"
@@ -194,7 +195,8 @@ def _predict_plain(own, df, images, files, tta, bs):
     return pred,status if images is None else without_folder(images, status)
 
 def _knows_heads(o):
-    return GalfastError(f"heads= is for a Learner whose DataLoaders do not know what is predicted; this {type(o).__name__} does")
+    they = f"this {type(o).__name__} does"
+    return GalfastError(f"heads= is for a Learner whose DataLoaders do not know what is predicted; {they}")
 
 # %% ../../nbs/results/00_predict.ipynb #364ce106
 def evaluate_predictions(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 'Checkpoint', 'smooth_state',
            'save_checkpoint', 'load_checkpoint', 'flat_answers', 'FlatAnswers', 'GalaxyLearner', 'galaxy_learner',
-           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predicting_net',
-           'predict_views', 'mean_and_spread']
+           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predict_views',
+           'mean_and_spread']
 
 # %% ../../nbs/training/01_learner.ipynb #59bea1cc
 import hashlib,inspect
@@ -22,6 +22,7 @@ from ..images.pack import *
 from ..data.heads import TensorLabels
 from ..data.targets import *
 from ..networks.archs import *
+from ..networks.archs import PlainOrder,check_net,is_own_arch
 from .fast import *
 
 # %% ../../nbs/training/01_learner.ipynb #bcc793fc
@@ -227,7 +228,7 @@ class GalaxyLearner(Learner):
 @delegates(Learner.__init__)
 def galaxy_learner(
     dls, # `GalaxyDataLoaders`
-    arch='xresnet34', # A name in `galaxy_archs` or of timm, what `own_net` takes, or a network; beside a table it sees the image
+    arch='xresnet34', # A name in `galaxy_archs` or of timm, a builder such as fastai's, or a network; beside a table it sees the image
     arch_kw:dict=None, # More for the builder
     loss_func=None, # By default that of the head, `ScaledRMSE` for one number and `ScaledMSE` for several; `MultiLoss` for several heads
     metrics=None, # By default those of the task
@@ -254,7 +255,8 @@ def galaxy_learner(
                           cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
     learn.spec,learn.recorder.train_metrics = spec,train_metrics
     own = is_own_arch(kw.get('image_arch', arch))
-    learn.arch_config = dict(arch=arch, **kw) if own else arch_config(arch, **kw) # one of your own is asked for its name when it is saved
+    # one of your own is asked for its name when it is saved
+    learn.arch_config = dict(arch=arch, **kw) if own else arch_config(arch, **kw)
     return learn
 
 @delegates(galaxy_learner)
@@ -332,7 +334,8 @@ def _build_net(dls, arch, pretrained, seed, kw):
             if seed is not None: torch.manual_seed(seed)
             return build_model(arch, pretrained=pretrained, **kw)
     model = _build(kw)
-    if not is_own_arch(kw.get('image_arch', arch)) or check_net(model, dls.spec.n_out, *_two_blanks(dls, model)): return model,kw
+    if not is_own_arch(kw.get('image_arch', arch)): return model,kw
+    if check_net(model, dls.spec.n_out, *_two_blanks(dls, model)): return model,kw
     kw = merge(kw, dict(channels_last=False))
     return _build(kw),kw
 
@@ -354,7 +357,8 @@ def _two_blanks(dls, model):
     return new(2, *image_shape(dls)),*([] if table is None else [new(2, table.n_cont+len(table.cat_sizes))])
 
 def _no_heads():
-    ways = "GalaxyDataLoaders do; with other DataLoaders use fastai's Learner, and predict_catalog(learn, ..., heads=target_spec(df, 'metallicity'))"
+    other = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity'))"
+    ways = f"GalaxyDataLoaders do; with other DataLoaders use fastai's Learner, and {other}"
     return GalfastError(f"galaxy_learner needs DataLoaders that know what is predicted: {ways}")
 
 # %% ../../nbs/training/01_learner.ipynb #626af37d
@@ -431,7 +435,7 @@ def _label_texts(labels):
     return [', '.join(map(_text, r, fmts)) or 'none' for r in rows]
 
 def _answer_titles(labels, outs, losses=None):
-    "A title for each image, on one line where all of them are short, and its colour: green and red for names that are right and wrong"
+    "A title for each image, on one line where all are short; and its colour, green or red for names, which are right or wrong"
     texts,n = _label_texts([*labels, *outs]),len(labels)
     words = [[texts[i], texts[n+i]] for i in range(n)]
     names = not any(isinstance(v, (int,float)) for o in labels for v in L(o))

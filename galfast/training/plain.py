@@ -36,14 +36,14 @@ class PlainLearner:
     )->np.ndarray: # float64 (n, outputs)
         "What it says to the images of `items`"
         n = len(items)
-        if n==1: items = pd.concat([items]*2) if isinstance(items, pd.DataFrame) else [*items]*2 # fastai takes a lone number out of its list
+        if n==1: items = _twice(items) # fastai takes a lone number out of its list
         dl = self.learn.dls.test_dl(items, rm_type_tfms=self._skipped(items), bs=bs)
         with self.learn.no_bar(), self.learn.no_logging():
             p = (self.learn.tta(dl=dl) if tta else self.learn.get_preds(dl=dl, reorder=False))[0]
         p = p.reshape(len(p), -1)
         if p.shape[1]!=self.spec.n_out: raise self._other_outputs(p.shape[1])
         if not hasattr(self.learn.loss_func, 'activation'): p = self.spec.activation(p)
-        return p[:n].double().cpu().numpy()
+        return p[:n].cpu().double().numpy() # Apple's GPUs have no float64
     def predict(self,
         items, tta:bool=True, bs:int=256, # As for `answers`
     )->tuple: # float64 (n, outputs), nan where there is none; and a dict row -> fault
@@ -69,7 +69,7 @@ def errors(self:PlainLearner)->list: # A number for each output; nan beside clas
     if not len(dls.valid_ds) or not any(o.states_err for o in spec.heads): return None
     with self.learn.no_bar(), self.learn.no_logging(): p,y = self.learn.get_preds(reorder=False)[:2]
     if not isinstance(y, Tensor): return None
-    p,y = (o.reshape(len(o), -1).double().cpu().numpy() for o in (p, y))
+    p,y = (o.reshape(len(o), -1).cpu().double().numpy() for o in (p, y))
     if y.shape[1]!=len(spec.targets): return None
     res = [np.nan]*spec.n_out
     for head,out,cols in spec.places:
@@ -126,5 +126,7 @@ def _in_order(spec, learn):
     vocab = getattr(learn.dls, 'vocab', None)
     if vocab is None or not spec.alone: return spec
     return replace(spec, heads=[spec.heads[0].in_order([str(o) for o in vocab])])
+
+def _twice(items): return pd.concat([items]*2) if isinstance(items, pd.DataFrame) else [*items]*2
 
 def _in_words(e): return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:100]}"

@@ -27,8 +27,10 @@ from ..images.augment import *
 from .gp import *
 from ..networks.xresnets import ScaleOutput
 from ..networks.archs import *
+from ..networks.archs import arch_name,check_rebuilt,is_own_arch
 from .fast import *
 from .learner import *
+from .learner import predicting_net
 
 # %% ../../nbs/training/03_run.ipynb #1042e3a2
 class GalaxyModel(Module):
@@ -225,8 +227,10 @@ def _bf16_will_do(model, spec):
     return spec.scale()[0] is None or all(scaled)
 
 def _no_spec(learn):
-    if hasattr(learn, 'spec'): return GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
-    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it, and how images are read"
+    if hasattr(learn, 'spec'):
+        return GalfastError("a learner that was exported no longer knows how its images are read: "
+                            "use save_run before export, and the run from then on")
+    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it by themselves"
     return GalfastError(f"the DataLoaders of this Learner do not know what is predicted: {way}")
 
 def _learner_err(learn, spec, net):
