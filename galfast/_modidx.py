@@ -771,6 +771,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                               'galfast/data/loaders.py'),
                                       'galfast.data.loaders.GalaxyDataLoaders.show_batch': ( 'data/loaders.html#galaxydataloaders.show_batch',
                                                                                              'galfast/data/loaders.py'),
+                                      'galfast.data.loaders.GalaxyDataLoaders.test_dl': ( 'data/loaders.html#galaxydataloaders.test_dl',
+                                                                                          'galfast/data/loaders.py'),
                                       'galfast.data.loaders.GalaxyStack': ('data/loaders.html#galaxystack', 'galfast/data/loaders.py'),
                                       'galfast.data.loaders.GalaxyStack.datablock': ( 'data/loaders.html#galaxystack.datablock',
                                                                                       'galfast/data/loaders.py'),

@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np,pandas as pd
 import pytest
 import torch
-from fastai.vision.all import Interpretation,load_learner
+from fastai.vision.all import ClassificationInterpretation,Interpretation,load_learner
 from PIL import Image
 
 from galfast.data.loaders import GalaxyDataLoaders
@@ -142,6 +142,23 @@ def test_several_at_once_as_one_by_one(learn, sky):
     p = learn.get_preds(dl=dl)[0]
     assert p.ndim==(1 if learn.spec.n_out==1 else 2) and len(p)==3
     assert np.allclose(learn.tta8(dl=dl, views=1)[0], p, atol=.05) and len(learn.tta(dl=dl, n=1)[0])==3
+
+def test_a_set_with_labels(learn, sky):
+    rows = sky[1].iloc[[1,2,4,5]]
+    dl = learn.dls.test_dl(rows, with_labels=True)
+    losses = learn.get_preds(dl=dl, with_loss=True)[2]
+    assert len(losses)==4 and torch.isfinite(losses).all()
+    learn.show_results(dl=dl, max_n=4, shuffle=False)
+    check_titles(learn, [r for _,r in rows.iterrows()], 2)
+
+def test_what_else_is_shown(learn):
+    "An interpretation of classes, the summary, the curves of a fit"
+    if learn.spec.task=='classification':
+        i = ClassificationInterpretation.from_learner(learn)
+        assert i.confusion_matrix().sum()==len(learn.dls.valid_ds)
+        i.plot_confusion_matrix()
+    assert 'Total params' in str(learn.summary())
+    learn.recorder.plot_loss()
 
 def test_export(learn, sky):
     learn.export('export.pkl')
