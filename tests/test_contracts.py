@@ -24,15 +24,19 @@ def sky(tmp_path_factory):
         f = 200*np.exp(-np.hypot(x, y)/r[i])[...,None]*[1,.8,.6]+rng.uniform(5, 15, (32,32,3))
         Image.fromarray(f.clip(0, 255).astype('u1')).save(d/f'g{i}.png')
     u = rng.random(n)
-    df = pd.DataFrame(dict(objID=[f'g{i}' for i in range(n)], oh=8+r/4, z=u, kind=np.where(r>4, 'large', 'small'), bar=(r>3).astype(int), arm=(u>.5).astype(int),
-                           smooth=u, disc=1-u, odd=u**2, err=.1, mag=20-r, hubble=np.array(['E','S','Irr'])[np.arange(n)%3]))
+    kind,hubble = np.where(r>4, 'large', 'small'),np.array(['E','S','Irr'])[np.arange(n)%3]
+    labels = dict(oh=8+r/4, z=u, kind=kind, hubble=hubble, bar=(r>3).astype(int), arm=(u>.5).astype(int))
+    df = pd.DataFrame(dict(objID=[f'g{i}' for i in range(n)], **labels, smooth=u, disc=1-u, odd=u**2, err=.1, mag=20-r))
     return d,df.assign(some=df.oh.where(df.index%3>0), type=df.kind.where(df.index%4>0))
 
-kinds = dict(number=dict(target='oh'), numbers=dict(target='oh,z'), two=dict(target='kind'), classes=dict(target='hubble'), labels=dict(target='bar,arm'),
-             votes=dict(target='smooth,disc', task='votes'), vote=dict(target='odd', task='votes'), mixed=dict(target='oh,kind'), weighted=dict(target='oh', err='err'),
-             partial=dict(target='some,z', partial=True), gaps=dict(target='some,type', partial=True, on_error='missing'))
-ways = {**kinds, **{f'{k}_table': dict(table=['mag'], **kinds[k]) for k in ('number','classes','labels','mixed','weighted')},
-        **{f'{k}_files': dict(pack=False, num_workers=0, **kinds[k]) for k in ('number','classes','mixed','weighted')}}
+kinds = dict(number=dict(target='oh'), numbers=dict(target='oh,z'), weighted=dict(target='oh', err='err'),
+             two=dict(target='kind'), classes=dict(target='hubble'), labels=dict(target='bar,arm'),
+             votes=dict(target='smooth,disc', task='votes'), vote=dict(target='odd', task='votes'),
+             mixed=dict(target='oh,kind'), partial=dict(target='some,z', partial=True),
+             gaps=dict(target='some,type', partial=True, on_error='missing'))
+beside = {f'{k}_table': dict(table=['mag'], **kinds[k]) for k in ('number','classes','labels','mixed','weighted')}
+on_disk = {f'{k}_files': dict(pack=False, num_workers=0, **kinds[k]) for k in ('number','classes','mixed','weighted')}
+ways = {**kinds, **beside, **on_disk}
 
 def learner(sky, way):
     d,df = sky
@@ -75,12 +79,15 @@ def check_titles(learn, rows, parts):
     classes = [o.classes for o in spec.heads if hasattr(o, 'classes')]
     for ax,row in zip(axs, rows):
         words = re.split(r' ?/ ?|\n', ax.get_title())
-        if parts==3 and len(words)==4: words = words[1::-1]+words[2:3] # fastai's own, of classes: prediction, truth, loss, probability
+        # fastai's own, of classes: prediction, truth, loss, probability
+        if parts==3 and len(words)==4: words = words[1::-1]+words[2:3]
         assert len(words)==parts, ax.get_title()
         true,pred = ([said(v) for v in w.split(', ')] for w in words[:2])
         assert len(true)==len(labels_of(spec, row)) and all(map(alike, true, labels_of(spec, row))), ax.get_title()
         if spec.task=='multilabel': assert {*pred}<={*spec.targets, np.nan}
-        else: assert len(pred)==len(spec.targets) and all(v in sum(classes, []) if isinstance(v, str) else np.isfinite(v) for v in pred)
+        else:
+            assert len(pred)==len(spec.targets)
+            assert all(v in sum(classes, []) if isinstance(v, str) else np.isfinite(v) for v in pred)
         if parts==3: assert float(words[2])>=0
 
 def valid_rows(learn): return [r for _,r in learn.dls.valid_ds.items.iterrows()]
@@ -98,7 +105,8 @@ def test_top_losses(learn):
     losses,rows = i.top_losses(3)
     i.plot_top_losses(3)
     check_titles(learn, [valid_rows(learn)[k] for k in rows], 3)
-    assert (losses.diff()<=0).all() and torch.allclose(losses, learn.get_preds(with_loss=True)[2][rows].as_subclass(type(losses)), rtol=1e-4)
+    want = learn.get_preds(with_loss=True)[2][rows].as_subclass(type(losses))
+    assert (losses.diff()<=0).all() and torch.allclose(losses, want, rtol=1e-4)
     i.show_results([0,1])
 
 def test_shapes(learn):

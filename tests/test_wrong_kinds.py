@@ -9,18 +9,23 @@ n = 400
 
 def catalogue():
     rng = np.random.default_rng(0)
-    return pd.DataFrame(dict(objID=[str(1237648720693755918+i) for i in range(n)], ra=rng.uniform(0, 360, n), dec=rng.uniform(-90, 90, n), filename=[f'{i}.jpg' for i in range(n)],
-                             z=rng.random(n)*3, kind=rng.choice(list('ESI'), n), bar=rng.integers(0, 2, n), ring=rng.random(n)>.5, votes=rng.integers(0, 40, n), share=rng.random(n),
+    names = dict(objID=[str(1237648720693755918+i) for i in range(n)], filename=[f'{i}.jpg' for i in range(n)])
+    places = dict(ra=rng.uniform(0, 360, n), dec=rng.uniform(-90, 90, n))
+    numbers = dict(votes=rng.integers(0, 40, n), share=rng.random(n))
+    return pd.DataFrame(dict(**names, **places, z=rng.random(n)*3, kind=rng.choice(list('ESI'), n),
+                             bar=rng.integers(0, 2, n), ring=rng.random(n)>.5, **numbers,
                              note=[f'seen on day {i}' for i in range(n)], same=1.))
 
 def said(target, task, df=None):
     with pytest.raises(CatalogError) as e: target_spec(catalogue() if df is None else df, target, task)
     return str(e.value)
 
-wrong = [('z', 'classification', '400 different values in 400 rows', 'words, truth values or whole numbers of a few values', ['kind','bar','ring','votes']),
+wrong = [('z', 'classification', '400 different values in 400 rows', 'words, truth values or whole numbers of a few values',
+          ['kind','bar','ring','votes']),
          ('note', 'classification', 'is it a class?', 'words, truth values', ['kind','bar','ring','votes']),
          ('note', 'auto', 'is it a class?', 'classification takes words', ['kind','bar','ring','votes']),
-         ('kind', 'regression', "400 of 400 cells of column 'kind' are no numbers", 'regression takes numbers', ['z','bar','ring','votes','share']),
+         ('kind', 'regression', "400 of 400 cells of column 'kind' are no numbers", 'regression takes numbers',
+          ['z','bar','ring','votes','share']),
          ('z,kind', 'regression', "column 'kind'", 'regression takes numbers', ['z','bar','ring','votes','share']),
          ('votes,bar', 'multilabel', 'they run from 0 to 39', 'zeros and ones, or truth values', ['bar','ring']),
          ('share,bar', 'multilabel', 'labels that are 0 or 1', "task='votes' is for fractions", ['bar','ring']),
