@@ -137,7 +137,7 @@ def test_a_registered_name_from_the_command(survey, tmp_path, names):
 
 misfits = [(lambda: xresnet18(n_out=1), 'made for 3 bands, and the images have 1'),
            (lambda: Small(1, 1000), 'gives 1,000 numbers a galaxy, and 1 is needed'),
-           (lambda: nn.Sequential(Small(1, 1), nn.Flatten(0)), r'the shape \(2,\) for two galaxies, and \(2, 1\) is needed'),
+           (lambda: nn.Sequential(Small(1, 1), nn.Flatten(0)), r'shape \(2,\) for two galaxies, and \(2, 1\) is needed'),
            (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 1)), 'cannot take images of 1 x 32 x 32 pixels')]
 
 @pytest.mark.parametrize('net,says', misfits)
@@ -192,8 +192,8 @@ def test_a_learner_of_fastai(survey, mixed, numbers, tmp_path, names):
 
 def test_vision_learner(survey, mixed):
     images,df = survey
-    spec = mixed.spec
-    learn = fit(vision_learner(mixed, resnet18, pretrained=False, n_out=spec.n_out, loss_func=spec.default_loss(), metrics=[]))
+    n,loss = mixed.spec.n_out,mixed.spec.default_loss()
+    learn = fit(vision_learner(mixed, resnet18, pretrained=False, n_out=n, loss_func=loss, metrics=[]))
     t = predict_catalog(learn, df, images, device='cpu', tta=False)
     with learn.no_bar(): p = learn.get_preds()[0].numpy()
     assert np.allclose(t[['metallicity_pred', *t.filter(like='_prob_').columns]][:6], p, atol=1e-4)

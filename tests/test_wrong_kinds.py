@@ -20,7 +20,7 @@ def said(target, task, df=None):
     with pytest.raises(CatalogError) as e: target_spec(catalogue() if df is None else df, target, task)
     return str(e.value)
 
-wrong = [('z', 'classification', '400 different values in 400 rows', 'words, truth values or whole numbers of a few values',
+wrong = [('z', 'classification', '400 different values in 400 rows', 'words, truth values or whole numbers',
           ['kind','bar','ring','votes']),
          ('note', 'classification', 'is it a class?', 'words, truth values', ['kind','bar','ring','votes']),
          ('note', 'auto', 'is it a class?', 'classification takes words', ['kind','bar','ring','votes']),
