@@ -137,7 +137,7 @@ def test_a_registered_name_from_the_command(survey, tmp_path, names):
 
 misfits = [(lambda: xresnet18(n_out=1), 'made for 3 bands, and the images have 1'),
            (lambda: Small(1, 1000), 'gives 1,000 numbers a galaxy, and 1 is needed'),
-           (lambda: nn.Sequential(Small(1, 1), nn.Flatten(0)), r'shape \(2,\) for two galaxies, and \(2, 1\) is needed'),
+           (lambda: nn.Sequential(Small(1, 1), nn.Flatten(0)), r'\(2,\) for two galaxies, and \(2, 1\) is needed'),
            (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 1)), 'cannot take images of 1 x 32 x 32 pixels')]
 
 @pytest.mark.parametrize('net,says', misfits)
