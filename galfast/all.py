@@ -28,6 +28,7 @@ from .base.pictures import *
 from .surveys.cutouts import *
 from .surveys.webimages import *
 from .base.labelled import *
+from .base.configs import *
 from .surveys.galaxy10 import *
 from .images.decoder import *
 from .images.fitsfile import *
@@ -44,14 +45,19 @@ from .images.reader import *
 from .images.pack import *
 from .data.rare import *
 from .data.loaders import *
+from .data.sources import *
 from .images.photometry import *
 from .networks.xresnets import *
 from .networks.classic import *
 from .networks.archs import *
 from .training.fast import *
 from .training.learner import *
+from .training.answers import *
+from .training.members import *
+from .training.nets import *
 from .training.gp import *
 from .training.run import *
+from .training.fitting import *
 from .training.plain import *
 from .results.predict import *
 from .results.interpret import *

@@ -348,7 +348,7 @@ def predict(
     _check_device(device)
     cfg = _run_config(run)
     _check_out(out, overwrite, _columns_of(cfg))
-    id = id or cfg.get('id_col', 'objID')
+    id = id or cfg['ids']['column']
     df = read_catalog(catalog, id) if catalog else None
     _check_kind(cfg, _check_images(images), run)
     if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
@@ -383,15 +383,15 @@ def _write_chunks(out, chunks, total):
 
 def _run_config(run):
     "What `config.json` of a run says, as far as it can be read; reading the run itself takes seconds"
-    from galfast.base.schema import read_run_config
+    from galfast.base.configs import read_run_config
     return read_run_config(run, whole=False)
 
 def _columns_of(cfg):
     "Columns of a table of predictions; none where the configuration is not what it should be"
-    try: ts,classes = cfg['spec']['targets'],cfg['spec'].get('classes') or []
-    except (KeyError,TypeError): return []
-    ends = ['pred', *(f'prob_{c}' for c in classes)] if classes else ['pred','err']
-    return [cfg.get('id_col', 'objID'), *(f'{t}_{e}' for t in ts for e in ends), 'in_training', 'status']
+    heads = [o['config'] for o in cfg.get('heads') or []]
+    if not heads: return []
+    def _ends(o): return ['pred', *(f'prob_{c}' for c in o['classes'])] if o.get('classes') else ['pred','err']
+    return [cfg['ids']['column'], *(f'{t}_{e}' for o in heads for t in o['columns'] for e in _ends(o)), 'in_training', 'status']
 
 def _check_kind(cfg, files, run):
     "Raise where a run learned from pictures, and only FITS files are there, or the other way round"

@@ -12,7 +12,10 @@ from galfast.data.heads import NumberHead
 from galfast.training.fast import FastMath,fused_ranger
 from galfast.networks.xresnets import ScaleOutput
 from galfast.images.reader import ImageReader
-from galfast.training.run import GalaxyModel,GalaxyRun,load_run,save_checkpoint,save_run
+from galfast.training.learner import save_checkpoint
+from galfast.training.members import GalaxyModel,ImageView
+from galfast.training.nets import Network
+from galfast.training.run import GalaxyRun,load_run,save_run
 from galfast.data.targets import TargetSpec
 
 narrow = dict(alexnet=dict(hidden=[16,16]), vgg16=dict(hidden=[16,16]), mlp=dict(hidden=[8]), galnet=dict(width=4), cnn=dict(filters=[4,[4,8]]), multimodal=dict(n_cont=2, cat_sizes=[3], width=4))
@@ -264,14 +267,14 @@ def test_a_run_folder(a, tmp_path):
     cfg = arch_config('galnet', 3, 1, width=4, y_mean=[9.], y_std=[.2])
     nets = [build_model(**cfg) for _ in range(2)]
     spec = TargetSpec([NumberHead(['z'], mean=[9.], std=[.2])])
-    save_run(GalaxyRun(GalaxyModel(nets, [0.]*3, [1.]*3, spec), spec, ImageReader(), [cfg]*2, err=None), tmp_path/'run')
+    save_run(GalaxyRun(GalaxyModel([Network(o, cfg, ImageView()) for o in nets], spec), ImageReader()), tmp_path/'run')
     if a=='multimodal':
         m = build_model('multimodal', 5, 2, n_cont=1, width=4, pretrained=tmp_path/'run')
         return check_body(m.image, nets[0])
     b = galnet_of(5, 2); r = load_pretrained(b, tmp_path/'run'); check_body(b, nets[0])
     assert r.start=='members.0.0.' and not any(k.startswith('members.0.0.') and 'nothing' in v for k,v in r.left_out.items())
     load_pretrained(b, tmp_path/'run', start='members.1.0.'); check_body(b, nets[1])
-    assert isinstance(load_run(tmp_path/'run', 'cpu').model.members[1][1], ScaleOutput)
+    assert isinstance(load_run(tmp_path/'run', 'cpu').model.members[1].body[1], ScaleOutput)
 
 class Evil:
     def __init__(self, path): self.path = path

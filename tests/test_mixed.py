@@ -1,5 +1,5 @@
 "`galfast train` on targets of several kinds, on labels that are missing or uncertain, and with columns beside the image"
-import json
+import json,shutil
 
 import numpy as np, pandas as pd, pytest
 from typer.testing import CliRunner
@@ -11,7 +11,7 @@ from galfast.data.heads import ClassHead
 from galfast.images.photometry import Photometry
 from galfast.results.predict import evaluate_predictions,predict_catalog
 from galfast.training.run import load_run
-from galfast.base.schema import read_run_config
+from galfast.base.configs import read_run_config
 from galfast.sim.galaxies import sim_survey
 from galfast.data.targets import target_spec
 from galfast.train import TrainJob,best_weight,missing_note,train_galaxies
@@ -78,9 +78,9 @@ def test_the_run_is_saved_whole(trained, survey):
     "Weights of the blend for each output, columns beside the image, errors; it predicts what the command predicts"
     run,(d,df) = load_run(trained[0], 'cpu'),survey
     assert [type(o).__name__ for o in run.spec.heads]==['NumberHead','ClassHead','NumberHead'] and run.spec.err=={'metallicity': 'oh_err'}
-    w = run.model.gp_weight
+    w = run.model.share('gaussian process')
     assert len(w)==run.spec.n_out==5 and w[1]==w[2]==w[3] and len(set(w))>1
-    assert run.table.columns==['r_mag','site'] and [o is None for o in run.err]==[False,True,True,True,False]
+    assert run.table.columns==['r_mag','site'] and [o is None for o in run.calibration.err]==[False,True,True,True,False]
     galfast('predict', trained[0], d/'cat.csv', '--images', d/'images', '--out', d/'p.csv', '--overwrite')
     a,b = pd.read_csv(d/'p.csv', dtype=dict(objID=str)),predict_catalog(run, df, d/'images', device='cpu')
     assert (a.status=='ok').all() and np.allclose(a.redshift_pred, b.redshift_pred, rtol=1e-6)
@@ -91,8 +91,10 @@ def test_the_run_is_saved_whole(trained, survey):
 
 def test_a_weight_for_another_number_of_outputs_is_refused(trained, tmp_path):
     cfg = read_run_config(trained[0])
-    (tmp_path/'config.json').write_text(json.dumps(cfg|dict(gp_weight=[.5,.5])))
-    with pytest.raises(RunError, match='gp_weight has 2 entries for 5 outputs'): load_run(tmp_path, 'cpu')
+    del cfg['files']
+    shutil.copy(trained[0]/'model.safetensors', tmp_path)
+    (tmp_path/'config.json').write_text(json.dumps(cfg|dict(blend=dict(kind='shares', config=dict(shares={'gaussian process': [.5,.5]})))))
+    with pytest.raises(RunError, match='a share has 2 entries for 5 outputs'): load_run(tmp_path, 'cpu')
 
 def test_without_partial_a_galaxy_needs_all(survey, tmp_path):
     d,df = survey
@@ -100,7 +102,7 @@ def test_without_partial_a_galaxy_needs_all(survey, tmp_path):
     run = train_galaxies(df, d/'images', targets, tmp_path/'run', 'cpu', say=said.append, members=0)
     both = int(df[targets].notna().all(axis=1).sum())
     assert run.info['n_train']==both and any('learns from those that have some' in o for o in said)
-    assert run.spec.task=='mixed' and run.err[1] is None and not (tmp_path/'run/losses.png').exists()
+    assert run.spec.task=='mixed' and run.calibration.err[1] is None and not (tmp_path/'run/losses.png').exists()
 
 def test_missing_note(survey):
     df = survey[1]

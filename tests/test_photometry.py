@@ -52,8 +52,9 @@ class Failing(Photometry):
 def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
     from galfast.data.heads import NumberHead
     from galfast.data.targets import TargetSpec
-    from galfast.training.gp import fit_photometry_gp
-    from galfast.training.run import GalaxyModel,prediction_table
+    from galfast.training.gp import GaussianProcess,fit_photometry_gp
+    from galfast.training.members import GalaxyModel
+    from galfast.training.run import prediction_table
     x = torch.cat([imgs]*10)
     y = np.arange(80.)
     bad = [3,4,70]
@@ -66,7 +67,7 @@ def test_one_that_cannot_be_measured_costs_none_of_the_others(imgs):
     assert gp.config['n']==77 and np.isfinite(loo).all() and np.allclose(loo[bad], y[ok].mean())
     gp.measure = Failing()
     spec = TargetSpec([NumberHead(['z'])])
-    p = GalaxyModel([], [0.]*3, [1.]*3, spec, gp, 1.)(x)[0].numpy()
+    p = GalaxyModel([GaussianProcess(gp)], spec)(x)[0].numpy()
     t = prediction_table(range(80), p, None, spec)
     assert np.flatnonzero(t.status!='ok').tolist()==bad and np.isnan(p[bad]).all()
 

@@ -506,11 +506,12 @@ def test_answers_are_named():
 
 def run_of(task='regression', targets=('oh',), classes=None, **info):
     from types import SimpleNamespace as NS
-    return NS(spec=NS(config=dict(task=task, targets=list(targets), classes=classes)), info=info or None)
+    head = dict(kind=task, config=dict(columns=list(targets)) | (dict(classes=classes) if classes else {}))
+    return NS(spec=NS(config=dict(heads=[head])), info=info or None)
 
 def test_a_run_knows_names_and_units(tmp_path):
     run = run_of(names=dict(oh='12 + log(O/H)'), units=dict(oh='dex'))
-    (tmp_path/'config.json').write_text(__import__('json').dumps(dict(spec=run.spec.config, info=run.info)))
+    (tmp_path/'config.json').write_text(__import__('json').dumps(dict(format=2, info=run.info, **run.spec.config)))
     t,p,e = data(30)
     for o in (run, tmp_path, str(tmp_path)):
         assert plot_predictions(t, p, run=o)[0].get_ylabel()=='Predicted 12 + log(O/H) [dex]'

@@ -120,13 +120,13 @@ def test_a_fault_of_one_row_costs_one_row(survey, run, monkeypatch):
     "A measured feature that fails, whatever way, is told of its galaxy"
     images,df = survey
     whole = predict.predict_catalog(run, df, images, device='cpu')
-    was = predict.GalaxyRun.predict
+    was = predict.GalaxyRun.answer
     def fails(self, x, *args, **kwargs):
         if (x.float().mean((1,2,3)).round(decimals=3)==sick).any(): raise ZeroDivisionError('no [light]')
         return was(self, x, *args, **kwargs)
     read = run.reader(images/f'{df.objID[5]}.jpg')
     sick = read.float().mean().round(decimals=3)
-    monkeypatch.setattr(predict.GalaxyRun, 'predict', fails)
+    monkeypatch.setattr(predict.GalaxyRun, 'answer', fails)
     p = predict.predict_catalog(run, df, images, device='cpu')
     assert p.status[5]=='cannot be predicted (ZeroDivisionError: no [light])' and np.isnan(p.metallicity_pred[5]) and p.status.drop(5).eq('ok').all()
     np.testing.assert_allclose(p.metallicity_pred.drop(5), whole.metallicity_pred.drop(5), atol=1e-3)

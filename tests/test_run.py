@@ -7,17 +7,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file,save_file
 
-from galfast.networks.archs import build_model
 from galfast.data.heads import ClassHead,NumberHead
 from galfast.data.targets import TargetSpec
 from galfast.base.core import GalfastError,RunError
 from galfast.data.loaders import GalaxyDataLoaders
-from galfast.training.gp import fit_photometry_gp
+from galfast.training.answers import held_err
+from galfast.training.gp import GaussianProcess,fit_photometry_gp
 from galfast.training.learner import galaxy_learner
 from galfast.images.photometry import Photometry
 from galfast.results.predict import predict_catalog
 from galfast.images.reader import ImageReader
-from galfast.training.run import GalaxyModel,GalaxyRun,held_err,id_hashes,load_run,pick_device,prediction_table,save_run
+from galfast.training.members import GalaxyModel
+from galfast.training.nets import Network
+from galfast.training.run import GalaxyRun,id_hashes,load_run,pick_device,prediction_table,save_run
 
 n = 40
 
@@ -43,16 +45,29 @@ def learner(sky, target='size', **kw):
 def learn(sky): return learner(sky, valid=list(range(30)))
 
 def a_run(arch='galnet', k=1, gp=False, **kw):
-    nets = [dict(arch=arch, n_in=3, n_out=1, y_mean=[0.], y_std=[1.])]*k
+    net,view = dict(arch=arch, n_in=3, n_out=1, y_mean=[0.], y_std=[1.]),dict(mean=[0.]*3, std=[1.]*3)
+    members = [Network.from_config(dict(net=net, view=view)) for _ in range(k)]
     spec = TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
     x = torch.rand(12, 3, 24, 24)
-    process = fit_photometry_gp(Photometry(24)(x), np.arange(12.), size=24)[0] if gp else None
-    return GalaxyRun(GalaxyModel([build_model(**o) for o in nets], [0.]*3, [1.]*3, spec, process, float(gp)).eval(), spec, ImageReader(size=24), nets, **kw)
+    if gp: members.append(GaussianProcess(fit_photometry_gp(Photometry(24)(x), np.arange(12.), size=24)[0]))
+    return GalaxyRun(GalaxyModel(members, spec).eval(), ImageReader(size=24), **kw)
 
 @pytest.mark.parametrize('k,gp,want', [(0,True,'Gaussian process'), (2,False,'2 x galnet'), (1,True,'1 x galnet + Gaussian process')])
 def test_every_run_can_be_printed(k, gp, want, tmp_path):
-    run = a_run(k=k, gp=gp)
-    assert repr(run)==repr(load_run(save_run(run, tmp_path/'run'), 'cpu'))==f'GalaxyRun(regression of z, {want})'
+    run = a_run(k=k, gp=gp, info=dict(units=dict(z='dex'), n_train=1200, n_valid=300, metrics=dict(z=dict(rmse=dict(value=.0957, err=.0025)))))
+    again = load_run(save_run(run, tmp_path/'run'), 'cpu')
+    assert again.path==tmp_path/'run' and f'run        {tmp_path}/run' in repr(again)
+    again.path = None
+    lines = dict(o.split(maxsplit=1) for o in repr(run).splitlines())
+    assert repr(again)==repr(run) and len(lines)<24 and lines['members']==want and lines['predicts']=='regression of z [dex]'
+    assert lines['learned']=='of 1,200 galaxies' and lines['scores']=='z rmse 0.0957 ± 0.003'
+    assert ('gaussian process 50%' in repr(run))==(k>0 and gp)
+
+def test_a_run_of_several_targets_fits_a_screen():
+    heads = [NumberHead([f'z{i}'], mean=[0.], std=[1.]) for i in range(40)]
+    net = Network.from_config(dict(net=dict(arch='galnet', n_in=3, n_out=40), view={}))
+    lines = repr(GalaxyRun(GalaxyModel([net], TargetSpec(heads)), ImageReader())).splitlines()
+    assert len(lines)<24 and max(map(len, lines))<200
 
 def test_hashes_of_ids():
     want = int.from_bytes(hashlib.sha256(b'1237648720693755918').digest()[:8], 'big')
@@ -94,7 +109,7 @@ def test_errors_of_numbers_only(sky, tmp_path):
     assert not [c for c in t if c.endswith('_err')]
     run = load_run(save_run(learner(sky, 'size,kind'), tmp_path/'run'), 'cpu')
     t = predict_catalog(run, df[:2], d, device='cpu')
-    assert [c for c in t if c.endswith('_err')]==['size_err'] and np.isfinite(t.size_err).all() and run.err[1:]==[None,None]
+    assert [c for c in t if c.endswith('_err')]==['size_err'] and np.isfinite(t.size_err).all() and run.calibration.err[1:]==[None,None]
 
 def test_a_run_without_errors_leaves_them_out(sky):
     d,df = sky
@@ -124,10 +139,10 @@ def test_runs_of_float32_are_read(learn, sky, tmp_path):
     save_file({k: v.float() if v.dtype==torch.float64 else v for k,v in w.items()}, tmp_path/'run/model.safetensors')
     cfg = json.loads((tmp_path/'run/config.json').read_text())
     del cfg['files'] # they had no hashes either
-    (tmp_path/'run/config.json').write_text(json.dumps(cfg|dict(info={})))
+    (tmp_path/'run/config.json').write_text(json.dumps(cfg|dict(info={}, ids=dict(column='objID'))))
     old = load_run(tmp_path/'run', 'cpu')
     a,b = (predict_catalog(o, df, d, device='cpu', fast=False) for o in (run, old))
-    assert np.allclose(a.size_pred, b.size_pred, rtol=1e-6) and np.allclose(a.size_err, b.size_err, rtol=1e-5) and repr(old)==repr(run)
+    assert np.allclose(a.size_pred, b.size_pred, rtol=1e-6) and np.allclose(a.size_err, b.size_err, rtol=1e-5) and not old.knows_its_galaxies
 
 def test_weights_of_another_run_are_refused(tmp_path):
     a,b = (save_run(a_run(k=2), tmp_path/o) for o in 'ab')
@@ -141,7 +156,7 @@ def test_weights_of_another_run_are_refused(tmp_path):
     with pytest.raises(RunError, match='not the weights'): load_run(a, 'cpu')
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
-@pytest.mark.parametrize('name', ['members.0.0.0.0.weight', 'gp.alpha', 'std'])
+@pytest.mark.parametrize('name', ['members.0.0.0.0.weight', 'members.1.alpha', 'members.1.f_std'])
 def test_weights_that_are_no_numbers_are_refused(name, value, tmp_path):
     path = save_run(a_run(k=1, gp=True), tmp_path/'run')
     w = load_file(path/'model.safetensors')
@@ -170,7 +185,7 @@ def test_a_galaxy_that_is_turned_gets_the_same_answer(k, gp, sky):
     read,(d,df) = ImageReader(),sky
     x = torch.stack([read(d/f'{i}.png').as_subclass(torch.Tensor) for i in df.objID])
     run = a_run(k=k, gp=gp)
-    if gp: run.model.gp,run.model.gp_weight = fit_photometry_gp(Photometry(24)(x/255), df['size'].to_numpy(), size=24)[0],.5
+    if gp: run.model.members[k] = GaussianProcess(fit_photometry_gp(Photometry(24)(x/255), df['size'].to_numpy(), size=24)[0])
     for o in (x[:12], torch.rand(12,3,24,24)):
         views = [v for a in (o, o.transpose(-1, -2)) for v in (a, a.flip(-1), a.flip(-2), a.flip(-1, -2))]
         p,q = (np.stack([run.predict(v, tta=t, fast=False)[0] for v in views]) for t in (True,False))

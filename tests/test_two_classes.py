@@ -82,7 +82,7 @@ def test_pretrained(trained, tmp_path):
     from galfast.training.run import load_run
     d,_ = trained
     galfast('train', d/'cat.csv', '--images', d/'images', '--target', 'kind', '--out', tmp_path/'run', '--members', 1, '--epochs', 1, '--lr', 1e-12, '--pretrained', d/'run')
-    old,new = (load_run(o, 'cpu').model.members[0] for o in (d/'run', tmp_path/'run'))
+    old,new = (load_run(o, 'cpu').model.members[0].body for o in (d/'run', tmp_path/'run'))
     convs = [[m.weight for m in o.modules() if isinstance(m, torch.nn.Conv2d)] for o in (old, new)]
     assert len(convs[0])>5 and all(torch.allclose(a, b, atol=1e-6) for a,b in zip(*convs))
 

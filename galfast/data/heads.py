@@ -7,7 +7,7 @@ __all__ = ['head_kinds', 'register_head', 'head_kind', 'TargetHead', 'NumberBloc
            'TitledNumbers', 'NumberHead', 'ClassHead', 'LabelHead', 'VoteHead', 'task_scores', 'scores']
 
 # %% ../../nbs/data/02_heads.ipynb #06fef9fa
-from dataclasses import replace
+from dataclasses import fields,replace
 
 from ..imports import *
 from fastai.vision.all import *
@@ -201,7 +201,14 @@ class TargetHead:
     @property
     def config(self)->dict:
         "What JSON can hold"
-        return asdict(self)
+        return {k: v for k,v in asdict(self).items() if v is not None}
+    @classmethod
+    def from_config(cls,
+        cfg:dict, # `config`
+    ):
+        "The head that `cfg` describes"
+        mine = {f.name for f in fields(cls)}
+        return cls(**{k: v for k,v in cfg.items() if k in mine})
 
 # %% ../../nbs/data/02_heads.ipynb #d0fccbe1
 _short_names = dict(root_mse='rmse', mean_abs_err='mae', mean_bias='bias', class_accuracy='accuracy', macro_f1='f1',

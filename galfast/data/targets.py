@@ -6,7 +6,7 @@
 __all__ = ['infer_task', 'TargetSpec', 'HeadsSetup', 'spoken_labels', 'MultiLoss', 'target_spec', 'label_strata', 'fit_spec']
 
 # %% ../../nbs/data/03_targets.ipynb #9aaa66e4
-from dataclasses import fields,replace
+from dataclasses import replace
 
 from ..imports import *
 from fastai.vision.all import *
@@ -145,22 +145,20 @@ class TargetSpec:
     # files
     @property
     def config(self)->dict:
-        "What JSON can hold"
-        heads = [_head_config(o) for o in self.heads]
-        many = dict(task=self.task, targets=self.targets, parts=heads)
-        facts = {k: v for o in self.heads for k,v in (o.facts or {}).items()} | (self.err_facts or {})
-        labels = heads[0] if self.alone else many
-        return labels | dict(partial=self.partial, err=self.err, err_scale=self.err_scale, facts=facts or None)
+        "What JSON can hold: `heads`, each a `{kind, config}`, and what there is to say of `labels`"
+        labels = dict(partial=self.partial, err=self.err, err_scale=self.err_scale, facts=self.err_facts)
+        heads = [dict(kind=o.task, config=o.config) for o in self.heads]
+        return dict(heads=heads, labels={k: v for k,v in labels.items() if v})
     @classmethod
     def from_config(cls,
         cfg:dict, # `config`
     ):
         "The spec that `cfg` describes"
-        parts = cfg.get('parts') or [cfg]
-        heads = [_head_of(p, merge(cfg.get('facts') or {}, p.get('facts') or {})) for p in parts]
-        res = cls(heads, cfg.get('partial', False), cfg.get('err'), cfg.get('err_scale'))
-        if list(cfg['targets'])!=res.targets: raise GalfastError('the parts of the task are not those of its targets')
-        return replace(res, err_facts=some_of(cfg.get('facts') or {}, (res.err or {}).values()))
+        heads = [head_kind(o['kind']).from_config(o['config']) for o in cfg['heads']]
+        labels = cfg.get('labels') or {}
+        err = labels.get('err')
+        facts = some_of(labels.get('facts') or {}, (err or {}).values())
+        return cls(heads, bool(labels.get('partial')), err, labels.get('err_scale'), facts)
     def disagrees(self)->str:
         "What in it does not go together; '' if nothing"
         if len(set(self.targets))!=len(self.targets): return 'a target is there twice'
@@ -169,17 +167,6 @@ class TargetSpec:
         return next(filter(None, (o.disagrees() for o in self.heads)), '')
 
 # %% ../../nbs/data/03_targets.ipynb #289d9c56
-def _head_config(o):
-    "A head as a part of `TargetSpec.config`"
-    cfg = o.config
-    return dict(task=o.task, targets=cfg.pop('columns')) | cfg
-
-def _head_of(cfg, facts):
-    "The head that a part of a `TargetSpec.config` describes"
-    kind = head_kind(cfg['task'])
-    mine = [f.name for f in fields(kind) if f.name not in ('columns','facts')]
-    return kind(list(cfg['targets']), some_of(facts, cfg['targets']), **some_of(cfg, mine) or {})
-
 def some_of(o, keys):
     "The part of a dict that has some of its keys; None where it is empty"
     return {k: o[k] for k in keys if k in o} or None

@@ -17,6 +17,7 @@ from fastai.vision.all import *
 from ..base.core import *
 from ..base.files import *
 from ..base.schema import *
+from ..base.configs import *
 from .reader import *
 
 # %% ../../nbs/images/07_pack.ipynb #1911c62d

@@ -9,7 +9,7 @@ __all__ = ['save_plot', 'residual_stats', 'plot_predictions', 'plot_history', 'p
 # %% ../../nbs/results/02_plot.ipynb #2fb7d7a0
 from ..imports import *
 from ..base.core import *
-from ..base.schema import *
+from ..base.configs import *
 from ..base.find import *
 from ..base.pictures import *
 from ..images.bands import *
@@ -113,13 +113,12 @@ def _label(name, unit='', width=36):
 # %% ../../nbs/results/02_plot.ipynb #5a0c1e05
 def _facts(run):
     "Task, label columns and classes of `run`, and the names and units that are kept with it"
-    spec,info = {},{}
-    if isinstance(run, (str,os.PathLike)):
-        config = read_run_config(run, whole=False)
-        spec,info = config.get('spec', {}),config.get('info')
-    elif run is not None: spec,info = run.spec.config,run.info
-    info = info or {}
-    return SimpleNamespace(task=spec.get('task'), targets=spec.get('targets') or [], classes=spec.get('classes'),
+    cfg = {}
+    if isinstance(run, (str,os.PathLike)): cfg = read_run_config(run, whole=False)
+    elif run is not None: cfg = run.spec.config|dict(info=run.info)
+    heads,info = cfg.get('heads') or [],cfg.get('info') or {}
+    alone = first(heads) if len(heads)==1 else {}
+    return SimpleNamespace(task=alone.get('kind'), targets=run_targets(cfg), classes=alone.get('config', {}).get('classes'),
                            names=info.get('names') or {}, units=info.get('units') or {})
 
 def _each(o, k, targets, what):

@@ -16,11 +16,11 @@ from ..base.core import *
 from ..base.tables import *
 from ..base.find import *
 from ..base.labels import *
-from ..images.reader import *
 from ..images.pack import *
 from ..data.heads import *
 from ..data.targets import *
 from ..data.loaders import *
+from ..data.sources import *
 from ..data.metrics import *
 from ..training.run import *
 from ..training.plain import *
@@ -58,11 +58,11 @@ def predict_chunks(
     files = run.reader.find(df, images, id_col, say=say)
     for o in _table_notes(run, df, id_col): say(f'note: {o}')
     packed = read_images([f for f in files if f is not None], run.reader, pack, images)[2] if pack else None
-    starts = range(0, max(len(df), 1), chunk)
-    read = ahead((_read_chunk(run.reader, files[i:i+chunk], packed) for i in starts), 1)
-    for i,(x,rows,status) in zip(track(starts, 'predicting'), read):
-        pred,err = _predict_rows(run, x, rows, status, tta, bs, fast, df.iloc[i:i+chunk])
-        yield prediction_table(df[id_col][i:i+chunk], pred, err if run.err else None, run.spec, id_col, without_folder(images, status), seen if seen is None else seen[i:i+chunk])
+    batches = FileSource(files, run.reader, packed).batches(chunk)
+    for rows,x,at,status in track(batches, 'predicting', max(-(-len(df)//chunk), 1)):
+        pred,err = _predict_rows(run, x, at, status, tta, bs, fast, df.iloc[rows])
+        known = seen if seen is None else seen[rows]
+        yield prediction_table(df[id_col].iloc[rows], pred, err, run.spec, id_col, without_folder(images, status), known)
 
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
@@ -76,10 +76,10 @@ def predict_arrays(
     x = channels_first(images, channels)
     if not len(x): raise GalfastError("there are no images to predict")
     if df is not None and len(df)!=len(x): raise GalfastError(f"there are {len(x)} images and {len(df)} rows of the table beside them: there must be as many")
-    x,rows,status = _read_arrays(run.reader, x)
+    _,x,rows,status = ArraySource(x, run.reader).all()
     pred,err = _predict_rows(run, x, rows, status, tta, df=df)
     seen = None if ids is None or not run.knows_its_galaxies else run.saw(ids) # a row number says nothing of another array
-    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err if run.err else None, run.spec, run.id_col, status, seen)
+    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err, run.spec, run.id_col, status, seen)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder
@@ -91,66 +91,22 @@ def as_run(
     if not isinstance(o, GalaxyRun): raise GalfastError(f"a run, a learner or a folder is needed to predict, not {type(o).__name__}")
     return o.to(pick_device(device))
 
-# %% ../../nbs/results/00_predict.ipynb #c5a7d5ae
-def _read_chunk(read, files, pack=None)->tuple:
-    "Images that can be used, the numbers of their files, and a status for each file"
-    status = np.array(['no image' if f is None else 'ok' for f in files], dtype=object)
-    rows = np.flatnonzero(status=='ok')
-    x,errs = pack.view([files[i] for i in rows]) if pack else stack_images([files[i] for i in rows], read)
-    for i,e in errs.items(): status[rows[i]] = e
-    ok = [i for i in range(len(rows)) if i not in errs]
-    return x[ok] if errs or pack else x,rows[ok],status
-
-def _read_arrays(reader, x)->tuple:
-    "As `_read_chunk`, of images in memory (n, band, y, x)"
-    picture = reader.kind in ('rgb','grey')
-    if picture: x = _as_bytes(x)
-    used = reader._used(x, 2)
-    status = np.where(torch.cat([blank_images(o, 2*picture) for o in used.split(4096)]).numpy(), 'blank, one colour all over', 'ok').astype(object) # 2: what JPEG makes of one colour
-    rows = np.flatnonzero(status=='ok')
-    if reader.kind=='array': return torch.cat([reader(o).as_subclass(Tensor) for o in x[rows].split(4096)]) if len(rows) else x[rows],rows,status
-    res,errs = stack_images(list(x[rows]), _of_arrays(reader), desc='reading arrays')
-    for i,e in errs.items(): status[rows[i]] = e
-    if len(rows)>0 and len(errs)==len(rows): raise ImageError(errs[0])
-    ok = [i for i in range(len(rows)) if i not in errs]
-    return res[ok] if errs else res,rows[ok],status
-
-def _of_arrays(reader):
-    "A function that gives an array (band, y, x) as `reader` gives the file that holds it"
-    if reader.kind in ('rgb','grey'): return partial(_read_bytes, reader)
-    return ImageReader(**merge(reader.config, dict(kind='fits'))) # 'deep' ones are numbers, too
-
-def _as_bytes(x):
-    "Pixels of pictures (n, colour, y, x) as bytes"
-    if x.shape[1] not in (1,3): raise ImageError(f"this run learned from pictures, of three colours or one, and these images have {x.shape[1]} bands")
-    if x.dtype==torch.uint8: return x
-    lo,hi = x.min().item(),x.max().item()
-    if not (x==x.round()).all() or not 0<=lo<=hi<=255 or hi<=1: raise ImageError(f"this run learned from pictures: give their pixels as whole numbers from 0 to 255; these are {lo:.3g} to {hi:.3g}")
-    return x.to(torch.uint8)
-
-def _read_bytes(reader, x):
-    "What `reader` makes of the pixels (colour, y, x) of a picture"
-    x = x.permute(1,2,0).numpy()
-    reader.check_native(x.shape[:2], None)
-    if x.shape[2]==1 and reader.kind=='rgb': x = x.repeat(3, 2)
-    if x.shape[2]==3 and reader.kind=='grey': x = grey_pixels(x)
-    if reader.resize is not noop: x = reader.resize.pixels(np.ascontiguousarray(x if x.ndim<3 or x.shape[2]>1 else x[...,0]))
-    return TensorImage(torch.from_numpy(np.ascontiguousarray(x if x.ndim==3 else x[...,None])).permute(2,0,1))
-
+# %% ../../nbs/results/00_predict.ipynb #bce3a36e
 def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->tuple:
     "Predictions and one sigma, nan but for `rows`, whose images are `x`; a row that ends in a fault has it as its status, and costs no other"
     pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
     def _put(at):
         i = rows[at]
-        pred[i],e = run.predict(x[at], tta, bs, fast, None if df is None else df.iloc[i])
-        if e is not None: err[i] = e
+        said = run.answer(x[at], tta, bs, fast, None if df is None else df.iloc[i])
+        pred[i] = said.mean
+        if said.err is not None: err[i] = said.err
     try:
         if len(rows): _put(slice(None))
     except Exception:
         faults = {k: e for k in range(len(rows)) if (e := _fault_of(_put, slice(k, k+1)))}
         if len(faults)==len(rows): raise
         for k,e in faults.items(): status[rows[k]] = f"cannot be predicted ({e})"
-    return pred,err
+    return pred,err if run.calibration else None
 
 def _fault_of(f, x):
     "The fault that `f(x)` ends in, in words; '' for none"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['services', 'all_surveys', 'service_url', 'CutoutAsk', 'degrees', 'sdss_urls', 'legacy_urls', 'ps1_names_url',
-           'ps1_names', 'ps1_urls', 'hips_urls', 'Survey', 'get_survey']
+           'ps1_names', 'ps1_urls', 'hips_urls', 'Survey', 'get_survey', 'folder_citations']
 
 # %% ../../nbs/surveys/00_records.ipynb #b1707668
 from dataclasses import replace
@@ -12,6 +12,7 @@ from urllib.parse import quote,urlencode
 
 from ..imports import *
 from ..base.core import *
+from ..base.schema import *
 
 # %% ../../nbs/surveys/00_records.ipynb #8168dc1b
 services = dict(
@@ -178,3 +179,14 @@ def get_survey(
     if name in all_surveys: return all_surveys[name]
     raise GalfastError(f"there is no survey {name!r}; there are {', '.join(all_surveys)} and hips:ID, "
                        "such as hips:CDS/P/DES-DR2/ColorIRG")
+
+# %% ../../nbs/surveys/00_records.ipynb #38f1095d
+def folder_citations(
+    folder, # Of images
+)->list: # Of text; empty where the folder does not say where its images are from
+    "What the survey behind a folder of cutouts asks to be cited"
+    job = Path(folder)/'cutouts.json'
+    if not job.is_file(): return []
+    try: survey = get_survey(read_json(job, most_mb=.1)['survey'])
+    except (GalfastError,LookupError,TypeError,AttributeError): return []
+    return [survey.citation] if survey.citation else []

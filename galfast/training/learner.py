@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 'StepHistory', 'Checkpoint', 'smooth_state',
            'save_checkpoint', 'load_checkpoint', 'flat_answers', 'FlatAnswers', 'GalaxyLearner', 'galaxy_learner',
-           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predict_views',
+           'galaxy_multimodal', 'n_bands', 'image_shape', 'TaskMetric', 'galaxy_metrics', 'predict_views', 'through',
            'mean_and_spread']
 
 # %% ../../nbs/training/01_learner.ipynb #59bea1cc
@@ -131,10 +131,8 @@ class StepHistory(Callback):
         loss = dict(train_loss=float(self.recorder.smooth_loss.value)) if len(self.recorder.losses) else {}
         self.rows.append(dict(step=self.train_iter, **loss, **{m.name: m.of(out, ys) for m in fs}))
     def _outputs(self):
-        n,res = self.dls.n_inp,[]
-        with torch.no_grad():
-            for b in self.dls.valid: res.append((flat_answers(_wide(self.model(*b[:n])), b[n]), b[n]))
-        return (torch.cat(o).cpu() for o in zip(*res))
+        n = self.dls.n_inp
+        return through(lambda *b: (flat_answers(_wide(self.model(*b[:n])), b[n]), b[n]), self.dls.valid)
     @property
     def table(self): return pd.DataFrame(self.rows)
 
@@ -378,6 +376,14 @@ def predict_views(
         res = [model(o.contiguous(memory_format=torch.channels_last), *([] if table is None else [table])) for o in (dihedral_views(x) if views>1 else [x])[:views]]
     return torch.stack([activation(_wide(o)) for o in res])
 
+def through(
+    f, # Function of the parts of a batch -> tensors, a row for each image
+    batches, # Tuples
+)->list: # What `f` returned, of all batches one after the other, on the CPU
+    "The one loop in which anything is asked about images"
+    with torch.inference_mode(): res = [f(*b) for b in batches]
+    return [torch.cat(o).cpu() for o in zip(*res)] # a GPU is waited for once
+
 def _wide(o):
     "float32 at least"
     return o if o.dtype==torch.float64 else o.float()
@@ -399,17 +405,15 @@ def mean_and_spread(
 )->tuple: # Mean and standard deviation of the answers over the views, (n, outputs) each; targets, None where there are none
     "What a learner says to the orientations of each image"
     dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
-    act,n_inp,res,ys = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp,[],[]
+    act,n_inp = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp
     fast = first(cb.bf16 for cb in learn.cbs if isinstance(cb, FastMath)) or False
     model = ifnone(model, learn.model).eval().to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        for b in track(dl, 'looking at images', len(dl)):
-            x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
-            p = predict_views(model, x, views, act, fast, *table)
-            res.append((p.mean(0), p.std(0, correction=0)))
-            ys += b[n_inp:][:1]
-    mean,spread = (torch.cat(o).cpu() for o in zip(*res)) # a GPU is waited for once
-    return mean,spread,torch.cat(ys).cpu() if ys else None
+    def _seen(*b):
+        x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
+        p = predict_views(model, x, views, act, fast, *table)
+        return p.mean(0),p.std(0, correction=0),*b[n_inp:][:1]
+    mean,spread,*y = through(_seen, track(dl, 'looking at images', len(dl)))
+    return mean,spread,first(y)
 
 
 # %% ../../nbs/training/01_learner.ipynb #8ff2a40b

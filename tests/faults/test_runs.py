@@ -7,16 +7,19 @@ import torch
 from damage import run
 from safetensors.torch import save
 
-from galfast.networks.archs import arch_config,build_model
+from galfast.networks.archs import arch_config
 from galfast.cli import _columns_of,_run_config
 from galfast.data.columns import TableSpec
 from galfast.data.heads import NumberHead
 from galfast.data.targets import TargetSpec
 from galfast.base.core import GalfastError,RunError
-from galfast.training.gp import fit_photometry_gp
+from galfast.training.answers import SpreadErr
+from galfast.training.gp import GaussianProcess,fit_photometry_gp
+from galfast.training.members import GalaxyModel
+from galfast.training.nets import Network
 from galfast.images.photometry import Photometry
 from galfast.images.reader import ImageReader
-from galfast.training.run import GalaxyModel,GalaxyRun,load_run,save_run
+from galfast.training.run import GalaxyRun,load_run,save_run
 
 soak = int(os.environ.get('GALFAST_SOAK', 0))
 
@@ -26,11 +29,12 @@ def a_run(path, table=False):
     more = dict(n_cont=1, cat_sizes=[3,3], width=4, image_arch='galnet') if table else dict(width=4)
     net = arch_config('multimodal' if table else 'galnet', 3, 1, y_mean=[9.], y_std=[.2], **more)
     spec = TargetSpec([NumberHead(['z'], dict(z=dict(kind='words')), [9.], [.2])], err=dict(z='z_err'), err_scale=dict(z=.1))
-    gp = None if table else fit_photometry_gp(Photometry(16)(torch.rand(12,3,16,16)), np.arange(12.), size=16)[0]
-    model = GalaxyModel([build_model(**net)]*(1 if table else 2), [.1]*3, [.2]*3, spec, gp, 0. if table else .5)
+    members = [Network.from_config(dict(net=net, view=dict(mean=[.1]*3, std=[.2]*3))) for _ in range(1 if table else 2)]
+    if not table: members.append(GaussianProcess(fit_photometry_gp(Photometry(16)(torch.rand(12,3,16,16)), np.arange(12.), size=16)[0]))
+    model = GalaxyModel(members, spec)
     reader = ImageReader(size=24, pattern='{objID}.jpg', native=(24,24))
-    run = GalaxyRun(model.eval(), spec, reader, [net]*len(model.members), err=[[.1,.2]], table=beside, info=dict(names=dict(z='redshift'), units={}, metrics=dict(z=dict(rmse=dict(value=1.)))))
-    return save_run(run.remember(range(30)), path)
+    run = GalaxyRun(model.eval(), reader, calibration=SpreadErr([[.1,.2]]), table=beside, citations=['A. B. 2026'], info=dict(names=dict(z='redshift'), units={}, metrics=dict(z=dict(rmse=dict(value=1.)))))
+    return save_run(run.remember(train=range(30), valid=range(30,40)), path)
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
@@ -139,7 +143,8 @@ load_run(d, 'cpu')
 before = most_mb()
 cfg = json.loads((d/'config.json').read_text())
 for o in bombs:
-    (d/'config.json').write_text(json.dumps(cfg|dict(nets=[dict(n_in=3, n_out=1, **o)]*2)))
+    net = dict(kind='network', config=dict(net=dict(n_in=3, n_out=1, **o), view=cfg['members'][0]['config']['view']))
+    (d/'config.json').write_text(json.dumps(cfg|dict(members=[net]*2)))
     t = time.process_time()
     try: load_run(d, 'cpu'); print('LOADED', o)
     except RunError as e: assert len(str(e))<1000
@@ -169,6 +174,6 @@ def test_tensors_that_no_file_has(tmp_path, runs):
     d = tmp_path/'run'; shutil.copytree(runs[0], d)
     cfg = json.loads((d/'config.json').read_text()); del cfg['files']; (d/'config.json').write_text(json.dumps(cfg))
     w = load_file(d/'model.safetensors')
-    for other,words in (({**w, 'more': torch.zeros(2)}, "'more'"), ({k: v for k,v in w.items() if k!='mean'}, "'mean'"), ({**w, 'mean': torch.zeros(1,4,1,1)}, '(1, 4, 1, 1)'), ({**w, 'mean': torch.zeros(1,3,1,1, dtype=torch.complex64)}, 'NaN')):
+    for other,words in (({**w, 'more': torch.zeros(2)}, "'more'"), ({k: v for k,v in w.items() if k!='members.2.alpha'}, "'members.2.alpha'"), ({**w, 'members.2.f_std': torch.zeros(4)}, '(4,)'), ({**w, 'members.2.f_std': torch.zeros_like(w['members.2.f_std'], dtype=torch.complex64)}, 'NaN')):
         (d/'model.safetensors').write_bytes(save(other))
         assert words in sentence(d)

@@ -11,11 +11,11 @@ from safetensors.torch import load_file,save
 
 import galfast as gf
 import galfast.train
-from galfast.data.losses import BinaryLoss,OneVsRest
-from galfast.images.photometry import Photometry
-from galfast.training.gp import fit_photometry_gp
-from galfast.training.run import GalaxyModel,GalaxyRun
-from galfast.data.columns import fit_spec,target_spec
+from galfast.losses import BinaryLoss,OneVsRest
+from galfast.photometry import Photometry
+from galfast.gp import fit_photometry_gp
+from galfast.run import GalaxyModel,GalaxyRun
+from galfast.columns import fit_spec,target_spec
 from answer import frozen,stamps,write_answers
 
 fixtures = {} # Name -> what to predict, see `answer.py`
