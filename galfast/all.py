@@ -47,7 +47,7 @@ from .networks.xresnets import MishCuda,ScaleOutput,galaxy_xresnet,galnet
 from .networks.xresnets import galaxy_xresnet9,galaxy_xresnet10,galaxy_xresnet14,galaxy_xresnet18
 from .networks.xresnets import galaxy_xresnet26,galaxy_xresnet34,galaxy_xresnet50
 from .networks.classic import galaxy_alexnet,galaxy_vgg16,galaxy_cnn,galaxy_vgg6,galaxy_resnet50,galaxy_mlp
-from .networks.archs import galaxy_archs,load_pretrained,GalaxyMultimodal
+from .networks.archs import galaxy_archs,register_arch,load_pretrained,GalaxyMultimodal
 
 # targets, tables beside images, batches
 from .data.losses import root_mean_squared_error,rmse_loss,ScaledMSE,ScaledRMSE,VoteLoss,BinaryLoss,OneVsRest
@@ -57,7 +57,7 @@ from .data.metrics import purity,completeness,positive_f1,roc_auc,average_precis
 from .data.metrics import purity_completeness,best_choice,bootstrap_err
 from .data.heads import register_head,TargetHead,NumberHead,ClassHead,LabelHead,VoteHead,NumberBlock,scores
 from .data.votes import QuestionHead,VoteCountLoss
-from .data.targets import TargetSpec
+from .data.targets import TargetSpec,target_spec
 from .data.columns import TableSpec,TableBlock,ImageTableBlock,TableReader
 from .data.rare import read_npy,read_class_arrays,minmax_images,augment_class,BlendImages,oversample_rows
 from .data.loaders import GalaxyDataLoaders,galaxy_datablock,CutoutReader,load_images,channels_first
@@ -74,6 +74,7 @@ from .training.fitting import fit_recipe
 from .training.members import Member,member_kinds,ImageView,shrink
 from .training.gp import PhotometryGP
 from .training.run import GalaxyRun,save_run,load_run
+from .training.plain import PlainLearner
 from .train import Recipe,train_galaxies
 
 # predictions, and how good they are

@@ -106,7 +106,7 @@ def test_an_explicit_img_size_wins(no_network):
         with pytest.raises(GalfastError, match='resize to 16 px'): build_model('test_vit', 1, 2, size=size)
 
 @pytest.mark.parametrize('a,kw,what', [('test_resnet', dict(width=3), 'cannot build .test_resnet.*width'), ('test_resnet.no_such_tag', {}, 'no_such_tag'), ('convnext_nan', {}, 'near it are convnext_nano'),
-                                       ('galne', {}, 'near it are galnet'), ('', {}, 'called .*there are'), ('../weights', {}, 'no architecture'), (None, {}, 'by its name')])
+                                       ('galne', {}, 'near it are galnet'), ('', {}, 'called .*there are'), ('../weights', {}, 'no architecture'), (None, {}, 'is a name, a network')])
 def test_what_timm_cannot_build(a, kw, what, no_network):
     pytest.importorskip('timm')
     with pytest.raises(GalfastError, match=what): build_model(a, 3, 1, **kw)

@@ -15,6 +15,8 @@ dls = ImageDataLoaders.from_dblock(dblock, df, path=ROOT, bs=BS)
 learn = Learner(dls, xresnet34(n_out=dls.c, sa=True, act_cls=MishCuda), opt_func=ranger, loss_func=root_mean_squared_error)
 learn.lr_find(num_it=12, show_plot=False); learn.fit_one_cycle(1, 1e-2); preds, trues = learn.tta(n=1)
 assert len(preds)==len(trues)==4 and torch.isfinite(preds).all()
+table = predict_catalog(learn, df[['objID']], ROOT/'images', heads=target_spec(df, 'metallicity')) # and galfast's own on top of it
+assert len(table)==20 and (table.status=='ok').all() and table.in_training.sum()==16 and table.metallicity_err.gt(0).all()
 '''
 
 def test_blog_runs_unchanged(tmp_path):

@@ -1,4 +1,4 @@
-"What fastai promises of a `Learner` holds for every task; seeds; shapes"
+"Seeds, shapes and losses of a `Learner`; what fastai promises of one is in test_contracts.py"
 import random
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np, pandas as pd
 import pytest
 import torch
-from fastai.vision.all import AvgMetric,Interpretation,Learner,MSELossFlat,PILImage,TensorBase,load_learner
+from fastai.vision.all import AvgMetric,Learner,MSELossFlat,PILImage,TensorBase
 from PIL import Image
 
 from galfast.networks.archs import build_model
@@ -19,6 +19,8 @@ from galfast.data.metrics import root_mse
 from galfast.results.plot import plot_predictions
 
 n = 24
+
+def first_of(o): return o[0] if isinstance(o, tuple) else o
 
 @pytest.fixture(scope='module')
 def sky(tmp_path_factory):
@@ -34,82 +36,10 @@ def sky(tmp_path_factory):
                            smooth=u, disc=1-u, odd=u**2, err=.1, mag=20-r))
     return d,df.assign(some=df.oh.where(df.index%3>0), type=df.kind.where(df.index%4>0))
 
-tasks = dict(one=dict(target='oh'), two=dict(target='oh,z'), classes=dict(target='kind'), labels=dict(target='bar,arm'), votes=dict(target='smooth,disc', task='votes'),
-             vote=dict(target='odd', task='votes'), mixed=dict(target='oh,kind'), partial=dict(target='some,z', partial=True), weighted=dict(target='oh', err='err'),
-             gaps=dict(target='some,type', partial=True, on_error='missing'))
-ways = {**tasks, **{f'{k}_table': dict(table=['mag'], **tasks[k]) for k in ('one','classes','labels','mixed')},
-        **{f'{k}_files': dict(pack=False, num_workers=0, **tasks[k]) for k in ('one','classes','mixed','weighted')}}
-
 def learner(sky, **kw):
     d,df = sky
     dls = GalaxyDataLoaders.from_catalog(df, d, size=24, bs=8, valid=[*range(4,10)], device='cpu', **kw)
     return galaxy_learner(dls, 'galnet', seed=0, arch_kw=dict(width=4), path=d)
-
-@pytest.fixture(scope='module', params=ways)
-def learn(request, sky):
-    l = learner(sky, **ways[request.param])
-    with l.no_bar(), l.no_logging():
-        l.fit(1, 1e-3)
-        yield l
-
-def first_of(o): return o[0] if isinstance(o, tuple) else o
-
-def test_show_results(learn):
-    learn.show_results(max_n=4)
-    assert len([a for a in plt.gcf().axes if a.images])>=3
-    plt.close('all')
-
-def test_preds_have_the_shape_of_labels(learn):
-    p,y = learn.get_preds()
-    y,(q,z) = first_of(y),learn.tta8()
-    one = learn.spec.n_out==1
-    assert len(p)==len(y)==len(q)==len(z)==len(learn.dls.valid_ds) and y.shape==z.shape
-    assert p.shape==q.shape and p.ndim==(1 if one else 2)
-    if learn.spec.task in ('regression','votes','multilabel'): assert p.shape==y.shape
-
-def test_losses_of_single_galaxies(learn):
-    p,_,losses = learn.get_preds(with_loss=True)
-    assert losses.shape==(len(learn.dls.valid_ds),) and torch.isfinite(losses).all() and (losses>=0).all()
-    loss = learn.validate()[0]
-    if learn.spec.partial or learn.spec.err: return # the mean is over the labels that are there
-    mean = losses.square().mean().sqrt() if isinstance(learn.loss_func, ScaledRMSE) else losses.mean()
-    assert np.isclose(loss, mean.item(), rtol=1e-4)
-
-def test_decoded(learn):
-    spec = learn.spec
-    p,y,dec = learn.get_preds(with_decoded=True)
-    assert len(first_of(dec))==len(p)
-    if spec.task=='classification': assert set(dec.tolist())<={0,1}
-    if spec.task=='regression': assert (first_of(dec)==p).all()
-
-def test_top_losses(learn):
-    i = Interpretation.from_learner(learn)
-    i.plot_top_losses(4)
-    i.show_results([0,1])
-    losses,rows = i.top_losses(2)
-    assert losses[0]>=losses[1] and torch.allclose(losses, learn.get_preds(with_loss=True)[2][rows].as_subclass(type(losses)), rtol=1e-4)
-    plt.close('all')
-
-def test_predict_one_galaxy(learn, sky):
-    row,spec = sky[1].iloc[5],learn.spec
-    dec,code,prob = learn.predict(row)
-    where = learn.dls.valid_ds.items.objID.tolist().index(row.objID)
-    assert np.allclose(np.ravel(prob), np.ravel(learn.get_preds()[0][where]), rtol=1e-4, atol=1e-5)
-    if spec.task=='classification': assert dec==spec.heads[0].classes[prob.argmax()]
-    elif not spec.alone: assert dec[1]==spec.heads[1].classes[prob[1:].argmax()] and np.isclose(dec[0], prob[0].item())
-    elif spec.task!='multilabel': assert np.allclose(np.ravel(dec), np.ravel(prob))
-
-def test_export(learn, sky):
-    learn.export('export.pkl')
-    again = load_learner(learn.path/'export.pkl')
-    with again.no_bar(): a,b = again.predict(sky[1].iloc[5]),learn.predict(sky[1].iloc[5])
-    assert a[0]==b[0] and np.allclose(np.ravel(a[2]), np.ravel(b[2]), rtol=1e-5)
-
-def test_a_set_without_labels(learn, sky):
-    dl = learn.dls.test_dl(sky[1][:3])
-    p = learn.get_preds(dl=dl)[0]
-    assert p.ndim==(1 if learn.spec.n_out==1 else 2) and len(p)==3
-    assert np.allclose(learn.tta8(dl=dl, views=1)[0], p, atol=.05) and len(learn.tta(dl=dl, n=1)[0])==3
 
 @pytest.fixture(scope='module')
 def one(sky): return learner(sky, target='oh')

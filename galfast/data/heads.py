@@ -45,6 +45,7 @@ class TargetHead:
     columns:list # Label columns
     facts:dict = None # Column -> what `column_facts` says of it; without them no number is taken for missing
     task = None # What users call the kind
+    takes = '' # What its columns hold, in words
     whole = False # Do its columns belong together, so that a row with some of them is of no use?
     flat = True # Are the labels of one column of the shape (n,)?
     states_err = False # Is one sigma of its answers stated?
@@ -79,6 +80,19 @@ class TargetHead:
     @classmethod
     def check_columns(cls, columns):
         "Raise where it cannot be of so many columns"
+    @classmethod
+    def takes_column(cls,
+        o:pd.Series, # A column of a catalogue
+    )->bool:
+        "Could it be learned from this column alone?"
+        df,facts = o.to_frame(),column_facts(o)
+        try:
+            check_labels(df, [o.name], label_words.get(cls.task))
+            head = cls([o.name], None if facts['kind']=='words' else {o.name: facts})
+            ok = df[~head.missing(df).any(1)]
+            head.complete(ok)
+        except Exception: return False # it is asked of any column that there is
+        return len(ok)>0
 
     # labels
     @property
@@ -160,6 +174,11 @@ class TargetHead:
         return p
     def answers_to(self, loss):
         "The head whose answers are those that `loss` teaches"
+        return self
+    def in_order(self,
+        vocab:list, # What each output is called, in the words of fastai's DataLoaders
+    ):
+        "The head whose outputs are in the order of `vocab`"
         return self
     def loss(self, smooth:float=0.)->nn.Module:
         "The loss of a network with this head alone"
@@ -262,7 +281,7 @@ class NumberHead(TargetHead):
     "Numbers in a unit, such as a metallicity or a redshift"
     mean:list = None # Of each column over the training set
     std:list = None # Standard deviation of each column over the training set
-    task,states_err,chooses,epochs_at = 'regression',True,False,(25,400)
+    task,takes,states_err,chooses,epochs_at = 'regression','numbers',True,False,(25,400)
     metrics = (root_mse, mean_abs_err, nmad, mean_bias, outlier_fraction, r2)
 
     @classmethod
@@ -297,6 +316,7 @@ class ClassHead(TargetHead):
     classes:list = None # Their names
     exclusive:bool = True # Do the probabilities add up to one?
     task,strata,guessed = 'classification',True,'commonest class in training'
+    takes = 'words, truth values or whole numbers of a few values'
     metrics,figure,smooth,quick_nets = (class_accuracy, balanced_accuracy, macro_f1),'confusion',.1,True
 
     @classmethod
@@ -342,6 +362,10 @@ class ClassHead(TargetHead):
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))
+    def in_order(self, vocab):
+        names = list(class_names(pd.Series(vocab)))
+        if not set(self.classes)<=set(names): raise _other_vocab(self.columns[0], names, self.classes)
+        return replace(self, classes=names)
     def loss(self, smooth=0.): return LabelSmoothingCrossEntropyFlat(eps=smooth) if smooth else CrossEntropyLossFlat()
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
         y = torch.nan_to_num(targ)[:,0].long()
@@ -381,14 +405,32 @@ def _natural(o):
     whole = o.lstrip('-').isdigit()
     return not whole,int(o) if whole else 0,o
 
+def _other_vocab(what, theirs, ours):
+    has = f"{what!r} has {first_few(ours, 10)}"
+    return GalfastError(f"the learner tells {first_few(theirs, 10)} apart, and {has}: these are not the same")
+
 def as_shares(p, exclusive):
     "Numbers as probabilities: from 0 to 1, and adding up to one where they exclude each other"
     p = p.clamp(1e-3, 1)
     return p/p.sum(-1, keepdim=True) if exclusive else p
 
+# %% ../../nbs/data/02_heads.ipynb #ac6c039a
+class TensorLabels(TensorMultiCategory):
+    "Several labels of a galaxy, each 0 or 1"
+
+class LabelNames(MultiCategory):
+    "Labels by name, with a title where there are none, too"
+    def show(self, ctx=None, **kwargs): return show_title(', '.join(self) or 'none', ctx=ctx, **kwargs)
+
+class LabelSetup(EncodedMultiCategorize):
+    "fastai's `EncodedMultiCategorize`, with titles that can be read"
+    def encodes(self, o): return TensorLabels(tensor(o).float())
+    def decodes(self, o): return LabelNames(one_hot_decode(o, self.vocab))
+
 # %% ../../nbs/data/02_heads.ipynb #d0311ed9
 class _ShareHead(TargetHead):
     "Columns of numbers from 0 to 1"
+    takes = 'numbers from 0 to 1'
     def complete(self, ok):
         v = self.values(ok)
         if not ((v<0)|(v>1)).any(): return self
@@ -405,16 +447,26 @@ class _ShareHead(TargetHead):
 @dataclass
 class LabelHead(_ShareHead):
     "Several labels, each yes or no, that may go together: a bar, a ring, a companion"
-    task,flat = 'multilabel',False
+    task,flat,takes = 'multilabel',False,'zeros and ones, or truth values'
     metrics = (label_accuracy, label_f1)
 
     @classmethod
     def suits(cls, kinds, values): return len(values)>1 and all(v is not None and v.isin([0,1]).all() for v in values)
     @classmethod
     def _labelled(cls, y): return y>=0
-    def block(self): return MultiCategoryBlock(encoded=True, vocab=self.columns)
-    def batch(self, y): return TensorMultiCategory(torch.from_numpy(y).float())
+    def complete(self, ok):
+        super().complete(ok)
+        v = self.values(ok)
+        odd = v[~np.isnan(v) & (v!=0) & (v!=1)]
+        if not len(odd): return self
+        way = f"{option('task', 'votes')} is for fractions"
+        raise CatalogError(f"multilabel needs labels that are 0 or 1, and {odd[0]:.3g} is neither; {way}")
+    def block(self): return TransformBlock(type_tfms=LabelSetup(self.columns))
+    def batch(self, y): return TensorLabels(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)
+    def in_order(self, vocab):
+        if set(vocab)!=set(self.columns): raise _other_vocab('multilabel', vocab, self.columns)
+        return replace(self, columns=list(vocab))
     def loss(self, smooth=0.): return BCEWithLogitsLossFlat()
     def decodes(self, x): return (x>.5).to(x.dtype)
 

@@ -231,6 +231,13 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         res.notes = data.notes+(table.notes(df, data.id_col) if table is not None else [])
         return res
 
+    @delegates(DataLoaders.test_dl)
+    def test_dl(self, test_items, **kwargs):
+        "As fastai's, which forgets how many of its parts are inputs"
+        dl = super().test_dl(test_items, **kwargs)
+        if isinstance(dl.dataset, Datasets): dl.dataset.n_inp = self.n_inp
+        return dl
+
     def show_batch(self, *args, max_n:int=9, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
         "Images of the training set with their labels; columns beside them are not drawn"
         if self.table is not None: ctxs,grid = ifnone(ctxs, get_grid(min(max_n, self.train.bs), nrows=nrows, ncols=ncols, figsize=figsize)),{}

@@ -229,7 +229,8 @@ def target_spec(
     if task not in ('auto','mixed'): head_kind(task)
     asked = [] if votes is None else [votes_head(df, votes)]
     if asked and not len(listify(target)): return _votes_alone(df, asked, task, err)
-    cols = check_labels(df, target, label_words.get(task))
+    cols = check_labels(df, target, True) # they are there
+    with _of_right_kind(head_kinds.get(task), df, cols): check_labels(df, cols, label_words.get(task))
     if task=='auto': task = infer_task(df, cols)
     kinds = [(head_kind(infer_task(df, [c])), [c]) for c in cols] if task=='mixed' else [(head_kind(task), cols)]
     for kind,own in kinds:
@@ -251,7 +252,7 @@ def _completed(spec, df):
         one = replace(spec, heads=[o])
         has = ok[~one.missing(ok)]
         if not len(has): raise _no_label(o.columns[:1], o.notes(df))
-        res.append(o.complete(has))
+        with _of_right_kind(type(o), df): res.append(o.complete(has))
     return res
 
 def _votes_alone(df, asked, task, err):
@@ -260,6 +261,29 @@ def _votes_alone(df, asked, task, err):
     if task not in ('auto','mixed',asked[0].task):
         raise GalfastError(f"{option('task')} {task!r} says what a target is, and there are votes alone: leave it out")
     return replace(TargetSpec(asked), heads=_completed(TargetSpec(asked), df))
+
+@contextmanager
+def _of_right_kind(kind, df, words=None):
+    "Say which columns a head would take where it cannot take those asked for; with `words` if one of these is of words"
+    try: yield
+    except CatalogError as e:
+        of_cells = words is not None and all(column_facts(df[c])['kind']!='words' for c in words)
+        if kind is None or of_cells: raise # the columns are right, some of their cells are not
+        raise CatalogError(f"{e.args[0]}; {_would_take(kind, df)}") from e
+
+def _would_take(kind, df, most=200, rows=2000):
+    "Which columns of `df` a kind of head takes, in words"
+    some = df.iloc[::max(len(df)//rows, 1)]
+    names = [c for c in dict.fromkeys(df.columns) if list(df.columns).count(c)==1][:most]
+    found = [c for c in names if not _names_a_galaxy(some[c]) and kind.takes_column(some[c])]
+    here = f"here in {first_few(map(repr, found))}" if found else 'and no other column here is such'
+    return f"{kind.task} takes {kind.takes or 'columns of its kind'}, {here}"
+
+def _names_a_galaxy(o):
+    "Is a column of names, or of positions, of which nothing is learned?"
+    if str(o.name).lower() in ('ra','dec','filename') or o.nunique()<2: return True
+    decimals = pd.api.types.is_float_dtype(o) and (o.dropna()%1!=0).any()
+    return not decimals and o.nunique()==len(o)
 
 def _whole(kind):
     what = f"the columns of {kind.task} belong together: a row that lacks some of them cannot be used"

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['galaxy_archs', 'timm_net', 'build_model', 'arch_config', 'rebuild_model', 'build_limit', 'bare_net', 'last_layers',
            'body_and_width', 'arch_groups', 'body_groups', 'read_weights', 'weights_header', 'adapt_bands',
-           'LoadedWeights', 'load_pretrained', 'OneHot', 'TableTower', 'GalaxyMultimodal', 'galaxy_multimodal_net']
+           'LoadedWeights', 'load_pretrained', 'register_arch', 'OneHot', 'TableTower', 'GalaxyMultimodal',
+           'galaxy_multimodal_net']
 
 # %% ../../nbs/networks/02_archs.ipynb #fccb9068
 import difflib,inspect
@@ -85,7 +86,9 @@ def _hub_config(arch): # What timm knows of the weights, timm's name of the netw
 
 def _builder(arch):
     "The function that builds `arch`"
-    if not isinstance(arch, str): raise GalfastError(f"an architecture is called by its name, not by {arch!r}")
+    if isinstance(arch, nn.Module): return partial(given_net, arch)
+    if callable(arch): return _named_builder(arch) or partial(own_net, arch)
+    if not isinstance(arch, str): raise _no_arch(arch)
     if arch in galaxy_archs: return galaxy_archs[arch]
     timm = _timm()
     if _is_hub(arch) or (timm and timm.is_model(arch)): return partial(timm_net, arch)
@@ -95,11 +98,17 @@ def _unknown_arch(arch, of_timm):
     near = difflib.get_close_matches(arch, dict.fromkeys([*galaxy_archs, *of_timm]), 5)
     near = f"; near it are {first_few(near)}" if near else ''
     more = f", and the {len(of_timm):,} of timm" if of_timm else "; for the many of timm: pip install timm"
-    return GalfastError(f"no architecture is called {arch!r}{near}; there are {first_few(galaxy_archs, 20)}{more}")
+    own = f"; one of your own becomes known by register_arch({arch!r}, builder)"
+    there = f"there are {first_few(galaxy_archs, 20)}{more}"
+    return GalfastError(f"no architecture is called {arch!r}{near}{own}; {there}")
+
+def _no_arch(arch):
+    takes = "a name, a network, or a function or class that builds one"
+    return GalfastError(f"an architecture is {takes}, not {arch!r}")
 
 # %% ../../nbs/networks/02_archs.ipynb #6fbbd469
 def build_model(
-    arch:str, # A name in `galaxy_archs`, of timm, or `hf_hub:owner/name`
+    arch, # A name in `galaxy_archs`, of timm, or `hf_hub:owner/name`; or a network of your own, or what builds it
     n_in:int, # Bands
     n_out:int, # Targets or classes
     pretrained=False, # True: timm's weights; or what `load_pretrained` takes: a file, a run folder, weights
@@ -117,20 +126,67 @@ def build_model(
     return model
 
 def _no_weights(arch):
+    arch = arch if isinstance(arch, str) else arch_name(arch)
     ways = "name a file or a run folder as `pretrained`, or take a network of timm"
     same = "(where it has the same name, with that of its weights: 'resnet50.a1_in1k')"
     return GalfastError(f"galfast has no weights for {arch!r}: {ways} {same}")
 
+# %% ../../nbs/networks/02_archs.ipynb #c13ad8d1
+def arch_name(
+    arch, # As for `build_model`
+)->str:
+    "What `arch` is called"
+    if isinstance(arch, str): return arch
+    if isinstance(arch, nn.Module): return type(bare_net(arch)).__name__
+    while isinstance(arch, partial): arch = arch.func
+    return getattr(arch, '__name__', type(arch).__name__)
+
+def is_own_arch(
+    arch, # As for `build_model`
+)->bool:
+    "Is `arch` a network of your own, none that galfast or timm has by this name?"
+    return not isinstance(arch, str) or getattr(galaxy_archs.get(arch), 'func', None) is own_net
+
+def known_name(
+    arch, # As for `build_model`
+    key:str='arch', # Where it stands in `Learner.arch_config`
+)->str:
+    "The name by which `arch` is built again; a `GalfastError` with the line to write where it has none"
+    if isinstance(arch, str): return arch
+    known = first(k for k,f in galaxy_archs.items() if is_own_arch(k) and f.args[0] is arch)
+    if known or _is_timm(arch): return known or arch.__name__
+    raise _not_known(arch, key)
+
+# %% ../../nbs/networks/02_archs.ipynb #78fe61d1
+def _is_timm(f): return _library(f)=='timm' and getattr(f, '__name__', None) and _timm().is_model(f.__name__)
+
+def _named_builder(f):
+    "The builder of the name that `f` is known by, or None"
+    try: return _builder(known_name(f))
+    except GalfastError: return None
+
+def _not_known(arch, key):
+    name = arch_name(arch)
+    word = name if name.isidentifier() else 'net'
+    builder = name if name.isidentifier() else 'function'
+    line = f"register_arch('my_{word}', {builder})"
+    if isinstance(arch, nn.Module): # galfast saw no builder
+        line = f"register_arch('my_{word}', function), with the function (n_in, n_out) that builds it"
+        line += f", and learn.arch_config[{key!r}] = 'my_{word}'"
+    why = f"a run keeps no code, and {name} has no name by which it is built again"
+    return GalfastError(f"{why}: write {line}, and save again; the register_arch goes where the run is loaded, too")
+
 # %% ../../nbs/networks/02_archs.ipynb #be186a55
 def arch_config(
-    arch:str, n_in:int, n_out:int, pretrained=False, size:int=None, **kwargs # As for `build_model`
+    arch, n_in:int, n_out:int, pretrained=False, size:int=None, **kwargs # As for `build_model`
 )->dict: # For `build_model(**config)`; JSON can hold it
     "What builds the network of `build_model` with the same arguments again: without its weights, and without a network"
     if 'image_arch' in kwargs:
-        inner,size,kwargs = _timm_name(kwargs['image_arch'], size, kwargs)
+        inner,size,kwargs = _timm_name(known_name(kwargs['image_arch'], 'image_arch'), size, kwargs)
         kwargs = merge(kwargs, dict(image_arch=inner))
-    arch,size,kwargs = _timm_name(arch, size, kwargs)
+    arch,size,kwargs = _timm_name(known_name(arch), size, kwargs)
     kwargs = {k: v for k,v in kwargs.items() if k not in _weights}
+    if odd := [k for k,v in kwargs.items() if not _is_json(v)]: raise _not_written(arch, odd[0], kwargs[odd[0]])
     res = dict(arch=arch, n_in=n_in, n_out=n_out)
     if size is not None and 'size' in inspect.signature(_builder(arch)).parameters: res['size'] = size
     return dict(res, **kwargs)
@@ -145,6 +201,18 @@ def rebuild_model(
         raise GalfastError(f"this network asks for something beside its own weights ({for_what}): "
                            "only `build_model` does that")
     return build_model(**config)
+
+def _is_json(v):
+    "Can JSON hold `v`, numpy's numbers as ours?"
+    try: json.dumps(v, default=lambda o: o.tolist())
+    except (TypeError,ValueError,AttributeError): return False
+    return True
+
+def _not_written(arch, k, v):
+    v = getattr(v, '__name__', shown(v))
+    line = f"register_arch('my_{arch}', function), where the function (n_in, n_out) sets {k}"
+    why = f"{k}={v} of {arch!r} is no number or text that a run can hold"
+    return GalfastError(f"{why}; write {line}, and take that name")
 
 def _timm_name(arch, size, kwargs):
     "A `hf_hub:` name as timm's own, with the arguments that are kept beside its weights"
@@ -424,6 +492,164 @@ def _other_arch(source, share, net, weights, ours):
     names = f"in the source {first_few(weights, 3)}, wanted {first_few(ours, 3)}"
     return GalfastError(f"{_called(source)}: {few}; {names}")
 
+# %% ../../nbs/networks/02_archs.ipynb #c376e154
+def own_net(
+    builder, # A function or a class, such as fastai's `xresnet34`, timm's or torchvision's, or one of two arguments
+    n_in:int=3, # Bands
+    n_out:int=1, # Targets or classes
+    y_mean=None, y_std=None, # Of the training targets, as for `galaxy_xresnet`
+    size:int=None, # Side of the images, px, for a builder that asks for it
+    channels_last:bool=True, # As for `given_net`
+    **kwargs # To `builder`
+)->nn.Module: # (n, n_in, y, x) -> (n, n_out)
+    "The network that `builder` makes, in the unit of the targets"
+    args,asked = _in_its_words(builder, dict(n_in=n_in, n_out=n_out, y_mean=y_mean, y_std=y_std, size=size))
+    net = builder(*args, **merge(asked, kwargs))
+    if not isinstance(net, nn.Module):
+        raise GalfastError(f"{arch_name(builder)} gives a {type(net).__name__}, and an nn.Module is needed")
+    if _library(builder)=='torchvision': _set_bands(net, n_in)
+    return given_net(net, n_in, n_out, y_mean, y_std, channels_last=channels_last)
+
+def given_net(
+    net:nn.Module, # (n, n_in, y, x) -> (n, n_out), of order one
+    n_in:int=3, n_out:int=1, y_mean=None, y_std=None, size:int=None, # As for `own_net`
+    channels_last:bool=True, # False: it needs images in torch's plain order of memory
+    **kwargs # There are none: it is built already
+)->nn.Module:
+    "`net` in the unit of the targets, where it is not in one already"
+    if kwargs: raise GalfastError(f"{arch_name(net)} is built already, so {first_few(kwargs)} cannot be given to it")
+    if not channels_last: net = PlainOrder(net)
+    if y_mean is None or any(isinstance(m, ScaleOutput) for m in net.modules()): return net
+    return InUnits(net, ScaleOutput(y_mean, y_std))
+
+class InUnits(nn.Sequential):
+    "A network, of one input or more, and the `ScaleOutput` behind it"
+    def forward(self, *inp): return self[1](self[0](*inp))
+
+class PlainOrder(Module):
+    "`net` with images and kernels in torch's plain order of memory, for one whose `view` asks for that"
+    def __init__(self, net): self.net = net
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        for p in self.net.parameters(): p.data = p.data.contiguous()
+        return self
+    def forward(self, x, *more): return self.net(x.contiguous(), *more)
+    def layer_groups(self): return arch_groups(self.net)
+
+# %% ../../nbs/networks/02_archs.ipynb #94b7de9b
+_its_words = dict(n_in=('n_in','c_in','in_chans','in_channels','num_channels'),
+                  n_out=('n_out','num_classes','n_classes','c_out'))
+_of_library = dict(fastai=('c_in','n_out'), timm=('in_chans','num_classes'), torchvision=(None,'num_classes'))
+
+def _library(builder):
+    "The package that `builder` comes from"
+    while isinstance(builder, partial): builder = builder.func
+    return (getattr(builder, '__module__', None) or '').split('.')[0]
+
+def _in_its_words(builder, given):
+    "The arguments of `builder` for what is `given`: a tuple and a dict"
+    ps = inspect.signature(builder).parameters
+    rest = any(p.kind is p.VAR_KEYWORD for p in ps.values())
+    bands,outs = (first(w for w in _its_words[k] if w in ps) for k in ('n_in','n_out'))
+    if rest and not outs: bands,outs = _of_library.get(_library(builder), ('n_in','n_out'))
+    if outs:
+        more = {k: given[k] for k in ('y_mean','y_std','size') if k in ps and given[k] is not None}
+        return (),{outs: given['n_out']} | ({bands: given['n_in']} if bands else {}) | more
+    free = [p for p in ps.values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY,p.POSITIONAL_OR_KEYWORD)]
+    if len(free)==2: return (given['n_in'],given['n_out']),{}
+    raise _no_words(builder, ps)
+
+def _no_words(builder, ps):
+    has = f"it has {first_few(ps, 10)}" if ps else 'it has no arguments'
+    way = f"take a function such as lambda n_in, n_out: {arch_name(builder)}(...)"
+    return GalfastError(f"{arch_name(builder)} has to be told the number of bands and outputs, and {has}: {way}")
+
+def _set_bands(net, n_in):
+    "Another first convolution where `net` was built for other bands"
+    name,conv = first((k,m) for k,m in net.named_modules() if isinstance(m, nn.Conv2d))
+    if conv.in_channels==n_in: return
+    kept = {k: getattr(conv, k) for k in 'kernel_size stride padding dilation padding_mode'.split()}
+    new = nn.Conv2d(n_in, conv.out_channels, bias=conv.bias is not None, **kept)
+    new.weight.data = adapt_bands(conv.weight.data, n_in)
+    if conv.bias is not None: new.bias = conv.bias
+    net.set_submodule(name, new)
+
+# %% ../../nbs/networks/02_archs.ipynb #3c277006
+def register_arch(
+    name:str, # What it is called from now on, by `galaxy_learner`, `--arch` and in saved runs
+    builder, # A function or a class that builds it, as for `own_net`
+):
+    "Make a network of your own known by a name, so that a run can be saved, and loaded where it was made known, too"
+    if not isinstance(name, str) or not name.isidentifier():
+        raise GalfastError(f"a network is called by a word such as 'my_net', not by {name!r}")
+    if name in galaxy_archs and not is_own_arch(name):
+        raise GalfastError(f"{name!r} is a network of galfast: take another name, such as 'my_{name}'")
+    if isinstance(builder, nn.Module) or not callable(builder):
+        takes = "a function or a class that builds a network, such as lambda n_in, n_out: Net(n_in, n_out)"
+        why = "whoever loads the run has to build it again"
+        raise GalfastError(f"register_arch takes {takes}, not {arch_name(builder)}: {why}")
+    galaxy_archs[name] = partial(own_net, builder)
+    return builder
+
+# %% ../../nbs/networks/02_archs.ipynb #9cbf054b
+def check_rebuilt(
+    config:dict, # Of `arch_config`
+    net:nn.Module, # What it is said to build
+):
+    "Raise a `GalfastError` where `config` builds a network of your own whose weights are not those of `net`"
+    if not is_own_arch(config.get('image_arch', config['arch'])): return
+    again,ours = ({k: tuple(v.shape) for k,v in o.state_dict().items()} for o in (rebuild_model(config), net))
+    other = [k for k in {**ours, **again} if ours.get(k)!=again.get(k)]
+    if not other: return
+    k,name = other[0],config.get('image_arch', config['arch'])
+    shapes = f"{k} is {again.get(k, 'not there')}, and {ours.get(k, 'not there')} in the one that was trained"
+    raise GalfastError(f"the builder that register_arch gave {name!r} builds another network: {shapes}")
+
+def check_net(
+    net:nn.Module,
+    n_out:int, # Outputs that are needed
+    *inputs, # Of two galaxies: images (2, band, y, x), and the table where it sees one
+)->bool: # Does it take images whose bands lie side by side in memory?
+    "Raise a `GalfastError` where `net` does not give (2, `n_out`) for `inputs`"
+    modes = [(m, m.training) for m in net.modules()]
+    net.eval()
+    try:
+        out = _look(net, inputs)
+        _check_outputs(net, out, n_out)
+        net.to(memory_format=torch.channels_last)
+        try: _look(net, (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:]))
+        except GalfastError: return False
+        return True
+    finally:
+        net.to(memory_format=torch.contiguous_format)
+        for m,o in modes: m.training = o
+
+# %% ../../nbs/networks/02_archs.ipynb #336ab48d
+def _look(net, inputs):
+    "What `net` gives; a `GalfastError` where it cannot take `inputs`"
+    try:
+        with torch.no_grad(): return net(*inputs)
+    except GalfastError: raise
+    except Exception as e: raise _cannot_take(net, inputs[0], e) from e
+
+def _cannot_take(net, x, e):
+    name,shape = arch_name(net),' x '.join(map(str, x.shape[1:]))
+    conv = first(m for m in net.modules() if isinstance(m, nn.Conv2d))
+    if conv is not None and conv.in_channels!=x.shape[1]:
+        bands = f"{conv.in_channels} band{'s' if conv.in_channels>1 else ''}"
+        return GalfastError(f"{name} is made for {bands}, and the images have {x.shape[1]}: "
+                            f"build it for {x.shape[1]}, or give the function that builds it")
+    return GalfastError(f"{name} cannot take images of {shape} pixels ({_said(e)})")
+
+def _check_outputs(net, out, n_out):
+    if isinstance(out, Tensor) and out.shape==(2,n_out): return
+    name,n = arch_name(net),first(o.shape[-1] for o in [out] if isinstance(o, Tensor) and o.ndim==2)
+    way = "or give the function that builds it, which is told"
+    gives = n and f"{name} gives {n:,} {'number' if n==1 else 'numbers'} a galaxy"
+    if n: raise GalfastError(f"{gives}, and {n_out} {'is' if n_out==1 else 'are'} needed: build it for {n_out}, {way}")
+    got = f"the shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+    raise GalfastError(f"{name} gives {got} for two galaxies, and (2, {n_out}) is needed")
+
 # %% ../../nbs/networks/02_archs.ipynb #cd554791
 class OneHot(Module):
     "Codes (n,) -> (n, `n`-1): a column for each code but 0"
@@ -481,7 +707,7 @@ class GalaxyMultimodal(Module):
 def galaxy_multimodal_net(
     n_in:int=3, # Bands
     n_out:int=1, # Targets or classes
-    image_arch:str='galnet', # The image network, as for `build_model`
+    image_arch='galnet', # The image network, as for `build_model`
     n_cont:int=0, # Columns with numbers
     cat_sizes=(), # For each category the number of its codes, 0 (missing) included
     emb:str='embed', # 'embed', with the widths of fastai's `emb_sz_rule`; 'onehot', a column a code
@@ -495,6 +721,7 @@ def galaxy_multimodal_net(
     "A network that sees an image and a row of a table"
     if emb not in ('embed','onehot'): raise GalfastError(f"emb={emb!r}: it is 'embed' or 'onehot'")
     if image_arch=='multimodal': raise GalfastError("image_arch is the name of a network that sees images only")
+    if isinstance(image_arch, nn.Module): image_arch = deepcopy(image_arch) # it loses its last layer
     image_net = build_model(image_arch, n_in, n_out, pretrained=pretrained, size=size, **kwargs)
     emb_szs = [(n, emb_sz_rule(n) if emb=='embed' else 0) for n in cat_sizes]
     return GalaxyMultimodal(image_net, n_out, n_cont, emb_szs, hidden, head, p, y_mean, y_std)

@@ -25,28 +25,34 @@ from ..data.loaders import *
 from ..data.sources import *
 from ..data.metrics import *
 from ..training.run import *
+from ..training.plain import *
 
 # %% ../../nbs/results/00_predict.ipynb #e7a0819a
 def predict_catalog(
-    learner_or_run, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or the folder of one
+    learner_or_run, # A `GalaxyRun`, or the folder of one; or a `Learner`
     df, # What `read_catalog` takes; no labels are needed. None: every image in the folder
     images, # Folder of images
-    tta:bool=True, # The mean of all eight orientations of each image
+    tta:bool=True, # The mean of all eight orientations of each image; of a `Learner` that needs `heads` its own `tta`
     id_col:str=None, # By default that of the training catalogue
     device='auto',
     chunk:int=2048, # Images in memory at a time
     bs:int=256, # Images through the network at a time
     pack=False, # True, or a folder: decode each image once and keep it, see `read_images`
     fast:bool=None, # Networks in bfloat16; by default where the machine gains from it
+    heads=None, # What a `Learner` predicts whose DataLoaders do not know it: `target_spec(df, 'metallicity')`
 )->pd.DataFrame: # As `prediction_table` makes it, a row for each row of `df`
     "Predictions for every galaxy of a catalogue"
-    return pd.concat(predict_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, pack, fast), ignore_index=True)
+    chunks = predict_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, pack, fast, heads)
+    return pd.concat(chunks, ignore_index=True)
 
 def predict_chunks(
-    learner_or_run, df, images, tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, # As in `predict_catalog`
+    learner_or_run, df, images, tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, heads=None, # As in `predict_catalog`
     say=noop, # Called with a sentence where there is something to be told, such as which of two images of a galaxy is read
 ): # A generator of DataFrames, `chunk` rows each
     "`predict_catalog` for catalogues whose predictions go to a file as they come; the next images are read while the network is at work"
+    if heads is not None or _is_plain(learner_or_run):
+        yield from _plain_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, heads, say)
+        return
     run = as_run(learner_or_run, device)
     id_col = ifnone(id_col, run.id_col)
     df = folder_table(images, id_col, run.reader.pattern) if df is None else read_catalog(df, id_col)
@@ -115,6 +121,40 @@ def _table_notes(run, df, id_col):
     if run.table is None: return []
     check_columns(df, run.table.columns)
     return run.table.notes(df, id_col)
+
+# %% ../../nbs/results/00_predict.ipynb #b19d649a
+def _is_plain(o): return isinstance(o, Learner) and not hasattr(o.dls, 'spec')
+
+def _plain_chunks(learn, df, images, tta, id_col, device, chunk, bs, heads, say):
+    "The tables of a `Learner` with DataLoaders of its own"
+    if not _is_plain(learn): raise _knows_heads(learn)
+    own,id_col = PlainLearner(learn, heads, device),ifnone(id_col, 'objID')
+    if images is not None and not own.reads_paths():
+        raise GalfastError(f"this Learner does not read its images from paths, so {images} cannot be given to it: "
+                           "images=None takes them as its own get_x finds them, from the rows of the catalogue")
+    if df is None and images is None: raise GalfastError("nothing to predict: give a catalogue, or a folder of images")
+    df = folder_table(images, id_col) if df is None else read_catalog(df, id_col)
+    files = None if images is None else find_images(df, images, id_col, say=say)
+    seen,sigma = own.saw(df[id_col], id_col),own.errors()
+    for i in track(range(0, max(len(df), 1), chunk), 'predicting'):
+        rows = slice(i, i+chunk)
+        pred,status = _predict_plain(own, df[rows], images, files and files[rows], tta, bs)
+        err = None if sigma is None else np.where(np.isnan(pred), np.nan, sigma)
+        learned = seen if seen is None else seen[rows]
+        yield prediction_table(df[id_col][rows], pred, err, own.spec, id_col, status, learned)
+
+def _predict_plain(own, df, images, files, tta, bs):
+    "Predictions, nan where there are none, and a status for each row of `df`"
+    status = np.array(['no image' if files and files[i] is None else 'ok' for i in range(len(df))], dtype=object)
+    rows,pred = np.flatnonzero(status=='ok'),np.full((len(df), own.spec.n_out), np.nan)
+    if not len(rows): return pred,status
+    pred[rows],faults = own.predict([str(files[i]) for i in rows] if files else df, tta, bs)
+    for i,e in faults.items(): status[rows[i]] = f"cannot be predicted ({e})"
+    return pred,status if images is None else without_folder(images, status)
+
+def _knows_heads(o):
+    they = f"this {type(o).__name__} does"
+    return GalfastError(f"heads= is for a Learner whose DataLoaders do not know what is predicted; {they}")
 
 # %% ../../nbs/results/00_predict.ipynb #364ce106
 def evaluate_predictions(

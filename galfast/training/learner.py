@@ -9,7 +9,7 @@ __all__ = ['epoch_seeds', 'SeedEpochs', 'is_error', 'KeepBest', 'MetricCutoff', 
            'mean_and_spread']
 
 # %% ../../nbs/training/01_learner.ipynb #59bea1cc
-import hashlib
+import hashlib,inspect
 
 from ..imports import *
 from fastai.vision.all import *
@@ -19,8 +19,10 @@ from safetensors.torch import save
 from ..base.core import *
 from ..images.augment import *
 from ..images.pack import *
+from ..data.heads import TensorLabels
 from ..data.targets import *
 from ..networks.archs import *
+from ..networks.archs import PlainOrder,check_net,is_own_arch
 from .fast import *
 
 # %% ../../nbs/training/01_learner.ipynb #bcc793fc
@@ -224,7 +226,7 @@ class GalaxyLearner(Learner):
 @delegates(Learner.__init__)
 def galaxy_learner(
     dls, # `GalaxyDataLoaders`
-    arch='xresnet34', # A name in `galaxy_archs` or of timm, a function `(n_in=, n_out=, **arch_kw)`, or a model; beside a table it sees the image
+    arch='xresnet34', # A name in `galaxy_archs` or of timm, a builder such as fastai's, or a network; beside a table it sees the image
     arch_kw:dict=None, # More for the builder
     loss_func=None, # By default that of the head, `ScaledRMSE` for one number and `ScaledMSE` for several; `MultiLoss` for several heads
     metrics=None, # By default those of the task
@@ -239,12 +241,10 @@ def galaxy_learner(
 )->GalaxyLearner:
     "A `Learner` for the task of `dls`; frozen and thawed by the groups of `arch_groups`"
     spec = getattr(dls, 'spec', None)
-    if spec is None: raise GalfastError("galaxy_learner needs GalaxyDataLoaders, which know the task; with other DataLoaders use fastai's Learner")
+    if spec is None: raise _no_heads()
     arch,kw = _arch_for(dls, arch, dict(arch_kw or {}))
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None: torch.manual_seed(seed if abs(seed)<2**63 else epoch_seeds(seed, -1)['torch'])
-        model = arch if isinstance(arch, nn.Module) else build_model(arch, pretrained=pretrained, **kw) if isinstance(arch, str) else arch(**{k: v for k,v in kw.items() if k!='size'})
-    if pretrained and not isinstance(arch, str): load_pretrained(model, pretrained)
+    start = seed if seed is None or abs(seed)<2**63 else epoch_seeds(seed, -1)['torch']
+    model,kw = _build_net(dls, arch, pretrained, start, kw)
     math_ = best_math(dls.device or 'cpu', image_shape(dls)[-1])
     own = [FastMath(ifnone(fast, math_.bf16), math_.channels_last), AugmentProgress(), LazyLoss(), FlatAnswers()]
     if compile: own.append(Compile(None if compile is True else compile))
@@ -252,7 +252,9 @@ def galaxy_learner(
     learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, spec.default_loss()), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
                           cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
     learn.spec,learn.recorder.train_metrics = spec,train_metrics
-    learn.arch_config = arch_config(arch, **kw) if isinstance(arch, str) else None
+    own = is_own_arch(kw.get('image_arch', arch))
+    # one of your own is asked for its name when it is saved
+    learn.arch_config = dict(arch=arch, **kw) if own else arch_config(arch, **kw)
     return learn
 
 @delegates(galaxy_learner)
@@ -320,8 +322,50 @@ def _arch_for(dls, arch, kw):
     b,*hw = image_shape(dls)
     mean,std = dls.spec.scale()
     kw = merge(dict(n_in=b, n_out=dls.spec.n_out, size=hw[0]), dict(y_mean=mean, y_std=std) if mean is not None else {}, kw)
-    if getattr(dls, 'table', None) is None or not isinstance(arch, str): return arch,kw
+    if getattr(dls, 'table', None) is None or _sees_table(arch, kw): return arch,kw
     return 'multimodal',merge(dict(image_arch=arch, n_cont=dls.table.n_cont, cat_sizes=dls.table.cat_sizes), kw)
+
+def _sees_table(arch, kw):
+    "Does a network of your own take the columns beside the image by itself?"
+    if isinstance(arch, str) and not is_own_arch(arch): return False
+    towers = 'emb','hidden','head','p' # arguments of `galaxy_multimodal`
+    net = arch if isinstance(arch, nn.Module) else build_model(arch, **{k: v for k,v in kw.items() if k not in towers})
+    ps = inspect.signature(bare_net(net).forward).parameters.values()
+    return sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in ps)>1
+
+def _build_net(dls, arch, pretrained, seed, kw):
+    "The network, and the arguments that build it again; one of your own is looked at first"
+    def _build(kw):
+        with torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None: torch.manual_seed(seed)
+            return build_model(arch, pretrained=pretrained, **kw)
+    model = _build(kw)
+    if not is_own_arch(kw.get('image_arch', arch)): return model,kw
+    if check_net(model, dls.spec.n_out, *_two_blanks(dls, model)): return model,kw
+    kw = merge(kw, dict(channels_last=False))
+    return _build(kw),kw
+
+def predicting_net(
+    learn:Learner, # Of fastai, with `GalaxyDataLoaders`, or of `galaxy_learner`
+)->nn.Module:
+    "The network of `learn` as it is used in predictions; `learn.arch_config` says from then on how it is built again"
+    if getattr(learn, 'arch_config', None): return learn.model
+    n_out,bands = learn.dls.spec.n_out,n_bands(learn.dls)
+    plain = not check_net(learn.model, n_out, *_two_blanks(learn.dls, learn.model))
+    learn.arch_config = dict(arch=learn.model, n_in=bands, n_out=n_out) | (dict(channels_last=False) if plain else {})
+    return PlainOrder(learn.model) if plain else learn.model
+
+def _two_blanks(dls, model):
+    "The inputs of two galaxies of which nothing is seen"
+    like = first(model.parameters(), lambda p: p.is_floating_point() and not torch.nn.parameter.is_lazy(p))
+    new = partial(torch.zeros, device=getattr(like, 'device', None), dtype=getattr(like, 'dtype', None))
+    table = getattr(dls, 'table', None)
+    return new(2, *image_shape(dls)),*([] if table is None else [new(2, table.n_cont+len(table.cat_sizes))])
+
+def _no_heads():
+    other = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity'))"
+    ways = f"GalaxyDataLoaders do; with other DataLoaders use fastai's Learner, and {other}"
+    return GalfastError(f"galaxy_learner needs DataLoaders that know what is predicted: {ways}")
 
 # %% ../../nbs/training/01_learner.ipynb #626af37d
 def predict_views(
@@ -365,15 +409,16 @@ def tta8(self:Learner,
 def mean_and_spread(
     learn:Learner,
     ds_idx:int=1, dl=None, views:int=8, # As for `tta8`
+    model:nn.Module=None, # None: that of `learn`
 )->tuple: # Mean and standard deviation of the answers over the views, (n, outputs) each; targets, None where there are none
     "What a learner says to the orientations of each image"
     dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
     act,n_inp = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp
     fast = first(cb.bf16 for cb in learn.cbs if isinstance(cb, FastMath)) or False
-    learn.model.eval().to(memory_format=torch.channels_last)
+    model = ifnone(model, learn.model).eval().to(memory_format=torch.channels_last)
     def _seen(*b):
         x,*table = (o.as_subclass(Tensor) for o in b[:n_inp])
-        p = predict_views(learn.model, x, views, act, fast, *table)
+        p = predict_views(model, x, views, act, fast, *table)
         return p.mean(0),p.std(0, correction=0),*b[n_inp:][:1]
     mean,spread,*y = through(_seen, track(dl, 'looking at images', len(dl)))
     return mean,spread,first(y)
@@ -401,20 +446,42 @@ def _label_texts(labels):
     fmts = [_number_format(o) if number(o) else None for o in zip(*rows)]
     return [', '.join(map(_text, r, fmts)) or 'none' for r in rows]
 
+def _answer_titles(labels, outs, losses=None):
+    "A title for each image, on one line where all are short; and its colour, green or red for names, which are right or wrong"
+    texts,n = _label_texts([*labels, *outs]),len(labels)
+    words = [[texts[i], texts[n+i]] for i in range(n)]
+    names = not any(isinstance(v, (int,float)) for o in labels for v in L(o))
+    colours = [('green' if t==p else 'red') if names else 'black' for t,p in words]
+    if losses is not None: words = [[*w, f'{o.item():.3g}'] for w,o in zip(words, losses)]
+    long = any(len(' / '.join(w))>=28 for w in words)
+    return [('\n' if long else ' / ').join(w) for w in words],colours
+
+def _answer_grid(n, title, lines, nrows=None, ncols=None, figsize=None):
+    "Axes with room for titles of so many `lines`"
+    nrows = ifnone(nrows, math.ceil(n/ncols) if ncols else math.isqrt(n))
+    ncols = ifnone(ncols, math.ceil(n/nrows))
+    if figsize is None: figsize = (3*ncols, (2.8+.2*lines)*nrows+.4)
+    fig,axs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, title=title, return_fig=True)
+    fig.set_layout_engine('constrained') # titles of several lines overlap else
+    return axs
+
 def _show_answers(samples, outs, n_inp, title, ctxs=None, losses=None, nrows=None, ncols=None, figsize=None, **kwargs):
     "Each image with its true label, what was predicted, and its loss"
-    axs = ifnone(ctxs, get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, title=title))
-    texts = _label_texts([s[n_inp] for s in samples]+[o[0] for o in outs])
-    for i,(ax,s) in enumerate(zip(axs, samples)):
+    titles,colours = _answer_titles([s[n_inp] for s in samples], [o[0] for o in outs], losses)
+    lines = max(o.count('\n')+1 for o in titles)
+    if ctxs is None: ctxs = _answer_grid(len(samples), title, lines, nrows, ncols, figsize)
+    for ax,s,words,colour in zip(ctxs, samples, titles, colours):
         s[0].show(ctx=ax, **kwargs)
-        words = [texts[i], texts[len(samples)+i], *([] if losses is None else [f'{losses[i].item():.3g}'])]
-        one_line = ' / '.join(words)
-        ax.set_title(one_line if len(one_line)<30 else '\n'.join(words))
-    return axs
+        ax.set_title(words, color=colour)
+    return ctxs
 
 # %% ../../nbs/training/01_learner.ipynb #8ff2a40c
 @show_results.dispatch
 def _show_image_results(x:TensorImage, y:Tensor|tuple, samples, outs, ctxs=None, max_n=9, **kwargs):
+    return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
+
+@show_results.dispatch
+def _show_label_results(x:TensorImage, y:TensorLabels, samples, outs, ctxs=None, max_n=9, **kwargs):
     return _show_answers(samples[:max_n], outs, 1, 'True / predicted', ctxs, **kwargs)
 
 @show_results.dispatch
@@ -423,6 +490,10 @@ def _show_table_results(x:tuple, y:Tensor|tuple, samples, outs, ctxs=None, max_n
 
 @plot_top_losses.dispatch
 def _plot_image_losses(x:TensorImage, y:Tensor|tuple, samples, outs, raws, losses, **kwargs):
+    _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
+
+@plot_top_losses.dispatch
+def _plot_label_losses(x:TensorImage, y:TensorLabels, samples, outs, raws, losses, **kwargs):
     _show_answers(samples, outs, 1, 'True / predicted / loss', losses=losses, **kwargs)
 
 @plot_top_losses.dispatch

@@ -20,6 +20,7 @@ from ..data.loaders import *
 from ..data.rare import *
 from ..data.targets import *
 from ..networks.archs import *
+from ..networks.archs import arch_name,check_rebuilt,is_own_arch
 from .answers import *
 from .fast import *
 from .learner import *
@@ -37,12 +38,15 @@ class Network(Member):
         view:ImageView,
     ): self.body,self.net,self.view = body,net,view
     @property
-    def config(self): return dict(net=self.net, view=self.view.config)
+    def config(self):
+        net = self.net and arch_config(**self.net) # one of your own has to have a name by now
+        if net: check_rebuilt(net, self.body)
+        return dict(net=net, view=self.view.config)
     @classmethod
     def from_config(cls, cfg, shapes=None):
         return cls(lean_mish(rebuild_model(cfg['net'])), cfg['net'], ImageView(**cfg['view']))
     @property
-    def name(self): return self.net.get('image_arch', self.net['arch']) if self.net else type(self.body).__name__
+    def name(self): return arch_name(self.net.get('image_arch', self.net['arch']) if self.net else self.body)
     @property
     def n_in(self): return self.net['n_in'] if self.net else self.view.n_bands
     @property
@@ -61,6 +65,7 @@ class Network(Member):
             return f"a network of {net['n_in']} bands and {net['n_out']} outputs, where the run has {bands} bands and {spec.n_out} outputs"
         scales = [net[k] for k in ('y_mean','y_std') if net.get(k) is not None]
         if any(len(np.atleast_1d(o))!=spec.n_out for o in scales): return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
+        if is_own_arch(net['arch']): return '' # it may see the table by itself
         if (net['arch']=='multimodal')!=bool(table): return 'networks that see a table and a description of the table belong together, and one of them is missing'
         if table and (net.get('n_cont', 0),net.get('cat_sizes') or [])!=(table.n_cont, table.cat_sizes): return 'a network takes other columns than the table has'
         return ''

@@ -22,9 +22,11 @@ from ..images.reader import *
 from ..data.targets import *
 from ..data.columns import *
 from ..images.augment import *
+from ..networks.xresnets import ScaleOutput
 from ..networks.archs import *
 from .fast import *
 from .learner import *
+from .learner import predicting_net
 from .answers import *
 from .members import *
 from .nets import *
@@ -108,7 +110,7 @@ def answer(self:GalaxyRun,
     df:pd.DataFrame=None, # Rows with the columns of `table`, where the networks see them
 )->Answer:
     "What the model says to `images`"
-    fast = ifnone(fast, has_fast_bf16(self.device))
+    fast = ifnone(fast, has_fast_bf16(self.device) and _bf16_will_do(self.model, self.spec))
     beside = self._beside(df, len(images))
     with self._fits(images): said = self.model.ask(images, 8 if tta else 1, fast, beside, bs)
     return said.calibrated(self.calibration)
@@ -140,26 +142,38 @@ def _beside(self:GalaxyRun, df, n):
 # %% ../../nbs/training/06_run.ipynb #4cb29d9a
 @patch(cls_method=True)
 def from_learner(cls:GalaxyRun, learn):
-    "The run of a `galaxy_learner`; its one sigma is that of the validation set, seen from eight sides"
-    if getattr(learn, 'arch_config', None) is None: raise GalfastError("only a galaxy_learner whose arch is a name of galaxy_archs can be used here or saved")
+    "The run of a `Learner` with `GalaxyDataLoaders`; its one sigma is that of the validation set, seen from eight sides"
     d = learn.dls
-    if not hasattr(d, 'spec'): raise GalfastError("a learner that was exported no longer knows how its images are read: use save_run before export, and the run from then on")
+    if not hasattr(d, 'spec'): raise _no_spec(learn)
+    net = predicting_net(learn)
     window = first(t.crop for t in d.valid.after_batch.fs if isinstance(t, GalaxyAugment))
     spec = d.spec.answers_to(learn.loss_func)
     view = ImageView(window, None, *(d.stats or ([0.]*n_bands(d), [1.]*n_bands(d))))
-    model = GalaxyModel([Network(learn.model, learn.arch_config, view)], spec)
+    model = GalaxyModel([Network(net, learn.arch_config, view)], spec)
     info = dict(n_train=len(d.train_ds), n_valid=len(d.valid_ds), validation='held back')
-    run = cls(model.eval(), d.reader, d.id_col, _learner_err(learn, spec), info, table=d.table)
+    run = cls(model.eval(), d.reader, d.id_col, _learner_err(learn, spec, net), info, table=d.table)
     ids = d.df[d.id_col].tolist()
     if _row_numbers(ids): return run
     train,valid = ([ids[i] for i in o] for o in d.splits[:2])
     return run.remember(train=train, valid=valid)
 
 # %% ../../nbs/training/06_run.ipynb #0432823c
-def _learner_err(learn, spec):
+def _no_spec(learn):
+    if hasattr(learn, 'spec'):
+        return GalfastError("a learner that was exported no longer knows how its images are read: "
+                            "use save_run before export, and the run from then on")
+    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it by themselves"
+    return GalfastError(f"the DataLoaders of this Learner do not know what is predicted: {way}")
+
+def _bf16_will_do(model, spec):
+    "Are there no networks that answer in a unit by themselves? bfloat16 has three digits"
+    scaled = [any(isinstance(m, ScaleOutput) for m in o.body.modules()) for o in model.of_kind('network')]
+    return spec.scale()[0] is None or all(scaled)
+
+def _learner_err(learn, spec, net):
     "What the validation set of `learn` says of its errors; None where there is nothing to learn it from"
     if not len(learn.dls.valid_ds) or not any(o.states_err for o in spec.heads): return None
-    mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn))
+    mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn, model=net))
     y,res = y.reshape(len(y), -1),[None]*spec.n_out
     for head,out,cols in spec.places:
         if not head.states_err: continue
