@@ -221,7 +221,8 @@ class _Reading:
 class _Sample:
     "Options of which galaxies are trained on, and which are held back"
     valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
-    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back, or says train, valid and test: those of the test are left alone.')]=None
+    valid_col:Annotated[str, typer.Option(help='Column that says valid, true or 1 of galaxies to hold back; it may say test, too.')]=None
+    test_col:Annotated[str, typer.Option(help='Column that says test, true or 1 of galaxies that are kept for a test: nothing is learned from them.')]=None
     on_error:Annotated[Literal['missing','skip','raise'], typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
     seed:Annotated[int, typer.Option(min=0, help='Of folds, weights, order and augmentation.')]=0
     def check(self, df):
@@ -230,10 +231,10 @@ class _Sample:
         from galfast.base.tables import check_columns
         if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
         if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
-        if self.valid_col: check_columns(df, [self.valid_col])
+        check_columns(df, [o for o in (self.valid_col, self.test_col) if o])
     def job(self):
         "Fields of `TrainJob`"
-        return dict(valid=self.valid_col or self.valid, on_error=self.on_error, seed=self.seed)
+        return vars(self)
 
 @dataclass
 class _Columns:
@@ -311,20 +312,21 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     i,heads = run.info,run.spec.heads
     head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
-    for t,ms in i.get('metrics', {}).items():
+    sets = [('metrics', i['n_valid'], how), ('test', i.get('n_apart'), 'kept for the test, of which nothing was learned')]
+    for t,ms,most,which in [(t, ms, most, which) for k,most,which in sets for t,ms in i.get(k, {}).items()]:
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
-        n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
+        n = max((m.get('n', 0) for m in ms.values()), default=0) or most
         base = head_of[t].guessed if t in head_of else 'at random'
-        _scores_table(f"{t}: {n:,} galaxies, {how}", rows, base)
+        _scores_table(f"{t}: {n:,} galaxies, {which}", rows, base)
         _tell_none_found(t, ms)
     if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
-    apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
+    apart = f"; {i['n_apart']:,} kept for the test" if i.get('n_apart') else ''
     left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
-    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'ranked.csv')})",
+    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'test_predictions.csv', 'ranked.csv')})",
            f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 

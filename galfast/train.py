@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_field', 'TrainJob', 'catalog_hash', 'train_galaxies',
            'number_format', 'job_spec', 'check_inputs', 'check_names', 'of_targets', 'missing_note', 'describe_recipe',
-           'recipe_reader', 'check_reader', 'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe',
-           'recipe_done', 'member_splits', 'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp',
-           'held_back', 'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'recipe_reader', 'check_reader', 'rows_apart', 'set_apart', 'rows_of', 'predict_test', 'with_labels',
+           'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits',
+           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'held_back', 'Blend', 'fit_blend',
+           'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/80_train.ipynb #5819188b
 import platform,subprocess
@@ -169,6 +170,8 @@ class TrainJob:
     task:str='auto' # A name in `head_kinds`, or 'auto'
     id_col:str='objID' # Column that names a galaxy
     valid:float|str|list|None=None # To hold back, as in `split_rows`; None: folds for small samples, 0.2 for large ones
+    valid_col:str=None # Column that says valid, true or 1 of galaxies to hold back; it may say test, too
+    test_col:str=None # Column that says test, true or 1 of galaxies that are kept for a test: nothing is learned from them
     seed:int=0 # Of folds, weights, order and augmentation
     on_error:str='missing' # See `GalaxyDataLoaders.from_catalog`
     reader:dict=field(default_factory=dict) # For `ImageReader`: crop, bands, hdu, stretch, nan, pattern, native
@@ -178,9 +181,10 @@ class TrainJob:
     recipe:Recipe=None # From `choose_recipe`
     @property
     def columns(self)->list:
-        "Columns that are learned from: labels, their errors, and what the networks see beside the image"
+        "Columns that a run depends on: labels, their errors, what the networks see beside the image, sets"
         err = self.err.values() if isinstance(self.err, dict) else listify(self.err)
-        return list(dict.fromkeys([*self.target, *err, *listify(self.table)]))
+        sets = [o for o in (self.valid_col, self.test_col) if o]
+        return list(dict.fromkeys([*self.target, *err, *listify(self.table), *sets]))
     def state(self, df)->dict:
         "The job as plain values, and the hash of the ids and labels of `df`"
         reader = {k: v.config() if isinstance(v, Stretch) else v for k,v in self.reader.items()}
@@ -213,20 +217,26 @@ def train_galaxies(
     spec = job_spec(job, df)
     if note := missing_note(spec, df): say(f'note: {note}')
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
-    job.recipe = choose_recipe(int((~spec.missing(df)).sum()), [o.task for o in spec.heads], **kwargs)
+    learned = ~spec.missing(df)
+    apart = np.zeros(len(df), bool)
+    apart[learned],_ = rows_apart(df[learned], job)
+    job.recipe = choose_recipe(int((learned&~apart).sum()), [o.task for o in spec.heads], **kwargs)
     if job.table and not job.recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     if job.recipe.members: job.recipe.fast = number_format(job.recipe, device, out if resume else None)
-    if job.valid is not None and kwargs.get('folds'): raise GalfastError(f"with {option('valid')} there are no folds: give one of them")
+    given = next((o for o in ('valid','valid_col') if getattr(job, o) is not None), None)
+    if given and kwargs.get('folds'): raise GalfastError(f"with {option(given)} there are no folds: give one of them")
     state = job.state(df)
     with run_lock(out, resume, overwrite):
         if open_run(out, state, resume, overwrite): return load_run(out, device)
-        data = load_images(df, images, recipe_reader(df, images, job, say), job.id_col, spec, job.on_error)
+        data = load_images(df, images, recipe_reader(df[~apart], images, job, say), job.id_col, spec, job.on_error)
         write_json(out/'checkpoint'/'job.json', state)
         _tell_job(say, job, spec, data, device, kwargs.get('fast'))
-        run,held = fit_recipe(data, spec, job.recipe, job.valid, job.seed, device, out/'checkpoint', job.table)
+        data,test,valid = set_apart(data, job)
+        run,held = fit_recipe(data, spec, job.recipe, valid, job.seed, device, out/'checkpoint', job.table)
+        run.info['n_apart'] = len(test.df) if test else 0
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
         run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
-        write_run(run, out, data, held, say)
+        write_run(run, out, data, held, say, test)
         (out/'checkpoint'/'job.json').unlink(missing_ok=True) # from here on there is nothing to go on with
         shutil.rmtree(out/'checkpoint', ignore_errors=True)
     return run
@@ -254,7 +264,9 @@ def job_spec(job:TrainJob, df)->TargetSpec:
     check_names(spec, job.id_col)
     check_inputs(df, spec, job)
     job.target,job.task = spec.targets,spec.task
-    if isinstance(job.valid, (str,int,float)): split_rows(df[~spec.missing(df)].reset_index(drop=True), spec, job.valid, job.seed)
+    known = df[~spec.missing(df)].reset_index(drop=True)
+    apart,_ = rows_apart(known, job)
+    if isinstance(job.valid, (int,float)): split_rows(known[~apart].reset_index(drop=True), spec, job.valid, job.seed)
     return spec
 
 def check_inputs(df, spec:TargetSpec, job:TrainJob):
@@ -322,6 +334,71 @@ def check_reader(reader:ImageReader, asked:dict):
     if asked.get('pad') and not asked.get('crop'): raise GalfastError(f"{option('pad', True)} fills what a crop finds missing: give {option('crop')} too, or leave it out")
     idle = [k for k in ('bands','hdu','stretch') if asked.get(k) is not None] if reader.kind in ('rgb','grey') else []
     if idle: raise GalfastError(f"{first_few(map(option, idle))} is for FITS images, and these are JPEG or PNG: leave it out")
+
+# %% ../nbs/80_train.ipynb #9e6fc8d7
+def rows_apart(
+    df, # Rows that have a label
+    job:TrainJob,
+)->tuple: # bool (n,) of the test set; bool (n,) of what is held back, None where no column says so
+    "What the columns of sets say"
+    col = ifnone(job.valid_col, job.valid if isinstance(job.valid, str) else None)
+    if job.valid_col and job.valid is not None: raise GalfastError(f"{option('valid')} and {option('valid_col')} both say which galaxies to hold back: give one")
+    says = [column_sets(df, c, true_is) for c,true_is in ((col,'valid'), (job.test_col,'test')) if c]
+    test,held = (np.any([np.zeros(len(df), bool), *(o==k for o in says)], axis=0) for k in ('test','valid'))
+    _check_sets(col, job, test, held)
+    return test,held if held.any() else None
+
+def _check_sets(col, job, test, held):
+    "Raise where columns of sets do not go together, or leave nothing to do"
+    cols = first_few(dict.fromkeys(repr(o) for o in (col, job.test_col) if o))
+    if (test&held).any(): raise CatalogError(f"{(test&held).sum():,} rows are both for validation and for the test, says {cols}")
+    if job.test_col and not test.any(): raise CatalogError(f"no row with a label is for the test: column {job.test_col!r} is true, 1 or 'test' for those that are")
+    if col and not (held|test).any(): raise CatalogError(f"no row with a label is for validation: column {col!r} is true, 1 or 'valid' for those that are")
+    if cols and (held|test).all(): raise CatalogError(f"no row with a label is left to learn from, says {cols}: it is false, 0 or 'train' for those")
+    if held.any() and not col and job.valid is not None: raise GalfastError(f"column {job.test_col!r} says which rows are valid, and so does {option('valid')}: leave one out")
+
+def set_apart(
+    data:GalaxyStack,
+    job:TrainJob,
+)->tuple: # What is learned from and judged on, the test set (None where there is none), and what to hold back, as in `split_rows`
+    "The test set, taken out of `data`"
+    test,held = rows_apart(data.df, job)
+    valid = job.valid if held is None and not isinstance(job.valid, str) else held
+    if not test.any(): return data,None,valid
+    if valid is not None and not (callable(valid) or isinstance(valid, (int,float))):
+        if np.asarray(valid).dtype!=bool: valid = np.isin(np.arange(len(test)), valid)
+        if (valid&test).any(): raise CatalogError(f"{(valid&test).sum():,} rows of {option('valid')} are in the test set")
+        valid = valid[~test]
+    return rows_of(data, ~test),rows_of(data, test),valid
+
+def rows_of(
+    data:GalaxyStack,
+    which, # bool (n,)
+)->GalaxyStack:
+    "Some rows of `data`"
+    rows = np.flatnonzero(which)
+    images = data.images.take(rows) if isinstance(data.images, RowView) else data.images[torch.as_tensor(rows)]
+    return GalaxyStack(**merge(vars(data), dict(df=data.df.iloc[rows].reset_index(drop=True), images=images)))
+
+def predict_test(
+    run:GalaxyRun,
+    test:GalaxyStack, # What was set apart
+    chunk:int=2048, # Images in memory at a time
+)->pd.DataFrame: # As `prediction_table` makes it, with the labels
+    "What a run says of its test set"
+    res = []
+    for i in range(0, len(test.df), chunk):
+        rows = range(i, min(i+chunk, len(test.df)))
+        res.append(run.predict(test.images[torch.as_tensor(rows)], df=test.df.iloc[list(rows)]))
+    pred = np.concatenate([p for p,_ in res])
+    err = np.concatenate([e for _,e in res]) if run.err else None
+    return with_labels(prediction_table(test.df[run.id_col], pred, err, run.spec, run.id_col), test.df, run.spec)
+
+def with_labels(table, df, spec):
+    "A table of predictions with the labels, in the order of the targets, behind the ids"
+    for t in spec.targets: table.insert(1, t, df[t].to_numpy())
+    return table
+
 
 # %% ../nbs/80_train.ipynb #cb27f552
 @contextmanager
@@ -616,7 +693,7 @@ def cross_blend(
     return fit_blend(a, b, spread, y, spec, weight),pred,err
 
 # %% ../nbs/80_train.ipynb #5cf8ef28
-_run_files = ('history.csv', 'predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
+_run_files = ('history.csv', 'predictions.csv', 'test_predictions.csv', 'metrics.json', 'skipped.csv', 'losses.png')
 _figures = ('predictions', 'confusion', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
 
 def _files_of_a_run(out, targets):
@@ -634,26 +711,38 @@ def write_run(
     run:GalaxyRun, out,
     data:GalaxyStack, held:HeldBack,
     say=noop, # Called with a line of text for what could not be scored or drawn
+    test:GalaxyStack=None, # What was set apart
 ):
-    "Write `model.safetensors`, `config.json`, `predictions.csv`, `metrics.json`, `history.csv` and `skipped.csv`, and when they are in `out`, whole, figures"
+    """Write `model.safetensors`, `config.json`, `predictions.csv`, `metrics.json`, `history.csv` and `skipped.csv`,
+and when they are in `out`, whole, figures; `test_predictions.csv` where there is a test set"""
     out,spec,df = Path(out),run.spec,data.df.iloc[held.rows]
-    table = prediction_table(df[run.id_col], held.pred, held.err, spec, run.id_col)
-    for t in spec.targets: table.insert(1, t, df[t].to_numpy())
-    try: run.info['metrics'] = _metrics(score_table(table, spec, held.guess))
-    except Exception as e:
-        run.info['metrics'] = {}
-        say(f"the predictions could not be scored ({_in_short(e)}); all else is there, and `galfast evaluate` scores predictions.csv")
+    table = with_labels(prediction_table(df[run.id_col], held.pred, held.err, spec, run.id_col), df, spec)
+    run.info['metrics'] = _scored(partial(score_table, table, spec, held.guess), 'predictions.csv', say)
+    of_test,of_sets = None,dict(n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics'])
+    if test:
+        of_test = predict_test(run, test)
+        guess = label_means(spec, data.df[run.saw(data.df[run.id_col])])
+        run.info['test'] = _scored(partial(score_table, of_test, spec, guess), 'test_predictions.csv', say)
+        of_sets |= dict(n_test=len(of_test), test=run.info['test'])
     new = out/'checkpoint'/'new'
     shutil.rmtree(new, ignore_errors=True)
     save_run(run, new)
     write_table(table, new/'predictions.csv')
     for head,out_,_ in spec.places: _write_ranked(head, table, held.guess[:,out_], new/f'ranked{_end_of(spec, head)}.csv')
-    write_json(new/'metrics.json', dict(task=spec.task, n_valid=len(df), validation=run.info['validation'], metrics=run.info['metrics']))
+    if of_test is not None: write_table(of_test, new/'test_predictions.csv')
+    write_json(new/'metrics.json', dict(task=spec.task, **of_sets))
     if len(held.history): write_table(held.history, new/'history.csv')
     if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
     _take_place(new, out)
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
+
+def _scored(f, name, say):
+    "The metrics that `f` gives; none, and a sentence, where it fails"
+    try: return _metrics(f())
+    except Exception as e:
+        say(f"the predictions could not be scored ({_in_short(e)}); all else is there, and `galfast evaluate` scores {name}")
+        return {}
 
 def _write_ranked(head, table, guess, path):
     "The galaxies in the order of the probability of the rarer of two classes, where there are two"
