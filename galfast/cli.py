@@ -189,6 +189,7 @@ class _Recipe:
     bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None
     members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None
     pretrained:Annotated[str, typer.Option(metavar='<path>', help="Weights that the networks begin with: a file, a run folder, or timm for those that come with a network of timm's.")]=None
+    loss:Annotated[str, typer.Option(metavar='<str>', help='What training makes small, by name: mse or rmse; cross_entropy, one_vs_rest, and of two classes binary or focal.')]=None
     oversample:Annotated[str, typer.Option(metavar='<str>', help="Draw rare classes more often: balanced, or the rarest one's share of an epoch.")]=None
     fast:Fast=None
     compile:Annotated[bool, typer.Option('--compile', help='Compile the networks: a minute or more at the start, for long runs on a GPU.')]=False

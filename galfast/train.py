@@ -7,8 +7,8 @@ __all__ = ['many_galaxies', 'few_held', 'Recipe', 'choose_recipe', 'central_fiel
            'number_format', 'job_spec', 'check_inputs', 'check_names', 'of_targets', 'missing_note', 'describe_recipe',
            'recipe_reader', 'check_reader', 'rows_apart', 'set_apart', 'rows_of', 'predict_test', 'with_labels',
            'run_lock', 'open_run', 'provenance', 'HeldBack', 'fit_recipe', 'recipe_done', 'member_splits',
-           'member_learner', 'fit_members', 'fit_member', 'best_weight', 'fit_gp', 'held_back', 'Blend', 'fit_blend',
-           'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
+           'member_learner', 'recipe_loss', 'check_loss', 'fit_members', 'fit_member', 'best_weight', 'fit_gp',
+           'held_back', 'Blend', 'fit_blend', 'cross_blend', 'write_run', 'run_figures', 'stack_rgb']
 
 # %% ../nbs/80_train.ipynb #5819188b
 import platform,subprocess
@@ -65,6 +65,7 @@ class Recipe:
     fast:bool = None # bfloat16; None: where the machine gains from it
     compile:bool = False # `torch.compile` the networks: a minute or more before the first batch
     pretrained:str = None # Weights that the networks begin with: a file, a run folder, or 'timm'; see `load_pretrained`
+    loss:str = None # What training makes small, by name: mse or rmse; cross_entropy, one_vs_rest, and of two classes binary or focal
     oversample:float|str = None # How often rare classes are drawn, as in `oversample_rows`: 'balanced', or the rarest one's share; None: as they come
     why:str = ''
 
@@ -89,6 +90,7 @@ def choose_recipe(
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
     if r.turn is None: r.turn = turning(r.epochs)
+    if ifnone(r.loss, _smoothed)!=_smoothed: r.smooth = 0.
     arch_config(r.arch, 1, 1, size=r.size) # raises where no network is called so
     if 'keep' in asked and r.gp_weight==0: raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, and this recipe measures none: leave it out, or give gp_weight")
     if r.window and r.window>=r.size: raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: give a smaller one, or a larger {option('size')}")
@@ -105,7 +107,7 @@ def _steps(n, kinds):
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
     return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=kinds[0].smooth if len(kinds)==1 else 0.)
 
-_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile', 'pretrained', 'oversample') # without a network they mean nothing
+_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile', 'pretrained', 'loss', 'oversample') # without a network they mean nothing
 _ranges = dict(size=(1, None), keep=(8, None), window=(1, None), epochs=(1, None), lr=(0, None), bs=(2, None), wd=(0, None), warmup=(0, 1), smooth=(0, 1), members=(0, None), gp_weight=(0, 1))
 
 def _check_asked(asked, task, quick):
@@ -123,11 +125,14 @@ def _check_asked(asked, task, quick):
         if not (len(kinds)==1 and kinds[0].strata): raise GalfastError(f"{option('oversample')} draws from classes, and this is a task of {first_few(listify(task))}: leave it out")
     if 'pretrained' in asked and asked['pretrained']!='timm': read_weights(asked['pretrained'])
     if asked.get('smooth') and not (len(kinds)==1 and kinds[0].smooth): raise GalfastError(f"label smoothing is for classes, and this is a task of {first_few(listify(task))}: leave smooth out")
+    if asked.get('smooth') and asked.get('loss', _smoothed)!=_smoothed: raise GalfastError(f"label smoothing is for {option('loss', _smoothed)}: leave {option('smooth')} out")
     no_nets = quick and not any(o.quick_nets for o in kinds) or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
     idle = [k for k in asked if k in _of_networks and k not in other] if no_nets else []
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
     if idle: raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} would change nothing: leave it out")
+
+_smoothed = 'cross_entropy' # The loss that knows label smoothing
 
 def _a_share(o):
     "'balanced', or a number"
@@ -221,6 +226,7 @@ def train_galaxies(
     apart = np.zeros(len(df), bool)
     apart[learned],_ = rows_apart(df[learned], job)
     job.recipe = choose_recipe(int((learned&~apart).sum()), [o.task for o in spec.heads], **kwargs)
+    check_loss(spec, job.recipe)
     if job.table and not job.recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     if job.recipe.members: job.recipe.fast = number_format(job.recipe, device, out if resume else None)
     given = next((o for o in ('valid','valid_col') if getattr(job, o) is not None), None)
@@ -232,6 +238,7 @@ def train_galaxies(
         write_json(out/'checkpoint'/'job.json', state)
         _tell_job(say, job, spec, data, device, kwargs.get('fast'))
         data,test,valid = set_apart(data, job)
+        if job.recipe.loss: spec = spec.answers_to(spec.losses[job.recipe.loss])
         run,held = fit_recipe(data, spec, job.recipe, valid, job.seed, device, out/'checkpoint', job.table)
         run.info['n_apart'] = len(test.df) if test else 0
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
@@ -548,10 +555,21 @@ def member_learner(
 )->Learner:
     "The learner of one network of a recipe"
     dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, oversample=recipe.oversample, bs=recipe.bs, seed=seed, device=device, augment=GalaxyAugment(crop=recipe.window, **(recipe.turn or {})), stats=stats)
-    blog = recipe.opt=='ranger'
-    loss = dls.spec.default_loss() if blog and not recipe.smooth else dls.spec.loss(recipe.smooth)
+    blog,loss = recipe.opt=='ranger',recipe_loss(dls.spec, recipe)
     return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=partial(fused_ranger if blog else adamw, wd=recipe.wd), cbs=AugmentProgress(), seed=seed, fast=recipe.fast, compile=recipe.compile,
                           pretrained=recipe.pretrained!='timm' and recipe.pretrained or bool(recipe.pretrained))
+
+def recipe_loss(spec:TargetSpec, recipe:Recipe)->nn.Module:
+    "What the networks of a recipe make small"
+    if recipe.loss: return spec.losses[recipe.loss]() if recipe.loss!=_smoothed else spec.loss(recipe.smooth)
+    if recipe.opt=='ranger' and not recipe.smooth: return spec.default_loss()
+    return spec.loss(recipe.smooth)
+
+def check_loss(spec:TargetSpec, recipe:Recipe):
+    "Raise where the targets know no loss of that name"
+    if not recipe.loss or recipe.loss in spec.losses: return
+    if spec.losses: raise GalfastError(f"{option('loss')} {recipe.loss!r} is none of a {spec.task} of {first_few(spec.targets)}, which has {', '.join(spec.losses)}")
+    raise GalfastError(f"{option('loss')} is for one kind of target, whose labels are all there and weigh the same; here each kind has its own: leave it out")
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None, table=None)->list:
     "Train a network on each of `splits`, with one progress bar"

@@ -141,6 +141,10 @@ class TargetHead:
     def answers_to(self, loss):
         "The head whose answers are those that `loss` teaches"
         return self
+    @property
+    def losses(self)->dict:
+        "Losses to choose from: name -> function without arguments that makes it"
+        return {}
     def loss(self, smooth:float=0.)->nn.Module:
         "The loss of a network with this head alone"
         raise NotImplementedError
@@ -245,6 +249,8 @@ class NumberHead(TargetHead):
         odd = any(o is not None and len(o)!=len(self.columns) for o in (self.mean, self.std))
         return f'mean and std are not those of {len(self.columns)} targets' if odd else ''
     def scale(self): return None if self.mean is None else (self.mean,self.std)
+    @property
+    def losses(self): return dict(mse=partial(ScaledMSE, self.std), rmse=partial(ScaledRMSE, self.std))
     def loss(self, smooth=0.): return ScaledMSE(self.std)
     def default_loss(self): return ScaledRMSE(self.std) if len(self.columns)==1 else ScaledMSE(self.std)
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
@@ -306,6 +312,10 @@ class ClassHead(TargetHead):
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))
+    @property
+    def losses(self):
+        of_two = dict(binary=BinaryLoss, focal=partial(BinaryLoss, gamma=2.)) if self.n_out==2 else {}
+        return dict(cross_entropy=CrossEntropyLossFlat, one_vs_rest=OneVsRest, **of_two)
     def loss(self, smooth=0.): return LabelSmoothingCrossEntropyFlat(eps=smooth) if smooth else CrossEntropyLossFlat()
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
         y = torch.nan_to_num(targ)[:,0].long()
@@ -379,6 +389,8 @@ class LabelHead(_ShareHead):
     def block(self): return MultiCategoryBlock(encoded=True, vocab=self.columns)
     def batch(self, y): return TensorMultiCategory(torch.from_numpy(y).float())
     def label(self, row): return one_or_all(self.encode(one_row(row))[0], True)
+    @property
+    def losses(self): return dict(binary=BCEWithLogitsLossFlat)
     def loss(self, smooth=0.): return BCEWithLogitsLossFlat()
     def decodes(self, x): return (x>.5).to(x.dtype)
 
@@ -398,6 +410,8 @@ class VoteHead(_ShareHead):
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))
+    @property
+    def losses(self): return dict(votes=partial(VoteLoss, self.exclusive))
     def loss(self, smooth=0.): return VoteLoss(self.exclusive)
 
 # %% ../../nbs/data/02_heads.ipynb #b45738e2
