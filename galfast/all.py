@@ -12,6 +12,8 @@ from .base.hdus import *
 from .base.unpack import *
 from .base.schema import *
 from .base.explain import *
+from .base.jobs import *
+from .base.runfile import *
 from .base.tables import *
 from .surveys.records import *
 from .base.find import *

@@ -8,8 +8,6 @@ __all__ = ['param_comments', 'explain']
 # %% ../../nbs/base/05_explain.ipynb #e8b10002
 import ast,inspect
 
-from ..imports import *
-
 # %% ../../nbs/base/05_explain.ipynb #e8b10005
 def param_comments(
     source:str, # Of a module
