@@ -6,14 +6,16 @@
 __all__ = ['main']
 
 # %% ../nbs/90_cli.ipynb #58c4dae3
-import inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
+import ast,inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
 from contextlib import contextmanager
-from dataclasses import dataclass,fields,is_dataclass
+from dataclasses import dataclass,fields,is_dataclass,make_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated,Literal
 
 import typer
+
+from .base.jobs import *
 
 # %% ../nbs/90_cli.ipynb #66ccd67c
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -137,17 +139,57 @@ def main():
     app()
 
 # %% ../nbs/90_cli.ipynb #5e5a953d
-Images = Annotated[Path, typer.Option(help='Folder of images named by id (JPEG, PNG, TIFF, WebP or FITS); sub-folders are searched.')]
-Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; several with commas, or given again. The name of a column may hold a comma.')]
-Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
-Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
+_options_of = train_options()
+
+def _sentence(says): return says.replace('`', '').rstrip('.')+'.'
+
+def _own_words(name, *decls, table='job', **kwargs):
+    "A `typer.Option` with the words of the library"
+    return typer.Option(*decls, help=_sentence(_options_of[table][name].says), **kwargs)
+
+Images = Annotated[Path, _own_words('images')]
+Target = Annotated[list[str], _own_words('target', metavar='<str>')]
+Id = Annotated[str, _own_words('id', '--id')]
+Fast = Annotated[bool, _own_words('fast', '--fast/--no-fast', table='recipe')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
 def _tasks():
     from galfast.base.labels import label_words
     return ['auto', 'mixed', *label_words]
 
-Task = Annotated[str, typer.Option(help='What the labels are: auto, regression, classification, multilabel, votes, or mixed: a head for each.', autocompletion=_tasks)]
+Task = Annotated[str, _own_words('task', autocompletion=_tasks)]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there.')]
+
+# %% ../nbs/90_cli.ipynb #ffb90055
+_how = ('quick','fast','compile') # Of a recipe: what goes with any other
+_of_others = [k for k in _options_of['recipe'] if k not in _how]
+_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['valid'], ['valid_col']), (['valid_col'], ['valid']), (['target'], ['task'])]
+
+def _typed_wins(ctx, *groups):
+    "What is typed wins over what a file says, also where a file says it in other words"
+    of = lambda k: ctx.get_parameter_source(k).name
+    for typed,said in _in_place_of:
+        if not any(of(k)=='COMMANDLINE' for k in typed): continue
+        for k in said:
+            group = next(g for g in groups if hasattr(g, k))
+            if of(k)=='DEFAULT_MAP': setattr(group, k, _unless_asked.get(k))
+
+def _read_config(ctx:typer.Context, config:Path):
+    "What a `run.toml` asks for becomes what options are where they are not given"
+    if config is None: return
+    from galfast.base.core import GalfastError
+    from galfast.base.runfile import read_run_file
+    try: said = read_run_file(config)
+    except GalfastError as e: _fail(e.typed, 2)
+    ctx.default_map = {k: _as_typed_in(k, v) for k,v in said.items()}
+    return config
+
+def _as_typed_in(name, v):
+    "A value of TOML as the command takes it"
+    kind = next(t[name].kind for t in _options_of.values() if name in t)
+    if isinstance(v, dict): v = [f'{k}={o}' for k,o in v.items()]
+    if isinstance(v, list): return [str(o) for o in v] if kind in (list,dict) else ','.join(map(str, v))
+    if kind in (list,dict): return [str(v)]
+    return v if isinstance(v, bool) else str(v)
 
 # %% ../nbs/90_cli.ipynb #90c10003
 def _check_device(device):
@@ -178,33 +220,36 @@ def _check_images(images):
     return files
 
 # %% ../nbs/90_cli.ipynb #31a5f8e4
-@dataclass
-class _Recipe:
-    "Options of training that change the recipe"
-    quick:Annotated[bool, typer.Option('--quick', help='A first answer in seconds: a Gaussian process on measured features, with one short network for classes.')]=False
-    arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None
-    size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None
-    epochs:Annotated[int, typer.Option(min=1, help='Passes over the galaxies.')]=None
-    lr:Annotated[float, typer.Option(help='Highest learning rate of one cycle.')]=None
-    bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None
-    members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None
-    pretrained:Annotated[str, typer.Option(metavar='<path>', help="Weights that the networks begin with: a file, a run folder, or timm for those that come with a network of timm's.")]=None
-    loss:Annotated[str, typer.Option(metavar='<str>', help='What training makes small, by name: mse or rmse; cross_entropy, one_vs_rest, and of two classes binary or focal.')]=None
-    oversample:Annotated[str, typer.Option(metavar='<str>', help="Draw rare classes more often: balanced, or the rarest one's share of an epoch.")]=None
-    fast:Fast=None
-    compile:Annotated[bool, typer.Option('--compile', help='Compile the networks: a minute or more at the start, for long runs on a GPU.')]=False
+_two_way = ('fast','folds') # By default neither; other switches are on or off
+_typed = dict(on_error=Literal['missing','skip','raise']) # What may be said, where it is a few words
+_complete = dict(task=_tasks) # Option -> function that gives the words that there are
+_unless_asked = dict(task='auto', id='objID', seed=0, on_error='missing')
 
-@dataclass
-class _Reading:
+def _as_option(o):
+    "A `JobOption` as a field of a dataclass: its name, type and default"
+    typ,flag,given = o.kind,f"--{o.name.replace('_', '-')}",{}
+    if typ is bool: flag = f'{flag}/--no-{o.name}' if o.name in _two_way else flag
+    elif typ in (list,dict): typ,given = list[str],dict(metavar='<str>')
+    elif typ is str and o.name not in _complete: given = dict(metavar='<str>')
+    if typ is int: given = dict(min=at_least.get(o.name, 0), max=at_most.get(o.name))
+    if o.name in _complete: given['autocompletion'] = _complete[o.name]
+    default = _unless_asked.get(o.name, False if typ is bool and o.name not in _two_way else () if typ==list[str] else None)
+    return o.name,Annotated[_typed.get(o.name, typ), typer.Option(flag, help=_sentence(o.says), **given)],default
+
+def _of_table(name, table, base, but=()):
+    "A dataclass of the options of a table of `run.toml`"
+    return make_dataclass(name, [_as_option(o) for k,o in _options_of[table].items() if k not in but], bases=(base,))
+
+class _RecipeOf:
+    "Options of training that change the recipe"
+    def asked(self):
+        "What `choose_recipe` takes"
+        kw = {k: v for k,v in vars(self).items() if v not in (None, (), [], False) or v is False and k in _two_way}
+        if self.turn: kw['turn'] = {k: ast.literal_eval(v) for k,_,v in (o.partition('=') for o in self.turn)}
+        return kw
+
+class _ReadingOf:
     "Options of how images are read"
-    crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None
-    bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=None
-    hdu:Annotated[str, typer.Option(help='FITS: number or name of the HDU.')]=None
-    pattern:Annotated[str, typer.Option(help="Name of the file: '{objID}.jpg', or of one file a band, '{objID}_{band}.fits'.")]=None
-    asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
-    any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
-    pad:Annotated[bool, typer.Option('--pad', help='With --crop: give images that are smaller a border of zeros.')]=False
-    aligned:Annotated[bool, typer.Option('--aligned', help='FITS: the bands lie on the same pixels, whatever their headers say.')]=False
     def check(self):
         "Raise for what can be told before an image is read"
         from galfast.base.core import GalfastError
@@ -214,54 +259,48 @@ class _Reading:
         "What `ImageReader` takes"
         from galfast.images.fits import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
-        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh is not None else None,
+        stretch = AsinhTfm(self.asinh) if self.asinh is not None else None
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, nan=_number(self.nan), pattern=self.pattern, stretch=stretch,
                   native='any' if self.any_size else None, pad=self.pad or None, aligned=self.aligned or None)
         return {k: v for k,v in kw.items() if v is not None}
 
-@dataclass
-class _Sample:
-    "Options of which galaxies are trained on, and which are held back"
-    valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
-    valid_col:Annotated[str, typer.Option(help='Column that says valid, true or 1 of galaxies to hold back; it may say test, too.')]=None
-    test_col:Annotated[str, typer.Option(help='Column that says test, true or 1 of galaxies that are kept for a test: nothing is learned from them.')]=None
-    on_error:Annotated[Literal['missing','skip','raise'], typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
-    seed:Annotated[int, typer.Option(min=0, help='Of folds, weights, order and augmentation.')]=0
-    def check(self, df):
-        "Raise for what can be told before an image is read"
+class _JobOf:
+    "Options of what is learned from, and which galaxies are held back"
+    def check(self):
+        "Raise for what can be told before the catalogue is read"
         from galfast.base.core import GalfastError
-        from galfast.base.tables import check_columns
         if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
         if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
-        check_columns(df, [o for o in (self.valid_col, self.test_col) if o])
-    def job(self):
-        "Fields of `TrainJob`"
-        return vars(self)
-
-@dataclass
-class _Columns:
-    "Options of the columns that are learned from, beside the labels"
-    table:Annotated[list[str], typer.Option(metavar='<str>', help='Column that the networks see beside the image, such as a redshift; several with commas, or given again.')]=()
-    err:Annotated[list[str], typer.Option(metavar='<str>', help='Column with one sigma of the labels, which then weigh by it: oh_err; of several targets oh=oh_err, given again for each.')]=()
-    partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
-    def job(self, df, targets):
+    def asked(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
         from galfast.base.labels import target_columns
         from galfast.base.tables import check_columns
         table = target_columns(self.table, df.columns) if self.table else []
         err = _of_targets(self.err, targets)
-        check_columns(df, [*table, *err.values()])
-        return dict(table=table or None, err=err or None, partial=self.partial or None)
+        check_columns(df, [*table, *err.values(), *(o for o in (self.valid_col, self.test_col) if o)])
+        own = vars(self) | dict(table=table or None, err=err or None, partial=self.partial or None)
+        return {_options_of['job'][k].field: v for k,v in own.items()}
+
+_Recipe = _of_table('_Recipe', 'recipe', _RecipeOf)
+_Reading = _of_table('_Reading', 'reader', _ReadingOf)
+_Job = _of_table('_Job', 'job', _JobOf, ('catalog','images','target','name','unit'))
+
+def _number(o):
+    "Text as a number, if it is one"
+    try: return float(o)
+    except (TypeError,ValueError): return o
 
 @_command
 def train(
-    catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
+    ctx:typer.Context,
+    catalog:Annotated[Path, typer.Argument(help=_sentence(_options_of['job']['catalog'].says))],
     images:Images, target:Target,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
-    recipe:_Recipe, reading:_Reading, sample:_Sample, columns:_Columns,
-    id:Id='objID',
-    task:Task='auto',
-    name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
-    unit:Annotated[list[str], typer.Option(metavar='<str>', help='Unit of a target, likewise: dex, or oh_p50=dex.')]=(),
+    job:_Job, recipe:_Recipe, reading:_Reading,
+    name:Annotated[list[str], _own_words('name', metavar='<str>')]=(),
+    unit:Annotated[list[str], _own_words('unit', metavar='<str>')]=(),
+    config:Annotated[Path, typer.Option(callback=_read_config, is_eager=True, help='Take what is not said here from this run.toml.')]=None,
+    show_config:Annotated[bool, typer.Option('--show-config', help='Print the run.toml that this command means, and train nothing.')]=False,
     device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
     overwrite:Overwrite=False,
@@ -270,19 +309,23 @@ def train(
     from galfast.base.core import check_run_folder,check_unlocked
     from galfast.base.labels import check_labels,check_task,label_words
     from galfast.base.tables import read_catalog
+    _typed_wins(ctx, job, recipe)
     _check_device(device)
-    check_unlocked(out)
-    check_run_folder(out, resume, overwrite)
+    if not show_config:
+        check_unlocked(out)
+        check_run_folder(out, resume, overwrite)
     reading.check()
-    df = read_catalog(catalog, id)
-    check_task(task)
-    cols = check_labels(df, target, label_words.get(task))
-    sample.check(df)
-    beside = columns.job(df, cols)
+    job.check()
+    df = read_catalog(catalog, job.id)
+    check_task(job.task)
+    cols = check_labels(df, target, label_words.get(job.task))
+    asked = job.asked(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
-    from galfast.train import train_galaxies # takes seconds: all that can be checked without it is checked
-    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, task=task, id_col=id, reader=reading.reader(), **sample.job(), **beside, **vars(recipe))
+    from galfast.train import plan_text,plan_training,train_galaxies # takes seconds: all that can be checked without it is checked
+    asked |= recipe.asked() | dict(reader=reading.reader())
+    if show_config: return _print(plan_text(plan_training(df, cols, _say, **asked), catalog, images, **words))
+    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, source=catalog, **asked)
     _summary(run)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
@@ -327,7 +370,7 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
-    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'test_predictions.csv', 'ranked.csv')})",
+    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'test_predictions.csv', 'ranked.csv', 'run.toml')})",
            f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 

@@ -223,7 +223,8 @@ def plan_training(
 )->TrainPlan:
     "What `train_galaxies` would do, without a look at an image; raises for what cannot be done"
     of_job = [f.name for f in fields(TrainJob) if f.name not in ('target','recipe')]
-    check_known(kwargs, [*of_job, 'quick', *_of_recipe], 'train_galaxies')
+    own = ('images', 'target', 'out', 'device', 'resume', 'say', 'names', 'units', 'overwrite', 'source')
+    check_known(kwargs, [*of_job, 'quick', *_of_recipe, *own], 'train_galaxies')
     asked = {k: v for k,v in kwargs.items() if k not in of_job}
     job = TrainJob(target, **{k: v for k,v in kwargs.items() if k in of_job})
     check_known(job.reader, inspect.signature(ImageReader).parameters, 'an ImageReader')

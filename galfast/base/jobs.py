@@ -69,7 +69,7 @@ class Asked:
     any_size:bool=False # Take images of different sizes
 
 # %% ../../nbs/base/14_jobs.ipynb #0a65de86
-at_least = dict(size=21, keep=8, window=1, epochs=1, lr=0, bs=2, wd=0, warmup=0, smooth=0, members=0, gp_weight=0) # Of a `Recipe`
+at_least = dict(size=21, keep=8, window=1, epochs=1, lr=0, bs=2, wd=0, warmup=0, smooth=0, members=0, gp_weight=0, crop=8)
 at_most = dict(warmup=1, smooth=1, gp_weight=1)
 
 # %% ../../nbs/base/14_jobs.ipynb #1efe8b68
