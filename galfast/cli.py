@@ -152,6 +152,13 @@ Target = Annotated[list[str], _own_words('target', metavar='<str>')]
 Id = Annotated[str, _own_words('id', '--id')]
 Fast = Annotated[bool, _own_words('fast', '--fast/--no-fast', table='recipe')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
+def _archs(): return list(arch_names)
+def _opts(): return ['adamw','ranger']
+def _losses(): return ['mse','rmse','cross_entropy','one_vs_rest','binary','focal','votes']
+def _surveys():
+    from galfast.surveys.records import all_surveys
+    return [*all_surveys, 'hips:']
+
 def _tasks():
     from galfast.base.labels import label_words
     return ['auto', 'mixed', *label_words]
@@ -222,7 +229,7 @@ def _check_images(images):
 # %% ../nbs/90_cli.ipynb #31a5f8e4
 _two_way = ('fast','folds') # By default neither; other switches are on or off
 _typed = dict(on_error=Literal['missing','skip','raise']) # What may be said, where it is a few words
-_complete = dict(task=_tasks) # Option -> function that gives the words that there are
+_complete = dict(task=_tasks, arch=_archs, opt=_opts, loss=_losses) # Option -> function that gives the words that there are
 _unless_asked = dict(task='auto', id='objID', seed=0, on_error='missing')
 
 def _as_option(o):
@@ -322,6 +329,7 @@ def train(
     asked = job.asked(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
+    if not show_config: _say(f"{catalog}: {len(df):,} rows; {', '.join(cols)} is learned, which begins in a few seconds")
     from galfast.train import plan_text,plan_training,train_galaxies # takes seconds: all that can be checked without it is checked
     asked |= recipe.asked() | dict(reader=reading.reader())
     if show_config: return _print(plan_text(plan_training(df, cols, _say, **asked), catalog, images, **words))
@@ -545,7 +553,7 @@ def pack(
 @dataclass
 class _Cutouts:
     "Options of what the cutouts of a folder have in common"
-    survey:Annotated[str, typer.Option(help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]='sdss'
+    survey:Annotated[str, typer.Option(autocompletion=_surveys, help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]='sdss'
     size:Annotated[int, typer.Option(min=16, help='Side, px.')]=224
     scale:Annotated[str, typer.Option(help="Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. By default the survey's own pixels.")]=None
     format:Annotated[str, typer.Option(help='jpg or fits.')]='jpg'

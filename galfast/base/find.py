@@ -14,6 +14,7 @@ from fastcore.imports import noop
 
 from ..imports import *
 from .core import *
+from .files import *
 
 # %% ../../nbs/base/07_find.ipynb #613de012
 picture_types = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
@@ -52,7 +53,7 @@ def list_images(
 )->ImageFiles:
     "The images under `folder`"
     folder = Path(folder)
-    if not folder.is_dir(): raise CatalogError(f"{folder}: there is no such folder of images")
+    if not folder.is_dir(): raise CatalogError(f"{folder}: there is no such folder of images{near_path(folder)}")
     res = ImageFiles(folder)
     for d,f in _walk(folder): res.add(d, f)
     return res

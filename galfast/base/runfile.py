@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from ..imports import *
 from .core import *
+from .files import *
 from .jobs import *
 
 # %% ../../nbs/base/15_runfile.ipynb #64235e4d
@@ -59,7 +60,8 @@ def read_run_file(
     "What a configuration file asks for; paths in it are as seen from its folder"
     path,options = Path(path),train_options()
     try: said = tomllib.loads(path.read_text(encoding='utf-8'))
-    except OSError as e: raise GalfastError(f"{path}: no such file, or it cannot be read ({e.strerror})") from e
+    except FileNotFoundError as e: raise GalfastError(f"{path}: there is no such file{near_path(path)}") from e
+    except OSError as e: raise GalfastError(f"{path} cannot be read ({e.strerror})") from e
     except ValueError as e: raise GalfastError(f"{path} is no TOML: {e}") from e
     res,of = {},{k: table for table,o in options.items() for k in o}
     for k,v in said.items():
