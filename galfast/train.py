@@ -569,10 +569,27 @@ def member_splits(data, spec, recipe, valid=None, seed=0)->tuple: # [(training r
 @dataclass
 class _Fit: model:nn.Module; arch:dict; history:list; pred:Tensor; spread:Tensor
 
+class _Progress:
+    "One bar for the steps of all networks, which tells the network, its epoch and its loss"
+    def __init__(self, steps, networks, epochs):
+        self.networks,self.epochs,self.network,self.learn = networks,epochs,0,None
+        self.bar = iter(track(range(steps), self.words))
+    def __iter__(self): return self
+    def __next__(self): return next(self.bar)
+    def words(self):
+        "Asked for when the bar is drawn, not at each step"
+        if self.learn is None: return 'training'
+        which = f'network {self.network+1} of {self.networks}, ' if self.networks>1 else ''
+        loss = self.learn.recorder.smooth_loss.value
+        said = '' if loss is None else f', loss {float(loss):.3g}'
+        return f'{which}epoch {self.learn.epoch+1} of {self.epochs}{said}'
+
 class _Meter(Callback):
     "One step of the progress bar a batch"
     order = 95
-    def __init__(self, meter): self.meter = meter
+    def __init__(self, meter, network=0): self.meter,self.network = meter,network
+    def before_fit(self):
+        if isinstance(self.meter, _Progress): self.meter.network,self.meter.learn = self.network,self.learn
     def after_batch(self):
         if self.training: next(self.meter, None)
 
@@ -607,7 +624,7 @@ def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=Non
     "Train a network on each of `splits`, with one progress bar"
     def _drawn(rows): return len(oversample_rows(spec.encode(data.df.iloc[rows]), recipe.oversample, seed)) if recipe.oversample else len(rows)
     steps = sum(-(-_drawn(t)//min(recipe.bs, len(t))) for t,_ in splits)*recipe.epochs
-    meter = iter(track(range(steps), 'training'))
+    meter = _Progress(steps, len(splits), recipe.epochs)
     fits = [fit_member(i, data, spec, recipe, o, stats, seed, device, checkpoints, meter, table) for i,o in enumerate(splits)]
     for _ in meter: pass
     return fits
@@ -621,7 +638,7 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     if done<recipe.epochs:
         moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
         with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=[_Meter(iter(meter)), *L(save)], start_epoch=done, reset_opt=False)
+            learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=[_Meter(iter(meter), i), *L(save)], start_epoch=done, reset_opt=False)
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
