@@ -404,14 +404,22 @@ def predict(
     _check_out(out, overwrite, _columns_of(cfg))
     id = id or cfg.get('id_col', 'objID')
     df = read_catalog(catalog, id) if catalog else None
-    _check_kind(cfg, _check_images(images), run)
+    files = _check_images(images)
+    _check_kind(cfg, files, run)
     if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
     with _alone(out, overwrite):
         from galfast.results.predict import predict_chunks # takes seconds: all that can be checked without it is checked
         n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
-    if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
+    if why.total()==n: _fail(f"no galaxy could be predicted; {_why_none(why, df, id, files)}", 1)
+
+def _why_none(why, df, id, files):
+    "The most frequent reason; where no image was found, an id beside the name of a file"
+    from galfast.base.find import one_of_each
+    reason = why.most_common(1)[0][0] if why else 'there is no row'
+    hint = one_of_each(df, files, id) if reason=='no image' else ''
+    return f"the most frequent reason: {reason}{f' ({hint})' if hint else ''}"
 
 def _write_chunks(out, chunks, total):
     "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
