@@ -1,17 +1,22 @@
 "`run.toml`: what a command line means, what a run was made with, and doing it again"
-import json,tomllib
+import inspect,json,subprocess,sys,tomllib
+from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from galfast.base import jobs
 from galfast.base.core import GalfastError
+from galfast.base.explain import param_comments
 from galfast.base.jobs import Asked,Recipe,TrainJob,train_options
 from galfast.base.runfile import path_from,read_run_file,run_file_text
 from galfast.cli import app
+from galfast.images.reader import ImageReader
 from galfast.sim.galaxies import sim_survey
 from galfast.train import choose_recipe,plan_training,train_galaxies
 
+comments = param_comments(Path(jobs.__file__).read_text())
 tiny = ('--size', 24, '--epochs', 1, '--members', 2)
 
 def galfast(*args, code=0):
@@ -134,8 +139,6 @@ beyond = dict(TrainJob={'reader','recipe'}, Recipe={'why'}, ImageReader={'kind'}
 def params(): return {o.name: o for o in typer.main.get_command(app).commands['train'].params}
 
 def test_every_field_is_within_reach_of_the_command():
-    import inspect
-    from galfast.images.reader import ImageReader
     options = {o.field: k for t in train_options().values() for k,o in t.items() if o.field}
     options |= {k: k for t in train_options().values() for k in t if k not in options.values()}
     there = params()
@@ -144,12 +147,9 @@ def test_every_field_is_within_reach_of_the_command():
         assert missing==beyond[cls.__name__], cls
 
 def test_help_says_what_python_says():
-    from galfast.base.explain import param_comments
-    import galfast.base.jobs as jobs
-    said = param_comments(open(jobs.__file__).read())
     there = params()
     for cls in (Recipe,TrainJob,Asked):
-        for k,v in said[cls.__name__].items():
+        for k,v in comments[cls.__name__].items():
             name = {o.field or o.name: o.name for t in train_options().values() for o in t.values()}.get(k, k)
             if k in beyond.get(cls.__name__, ()) or k=='target' and cls is TrainJob: continue
             assert there[name].help.startswith(v.replace('`', '')), k
@@ -163,3 +163,14 @@ def test_images_of_a_file_a_band_and_all_of_the_reader(tmp_path):
     typed = ('--crop', 20, '--pad', '--bands', 'g,r', '--hdu', 1, '--nan', .5, '--pattern', '{objID}.fits', '--aligned', '--asinh', .3, '--any-size')
     said = tomllib.loads(galfast('train', tmp_path/'c.csv', '--images', tmp_path/'im', '--target', 'z', '--out', 'r', '--members', 0, '--show-config', *typed))
     assert said['reader']==dict(crop=20, pad=True, bands=['g','r'], hdu=1, nan=.5, pattern='{objID}.fits', aligned=True, asinh=.3, any_size=True)
+
+def test_help_has_every_field():
+    "`help(train_galaxies)` and completion in a notebook know all that may be asked for, and say it as the command does"
+    code = "from galfast import *; import galfast.train; print(train_galaxies.__doc__); print(choose_recipe.__doc__)"
+    told = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=True).stdout
+    both = [inspect.signature(f).parameters for f in (train_galaxies,choose_recipe)]
+    for cls,skip in ((TrainJob,{'target','recipe'}), (Recipe,{'why'})):
+        for k,v in comments[cls.__name__].items():
+            if k in skip: continue
+            assert f'{k} : {v}' in told and k in both[0] and (cls is TrainJob or k in both[1]), k
+    assert not any(o.kind==o.VAR_KEYWORD for p in both for o in p.values())
