@@ -169,7 +169,8 @@ Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is th
 # %% ../nbs/90_cli.ipynb #ffb90055
 _how = ('quick','fast','compile') # Of a recipe: what goes with any other
 _of_others = [k for k in _options_of['recipe'] if k not in _how]
-_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['valid'], ['valid_col']), (['valid_col'], ['valid']), (['target'], ['task'])]
+_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['valid'], ['valid_col']), (['valid_col'], ['valid']),
+                (['target'], ['task'])] # What is typed, and what a file says that goes for it
 
 def _typed_wins(ctx, *groups):
     "What is typed wins over what a file says, also where a file says it in other words"
@@ -189,6 +190,11 @@ def _read_config(ctx:typer.Context, config:Path):
     except GalfastError as e: _fail(e.typed, 2)
     ctx.default_map = {k: _as_typed_in(k, v) for k,v in said.items()}
     return config
+
+Config = Annotated[Path, typer.Option(callback=_read_config, is_eager=True,
+                                      help='Take what is not said here from this run.toml.')]
+ShowConfig = Annotated[bool, typer.Option('--show-config',
+                                          help='Print the run.toml that this command means, and train nothing.')]
 
 def _as_typed_in(name, v):
     "A value of TOML as the command takes it"
@@ -240,7 +246,8 @@ def _as_option(o):
     elif typ is str and o.name not in _complete: given = dict(metavar='<str>')
     if typ is int: given = dict(min=at_least.get(o.name, 0), max=at_most.get(o.name))
     if o.name in _complete: given['autocompletion'] = _complete[o.name]
-    default = _unless_asked.get(o.name, False if typ is bool and o.name not in _two_way else () if typ==list[str] else None)
+    switch = typ is bool and o.name not in _two_way
+    default = _unless_asked.get(o.name, False if switch else () if typ==list[str] else None)
     return o.name,Annotated[_typed.get(o.name, typ), typer.Option(flag, help=_sentence(o.says), **given)],default
 
 def _of_table(name, table, base, but=()):
@@ -267,8 +274,9 @@ class _ReadingOf:
         from galfast.images.fits import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
         stretch = AsinhTfm(self.asinh) if self.asinh is not None else None
-        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, nan=_number(self.nan), pattern=self.pattern, stretch=stretch,
-                  native='any' if self.any_size else None, pad=self.pad or None, aligned=self.aligned or None)
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, nan=_number(self.nan), pattern=self.pattern)
+        kw |= dict(stretch=stretch, pad=self.pad or None, aligned=self.aligned or None)
+        kw |= dict(native='any' if self.any_size else None)
         return {k: v for k,v in kw.items() if v is not None}
 
 class _JobOf:
@@ -306,8 +314,7 @@ def train(
     job:_Job, recipe:_Recipe, reading:_Reading,
     name:Annotated[list[str], _own_words('name', metavar='<str>')]=(),
     unit:Annotated[list[str], _own_words('unit', metavar='<str>')]=(),
-    config:Annotated[Path, typer.Option(callback=_read_config, is_eager=True, help='Take what is not said here from this run.toml.')]=None,
-    show_config:Annotated[bool, typer.Option('--show-config', help='Print the run.toml that this command means, and train nothing.')]=False,
+    config:Config=None, show_config:ShowConfig=False,
     device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
     overwrite:Overwrite=False,
@@ -329,11 +336,14 @@ def train(
     asked = job.asked(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
-    if not show_config: _say(f"{catalog}: {len(df):,} rows; {', '.join(cols)} is learned, which begins in a few seconds")
-    from galfast.train import plan_text,plan_training,train_galaxies # takes seconds: all that can be checked without it is checked
+    begins = f"{catalog}: {len(df):,} rows; {', '.join(cols)} is learned, which begins in a few seconds"
+    if not show_config: _say(begins)
+    # what follows takes seconds: all that can be checked without it is checked
+    from galfast.train import plan_text,plan_training,train_galaxies
     asked |= recipe.asked() | dict(reader=reading.reader())
     if show_config: return _print(plan_text(plan_training(df, cols, _say, **asked), catalog, images, **words))
-    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, source=catalog, **asked)
+    how = dict(device=device, resume=resume, overwrite=overwrite, say=_say, source=catalog)
+    run = train_galaxies(df, images, cols, out, **how, **words, **asked)
     _summary(run)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
@@ -359,12 +369,15 @@ def _pictures(path):
     first = lambda name: next((i for i,o in enumerate(('predictions', 'confusion', 'ranking', 'losses')) if name.startswith(o)), 4)
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
+_tables = ('predictions.csv', 'test_predictions.csv', 'ranked.csv')
+
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
     head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
-    sets = [('metrics', i['n_valid'], how), ('test', i.get('n_apart'), 'kept for the test, of which nothing was learned')]
+    apart = 'kept for the test, of which nothing was learned'
+    sets = [('metrics', i['n_valid'], how), ('test', i.get('n_apart'), apart)]
     for t,ms,most,which in [(t, ms, most, which) for k,most,which in sets for t,ms in i.get(k, {}).items()]:
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
         n = max((m.get('n', 0) for m in ms.values()), default=0) or most
@@ -378,7 +391,8 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
-    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'test_predictions.csv', 'ranked.csv', 'run.toml')})",
+    files = there('model.safetensors', 'config.json', 'run.toml', 'metrics.json', 'history.csv', *_tables)
+    _print(f"run       {run.path}  ({files})",
            f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 
@@ -558,10 +572,13 @@ def pack(
     if errs: _print(*(f'  not: {e}' for e in list(errs.values())[:5]))
 
 # %% ../nbs/90_cli.ipynb #e3a2f4cf
+Survey = Annotated[str, typer.Option(autocompletion=_surveys,
+                                     help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]
+
 @dataclass
 class _Cutouts:
     "Options of what the cutouts of a folder have in common"
-    survey:Annotated[str, typer.Option(autocompletion=_surveys, help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]='sdss'
+    survey:Survey='sdss'
     size:Annotated[int, typer.Option(min=16, help='Side, px.')]=224
     scale:Annotated[str, typer.Option(help="Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. By default the survey's own pixels.")]=None
     format:Annotated[str, typer.Option(help='jpg or fits.')]='jpg'

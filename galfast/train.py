@@ -50,10 +50,11 @@ many_galaxies = 10_000 # From here on the recipe is that of the 15-minute galaxy
 def takes(
     *classes, # `TrainJob`, `Recipe`
 ):
-    "Show the fields of `classes` among the parameters of a function, for `help` and for completion, in place of its `**kwargs`"
+    "Show the fields of `classes` among the parameters of a function, in place of its `**kwargs`"
     def _inner(f):
         *own,_ = inspect.signature(f).parameters.values()
-        more = [_as_parameter(cls, o) for cls in classes for o in fields(cls) if o.name not in ('target','recipe','why')]
+        skip = ('target','recipe','why')
+        more = [_as_parameter(cls, o) for cls in classes for o in fields(cls) if o.name not in skip]
         f.__signature__,f.__takes__ = inspect.Signature([*own, *more]),classes
         return f
     return _inner
@@ -102,7 +103,8 @@ def _steps(n, kinds):
     bs = int(2**np.clip(round(math.log2(max(n, 1)/6)), 3, 6))
     return dict(bs=bs, lr=6e-3*(bs/64)**.5, smooth=kinds[0].smooth if len(kinds)==1 else 0.)
 
-_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile', 'pretrained', 'loss', 'oversample') # without a network they mean nothing
+_of_networks = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds',
+                'fast', 'compile', 'pretrained', 'loss', 'oversample') # Without a network they mean nothing
 _of_recipe = [f.name for f in fields(Recipe) if f.name!='why']
 
 def _check_asked(asked, task, quick):
@@ -110,7 +112,7 @@ def _check_asked(asked, task, quick):
     check_known(asked, _of_recipe, 'a recipe')
     for k,v in asked.items():
         lo,hi = at_least.get(k),at_most.get(k)
-        if lo is not None and not lo<=v<=ifnone(hi, math.inf): raise GalfastError(f"{option(k)} is {f'{lo} or more' if hi is None else f'from {lo} to {hi}'}, not {v}")
+        if lo is not None and not lo<=v<=ifnone(hi, math.inf): raise _outside(k, v, lo, hi)
     if 'lr' in asked and not 0<asked['lr']<math.inf: raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
     if asked.get('opt', 'adamw') not in ('adamw','ranger'): raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
     kinds = [head_kind(o) for o in listify(task)]
@@ -119,12 +121,17 @@ def _check_asked(asked, task, quick):
         if not (len(kinds)==1 and kinds[0].strata): raise GalfastError(f"{option('oversample')} draws from classes, and this is a task of {first_few(listify(task))}: leave it out")
     if 'pretrained' in asked and asked['pretrained']!='timm': read_weights(asked['pretrained'])
     if asked.get('smooth') and not (len(kinds)==1 and kinds[0].smooth): raise GalfastError(f"label smoothing is for classes, and this is a task of {first_few(listify(task))}: leave smooth out")
-    if asked.get('smooth') and asked.get('loss', _smoothed)!=_smoothed: raise GalfastError(f"label smoothing is for {option('loss', _smoothed)}: leave {option('smooth')} out")
+    if asked.get('smooth') and asked.get('loss', _smoothed)!=_smoothed:
+        raise GalfastError(f"label smoothing is for {option('loss', _smoothed)}: leave {option('smooth')} out")
     no_nets = quick and not any(o.quick_nets for o in kinds) or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
     idle = [k for k in asked if k in _of_networks and k not in other] if no_nets else []
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
     if idle: raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} would change nothing: leave it out")
+
+def _outside(k, v, lo, hi):
+    may = f'{lo} or more' if hi is None else f'from {lo} to {hi}'
+    return GalfastError(f"{option(k)} is {may}, not {v}")
 
 _smoothed = 'cross_entropy' # The loss that knows label smoothing
 
@@ -254,7 +261,8 @@ def plan_training(
     apart[learned],_ = rows_apart(df[learned], job)
     job.recipe = choose_recipe(int((learned&~apart).sum()), [o.task for o in spec.heads], **asked)
     check_loss(spec, job.recipe)
-    if job.table and not job.recipe.members: raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
+    if job.table and not job.recipe.members:
+        raise GalfastError(f"{option('table')} is seen by networks, and this recipe trains none: leave it out")
     given = next((o for o in ('valid','valid_col') if getattr(job, o) is not None), None)
     if given and asked.get('folds'): raise GalfastError(f"with {option(given)} there are no folds: give one of them")
     return TrainPlan(job, spec, df, apart, asked, source)
@@ -267,13 +275,15 @@ def plan_text(
 )->str:
     "A `run.toml` of what is planned: all of the recipe, and what was asked of the reader"
     job,at = plan.job,lambda o: None if o is None else path_from(o, folder)
-    asked = {ifnone(option_name.get(f.name), f.name): getattr(job, f.name) for f in fields(TrainJob) if f.name not in ('reader','recipe')}
+    own = [f.name for f in fields(TrainJob) if f.name not in ('reader','recipe')]
+    asked = {option_name.get(o, o): getattr(job, o) for o in own}
     asked |= dict(catalog=at(catalog), images=at(images) if isinstance(images, (str,Path)) else None)
     asked |= dict(name=names or None, unit=units or None)
     notes = {} if catalog else dict(catalog='A table in memory: name a file that holds it')
     if isinstance(job.valid, str): asked |= dict(valid=None, valid_col=job.valid)
     elif not isinstance(job.valid, (int,float)): asked['valid'] = None
-    if callable(job.valid) or is_listy(job.valid): notes['valid'] = 'Rows or a splitter, given in Python: name a column as valid_col'
+    if callable(job.valid) or is_listy(job.valid):
+        notes['valid'] = 'Rows or a splitter, given in Python: name a column as valid_col'
     return run_file_text(asked | _reader_asked(job.reader, notes) | _recipe_asked(plan, at), notes)
 
 def _reader_asked(reader, notes):
@@ -399,7 +409,8 @@ def rows_apart(
 )->tuple: # bool (n,) of the test set; bool (n,) of what is held back, None where no column says so
     "What the columns of sets say"
     col = ifnone(job.valid_col, job.valid if isinstance(job.valid, str) else None)
-    if job.valid_col and job.valid is not None: raise GalfastError(f"{option('valid')} and {option('valid_col')} both say which galaxies to hold back: give one")
+    if job.valid_col and job.valid is not None:
+        raise GalfastError(f"{option('valid')} and {option('valid_col')} both say which galaxies to hold back: give one")
     says = [column_sets(df, c, true_is) for c,true_is in ((col,'valid'), (job.test_col,'test')) if c]
     test,held = (np.any([np.zeros(len(df), bool), *(o==k for o in says)], axis=0) for k in ('test','valid'))
     _check_sets(col, job, test, held)
@@ -408,23 +419,31 @@ def rows_apart(
 def _check_sets(col, job, test, held):
     "Raise where columns of sets do not go together, or leave nothing to do"
     cols = first_few(dict.fromkeys(repr(o) for o in (col, job.test_col) if o))
-    if (test&held).any(): raise CatalogError(f"{(test&held).sum():,} rows are both for validation and for the test, says {cols}")
-    if job.test_col and not test.any(): raise CatalogError(f"no row with a label is for the test: column {job.test_col!r} is true, 1 or 'test' for those that are")
-    if col and not (held|test).any(): raise CatalogError(f"no row with a label is for validation: column {col!r} is true, 1 or 'valid' for those that are")
-    if cols and (held|test).all(): raise CatalogError(f"no row with a label is left to learn from, says {cols}: it is false, 0 or 'train' for those")
-    if held.any() and not col and job.valid is not None: raise GalfastError(f"column {job.test_col!r} says which rows are valid, and so does {option('valid')}: leave one out")
+    twice = int((test&held).sum())
+    if twice: raise CatalogError(f"{twice:,} rows are both for validation and for the test, says {cols}")
+    if job.test_col and not test.any(): raise _no_row(job.test_col, 'for the test', "true, 1 or 'test'")
+    if col and not (held|test).any(): raise _no_row(col, 'for validation', "true, 1 or 'valid'")
+    if cols and (held|test).all(): raise _no_row(cols, 'left to learn from', "false, 0 or 'train'")
+    if held.any() and not col and job.valid is not None: raise _valid_twice(job.test_col)
+
+def _no_row(col, what, says):
+    return CatalogError(f"no row with a label is {what}: the column {col} is {says} for those that are")
+
+def _valid_twice(col):
+    return GalfastError(f"column {col!r} says which rows are valid, and so does {option('valid')}: leave one out")
 
 def set_apart(
     data:GalaxyStack,
     job:TrainJob,
-)->tuple: # What is learned from and judged on, the test set (None where there is none), and what to hold back, as in `split_rows`
+)->tuple: # What is learned from and judged on, the test set or None, and what to hold back, as in `split_rows`
     "The test set, taken out of `data`"
     test,held = rows_apart(data.df, job)
     valid = job.valid if held is None and not isinstance(job.valid, str) else held
     if not test.any(): return data,None,valid
     if valid is not None and not (callable(valid) or isinstance(valid, (int,float))):
         if np.asarray(valid).dtype!=bool: valid = np.isin(np.arange(len(test)), valid)
-        if (valid&test).any(): raise CatalogError(f"{(valid&test).sum():,} rows of {option('valid')} are in the test set")
+        both = int((valid&test).sum())
+        if both: raise CatalogError(f"{both:,} rows of {option('valid')} are in the test set")
         valid = valid[~test]
     return rows_of(data, ~test),rows_of(data, test),valid
 
@@ -635,8 +654,10 @@ def recipe_loss(spec:TargetSpec, recipe:Recipe)->nn.Module:
 def check_loss(spec:TargetSpec, recipe:Recipe):
     "Raise where the targets know no loss of that name"
     if not recipe.loss or recipe.loss in spec.losses: return
-    if spec.losses: raise GalfastError(f"{option('loss')} {recipe.loss!r} is none of a {spec.task} of {first_few(spec.targets)}, which has {', '.join(spec.losses)}")
-    raise GalfastError(f"{option('loss')} is for one kind of target, whose labels are all there and weigh the same; here each kind has its own: leave it out")
+    what = f"a {spec.task} of {first_few(spec.targets)}, which has {', '.join(spec.losses)}"
+    if spec.losses: raise GalfastError(f"{option('loss')} {recipe.loss!r} is none of {what}")
+    whose = "one kind of target, whose labels are all there and weigh the same; here each kind has its own"
+    raise GalfastError(f"{option('loss')} is for {whose}: leave it out")
 
 def fit_members(data, spec, recipe, splits, stats, seed, device, checkpoints=None, table=None)->list:
     "Train a network on each of `splits`, with one progress bar"
@@ -656,7 +677,8 @@ def fit_member(i, data, spec, recipe, split, stats, seed, device, checkpoints=No
     if done<recipe.epochs:
         moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
         with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=[_Meter(iter(meter), i), *L(save)], start_epoch=done, reset_opt=False)
+            cbs,how = [_Meter(iter(meter), i), *L(save)],dict(start_epoch=done, reset_opt=False)
+            learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=cbs, **how)
         past = past+[list(map(float, v)) for v in learn.recorder.values[done:]]
     model,fast = learn.model.eval(),ifnone(recipe.fast, has_fast_bf16(device))
     one = GalaxyModel([model], *stats, spec, window=recipe.window).to(device).eval()
@@ -778,7 +800,8 @@ def cross_blend(
     return fit_blend(a, b, spread, y, spec, weight),pred,err
 
 # %% ../nbs/80_train.ipynb #5cf8ef28
-_run_files = ('history.csv', 'predictions.csv', 'test_predictions.csv', 'run.toml', 'metrics.json', 'skipped.csv', 'losses.png')
+_run_files = ('history.csv', 'predictions.csv', 'test_predictions.csv', 'run.toml', 'metrics.json', 'skipped.csv',
+              'losses.png')
 _figures = ('predictions', 'confusion', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
 
 def _files_of_a_run(out, targets):
@@ -828,7 +851,8 @@ def _scored(f, name, say):
     "The metrics that `f` gives; none, and a sentence, where it fails"
     try: return _metrics(f())
     except Exception as e:
-        say(f"the predictions could not be scored ({_in_short(e)}); all else is there, and `galfast evaluate` scores {name}")
+        way = f"all else is there, and `galfast evaluate` scores {name}"
+        say(f"the predictions could not be scored ({_in_short(e)}); {way}")
         return {}
 
 def _write_ranked(head, table, guess, path):

@@ -76,7 +76,7 @@ def _find(module, name):
     return o if (inspect.isfunction(o) or inspect.isclass(o)) and o.__module__==module.__name__ else None
 
 def _own_first(f, doc, known):
-    "`doc`, and what is known of the parameters that `f` hands on to other functions, and of the fields that it `__takes__`"
+    "`doc`, and what is known of parameters that `f` hands on to other functions, and of fields that it `__takes__`"
     more = {}
     for to in filter(None, (*getattr(f, '__takes__', ()), getattr(f, '__delwrap__', None))):
         more |= known.get(to) or known.get(getattr(to, '__func__', to)) or {}

@@ -27,7 +27,7 @@ class Recipe:
     opt:str = 'adamw' # Optimizer: adamw or ranger
     warmup:float = .25 # Share of the steps in which the learning rate rises
     smooth:float = 0. # Label smoothing, for classes
-    turn:dict = None # Shares of the images that are turned, p_dihedral=1,p_rotate=1; by default fewer in short trainings
+    turn:dict = None # Shares of the images that are turned: p_dihedral=1, and again p_rotate=1
     members:int = 4 # Networks to average; 0: the Gaussian process alone
     folds:bool = True # Each network holds back another part, so that all galaxies are learned from and judged on
     gp_weight:float = None # Share of the Gaussian process on measured features; by default what those held back say
@@ -43,14 +43,14 @@ class Recipe:
 class TrainJob:
     "What a run is made of, beside its galaxies; to go on with a run, all of it has to be the same"
     target:list # Label column, or several
-    task:str='auto' # What the labels are: auto, regression, classification, multilabel, votes, or mixed, a head for each
+    task:str='auto' # What the labels are: regression, classification, multilabel, votes, auto, or mixed: a head each
     id_col:str='objID' # Column that names a galaxy
     valid:float|str|list|None=None # Share of galaxies to hold back; by default folds for few galaxies, 0.2 of many
     valid_col:str=None # Column that says valid, true or 1 of galaxies to hold back; it may say test, too
     test_col:str=None # Column that says test, true or 1 of galaxies for a test, of which nothing is learned
     seed:int=0 # Of folds, weights, order and augmentation
     on_error:str='missing' # missing: leave out galaxies without image or label; skip: unreadable ones, too; raise: none
-    reader:dict=field(default_factory=dict) # For `ImageReader`: crop, bands, hdu, stretch, nan, pattern, pad, native ...
+    reader:dict=field(default_factory=dict) # For `ImageReader`: crop, bands, hdu, stretch, nan, pattern, native ...
     table:list=None # Columns that the networks see beside the image, such as a redshift
     err:object=None # Column with one sigma of the labels, which then weigh by it; of several targets a=a_err for each
     partial:bool=None # With several targets: learn from galaxies that have some of their labels, too
@@ -63,15 +63,17 @@ class Asked:
     catalog:str=None # Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx
     images:str=None # Folder of images named by id (JPEG, PNG, TIFF, WebP or FITS); sub-folders are searched
     target:list=None # Label column; several with commas, or given again. The name of a column may hold a comma
-    name:list=None # How figures call a target, '12 + log(O/H)'; of several targets oh='12 + log(O/H)', given again for each
+    name:list=None # How figures call a target, '12 + log(O/H)'; of several oh='12 + log(O/H)', given again for each
     unit:list=None # Unit of a target, likewise: dex, or oh=dex
     quick:bool=False # A first answer in seconds: a Gaussian process on features, with one short network for classes
     asinh:float=None # FITS: asinh stretch with this scale, in the unit of the image
     any_size:bool=False # Take images of different sizes
 
 # %% ../../nbs/base/14_jobs.ipynb #0a65de86
-at_least = dict(size=21, keep=8, window=1, epochs=1, lr=0, bs=2, wd=0, warmup=0, smooth=0, members=0, gp_weight=0, crop=8)
-arch_names = 'galnet xresnet9 xresnet10 xresnet14 xresnet18 xresnet26 xresnet34 xresnet50 resnet50 alexnet vgg16 vgg6 cnn mlp'.split() # Of `galaxy_archs`
+at_least = dict(size=21, keep=8, window=1, epochs=1, lr=0, bs=2, wd=0, warmup=0, smooth=0, members=0, gp_weight=0)
+at_least |= dict(crop=8) # Of the reader
+_xresnets = [f'xresnet{i}' for i in (9,10,14,18,26,34,50)]
+arch_names = ['galnet', *_xresnets, 'resnet50', 'alexnet', 'vgg16', 'vgg6', 'cnn', 'mlp'] # Of `galaxy_archs`
 at_most = dict(warmup=1, smooth=1, gp_weight=1)
 
 # %% ../../nbs/base/14_jobs.ipynb #1efe8b68
@@ -95,7 +97,8 @@ def train_options()->dict: # 'job', 'reader' and 'recipe' -> dict name -> `JobOp
                   reader=[*reader, *some('asinh','any_size')], recipe=[*some('quick'), *recipe])
     return {k: {o.name: o for o in v} for k,v in tables.items()}
 
-python_name = dict(id='id_col', name='names', unit='units', asinh='stretch', any_size='native') # Where it is not that of the option
+# where it is not that of the option
+python_name = dict(id='id_col', name='names', unit='units', asinh='stretch', any_size='native')
 option_name = {v: k for k,v in python_name.items()}
 _of_reader = dict(crop=int, bands=str, hdu=str, nan=str, pattern=str, pad=bool, aligned=bool)
 _kinds = {'float|str': str, 'float|str|list|None': float, 'object': list}
@@ -103,7 +106,8 @@ _kinds = {'float|str': str, 'float|str|list|None': float, 'object': list}
 def _options(cls, said):
     "The fields of a dataclass as `JobOption`s"
     kind = lambda o: _kinds.get(getattr(o, '__name__', None) or str(o).replace(' ', ''), o)
-    return [JobOption(option_name.get(f.name, f.name), kind(f.type), said[cls.__name__][f.name], f.name) for f in fields(cls)]
+    words = said[cls.__name__]
+    return [JobOption(option_name.get(f.name, f.name), kind(f.type), words[f.name], f.name) for f in fields(cls)]
 
 def _source(module):
     "The source of a module that is not imported"

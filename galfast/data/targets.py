@@ -138,7 +138,7 @@ class TargetSpec:
         return MultiLoss(self) if self._is_many else self.heads[0].default_loss()
     @property
     def losses(self)->dict:
-        "Losses to choose from, as `TargetHead.losses`; none where each head has its own, and labels may be missing or weigh"
+        "As `TargetHead.losses`; none where each head has its own, as labels may be missing or weigh"
         return {} if self._is_many else self.heads[0].losses
     @property
     def _is_many(self): return not self.alone or self.partial or self.err is not None
