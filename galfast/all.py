@@ -15,6 +15,7 @@ from .base.find import list_images,find_images
 from .base.arrays import open_hdf5
 from .base.pickles import unpickle_arrays
 from .base.pictures import open_picture
+from .base.jobs import Recipe
 from .base.questions import VoteSchema,vote_schema
 from .base.labelled import LabelledImages,convert_pickle
 
@@ -75,7 +76,7 @@ from .training.members import Member,member_kinds,ImageView,shrink
 from .training.gp import PhotometryGP
 from .training.run import GalaxyRun,save_run,load_run
 from .training.plain import PlainLearner
-from .train import Recipe,train_galaxies
+from .train import choose_recipe,train_galaxies
 
 # predictions, and how good they are
 from .results.predict import predict_catalog,predict_arrays,evaluate_predictions,coverage

@@ -6,14 +6,16 @@
 __all__ = ['main']
 
 # %% ../nbs/90_cli.ipynb #58c4dae3
-import inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
+import ast,inspect,os,re,shlex,signal,sys,tempfile,traceback,warnings
 from contextlib import contextmanager
-from dataclasses import dataclass,fields,is_dataclass
+from dataclasses import dataclass,fields,is_dataclass,make_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated,Literal
 
 import typer
+
+from .base.jobs import *
 
 # %% ../nbs/90_cli.ipynb #66ccd67c
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -146,17 +148,70 @@ def main():
     app()
 
 # %% ../nbs/90_cli.ipynb #5e5a953d
-Images = Annotated[Path, typer.Option(help='Folder of images named by id (JPEG, PNG, TIFF, WebP or FITS); sub-folders are searched.')]
-Target = Annotated[list[str], typer.Option(metavar='<str>', help='Label column; several with commas, or given again. The name of a column may hold a comma.')]
-Id = Annotated[str, typer.Option('--id', help='Column that names a galaxy.')]
-Fast = Annotated[bool, typer.Option('--fast/--no-fast', help='Networks in bfloat16, or in float32; by default what the machine gains from.')]
+_options_of = train_options()
+
+def _sentence(says): return says.replace('`', '').rstrip('.')+'.'
+
+def _own_words(name, *decls, table='job', **kwargs):
+    "A `typer.Option` with the words of the library"
+    return typer.Option(*decls, help=_sentence(_options_of[table][name].says), **kwargs)
+
+Images = Annotated[Path, _own_words('images')]
+Target = Annotated[list[str], _own_words('target', metavar='<str>')]
+Id = Annotated[str, _own_words('id', '--id')]
+Fast = Annotated[bool, _own_words('fast', '--fast/--no-fast', table='recipe')]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: a GPU where there is one.')]
+def _archs(): return list(arch_names)
+def _opts(): return ['adamw','ranger']
+def _losses(): return ['mse','rmse','cross_entropy','one_vs_rest','binary','focal','votes']
+def _surveys():
+    from galfast.surveys.records import all_surveys
+    return [*all_surveys, 'hips:']
+
 def _tasks():
     from galfast.base.labels import label_words
     return ['auto', 'mixed', *label_words]
 
-Task = Annotated[str, typer.Option(help='What the labels are: auto, regression, classification, multilabel, votes, or mixed: a head for each.', autocompletion=_tasks)]
+Task = Annotated[str, _own_words('task', autocompletion=_tasks)]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there.')]
+
+# %% ../nbs/90_cli.ipynb #ffb90055
+_how = ('quick','fast','compile') # Of a recipe: what goes with any other
+_of_others = [k for k in _options_of['recipe'] if k not in _how]
+_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['valid'], ['valid_col']), (['valid_col'], ['valid']),
+                (['target'], ['task'])] # What is typed, and what a file says that goes for it
+
+def _typed_wins(ctx, *groups):
+    "What is typed wins over what a file says, also where a file says it in other words"
+    of = lambda k: ctx.get_parameter_source(k).name
+    for typed,said in _in_place_of:
+        if not any(of(k)=='COMMANDLINE' for k in typed): continue
+        for k in said:
+            group = next(g for g in groups if hasattr(g, k))
+            if of(k)=='DEFAULT_MAP': setattr(group, k, _unless_asked.get(k))
+
+def _read_config(ctx:typer.Context, config:Path):
+    "What a `run.toml` asks for becomes what options are where they are not given"
+    if config is None: return
+    from galfast.base.core import GalfastError
+    from galfast.base.runfile import read_run_file
+    try: said = read_run_file(config)
+    except GalfastError as e: _fail(e.typed, 2)
+    ctx.default_map = {k: _as_typed_in(k, v) for k,v in said.items()}
+    return config
+
+Config = Annotated[Path, typer.Option(callback=_read_config, is_eager=True,
+                                      help='Take what is not said here from this run.toml.')]
+ShowConfig = Annotated[bool, typer.Option('--show-config',
+                                          help='Print the run.toml that this command means, and train nothing.')]
+
+def _as_typed_in(name, v):
+    "A value of TOML as the command takes it"
+    kind = next(t[name].kind for t in _options_of.values() if name in t)
+    if isinstance(v, dict): v = [f'{k}={o}' for k,o in v.items()]
+    if isinstance(v, list): return [str(o) for o in v] if kind in (list,dict) else ','.join(map(str, v))
+    if kind in (list,dict): return [str(v)]
+    return v if isinstance(v, bool) else str(v)
 
 # %% ../nbs/90_cli.ipynb #90c10003
 def _check_device(device):
@@ -187,32 +242,37 @@ def _check_images(images):
     return files
 
 # %% ../nbs/90_cli.ipynb #31a5f8e4
-@dataclass
-class _Recipe:
-    "Options of training that change the recipe"
-    quick:Annotated[bool, typer.Option('--quick', help='A first answer in seconds: a Gaussian process on measured features, with one short network for classes.')]=False
-    arch:Annotated[str, typer.Option(help='Network; by default the recipe chooses: galnet, xresnet9 ... xresnet50.')]=None
-    size:Annotated[int, typer.Option(min=21, help='Side of the image that the network sees, px.')]=None
-    epochs:Annotated[int, typer.Option(min=1, help='Passes over the galaxies.')]=None
-    lr:Annotated[float, typer.Option(help='Highest learning rate of one cycle.')]=None
-    bs:Annotated[int, typer.Option(min=2, help='Batch size.')]=None
-    members:Annotated[int, typer.Option(min=1, help='Networks to average.')]=None
-    pretrained:Annotated[str, typer.Option(metavar='<path>', help="Weights that the networks begin with: a file, a run folder, or timm for those that come with a network of timm's.")]=None
-    oversample:Annotated[str, typer.Option(metavar='<str>', help="Draw rare classes more often: balanced, or the rarest one's share of an epoch.")]=None
-    fast:Fast=None
-    compile:Annotated[bool, typer.Option('--compile', help='Compile the networks: a minute or more at the start, for long runs on a GPU.')]=False
+_two_way = ('fast','folds') # By default neither; other switches are on or off
+_typed = dict(on_error=Literal['missing','skip','raise']) # What may be said, where it is a few words
+_complete = dict(task=_tasks, arch=_archs, opt=_opts, loss=_losses) # Option -> function that gives the words that there are
+_unless_asked = dict(task='auto', id='objID', seed=0, on_error='missing')
 
-@dataclass
-class _Reading:
+def _as_option(o):
+    "A `JobOption` as a field of a dataclass: its name, type and default"
+    typ,flag,given = o.kind,f"--{o.name.replace('_', '-')}",{}
+    if typ is bool: flag = f'{flag}/--no-{o.name}' if o.name in _two_way else flag
+    elif typ in (list,dict): typ,given = list[str],dict(metavar='<str>')
+    elif typ is str and o.name not in _complete: given = dict(metavar='<str>')
+    if typ is int: given = dict(min=at_least.get(o.name, 0), max=at_most.get(o.name))
+    if o.name in _complete: given['autocompletion'] = _complete[o.name]
+    switch = typ is bool and o.name not in _two_way
+    default = _unless_asked.get(o.name, False if switch else () if typ==list[str] else None)
+    return o.name,Annotated[_typed.get(o.name, typ), typer.Option(flag, help=_sentence(o.says), **given)],default
+
+def _of_table(name, table, base, but=()):
+    "A dataclass of the options of a table of `run.toml`"
+    return make_dataclass(name, [_as_option(o) for k,o in _options_of[table].items() if k not in but], bases=(base,))
+
+class _RecipeOf:
+    "Options of training that change the recipe"
+    def asked(self):
+        "What `choose_recipe` takes"
+        kw = {k: v for k,v in vars(self).items() if v not in (None, (), [], False) or v is False and k in _two_way}
+        if self.turn: kw['turn'] = {k: ast.literal_eval(v) for k,_,v in (o.partition('=') for o in self.turn)}
+        return kw
+
+class _ReadingOf:
     "Options of how images are read"
-    crop:Annotated[int, typer.Option(min=8, help='Use the central part of this side, px of the file.')]=None
-    bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=None
-    hdu:Annotated[str, typer.Option(help='FITS: number or name of the HDU.')]=None
-    pattern:Annotated[str, typer.Option(help="Name of the file: '{objID}.jpg', or of one file a band, '{objID}_{band}.fits'.")]=None
-    asinh:Annotated[float, typer.Option(help='FITS: asinh stretch with this scale, in the unit of the image.')]=None
-    any_size:Annotated[bool, typer.Option('--any-size', help='Take images of different sizes.')]=False
-    pad:Annotated[bool, typer.Option('--pad', help='With --crop: give images that are smaller a border of zeros.')]=False
-    aligned:Annotated[bool, typer.Option('--aligned', help='FITS: the bands lie on the same pixels, whatever their headers say.')]=False
     def check(self):
         "Raise for what can be told before an image is read"
         from galfast.base.core import GalfastError
@@ -222,57 +282,51 @@ class _Reading:
         "What `ImageReader` takes"
         from galfast.images.fits import AsinhTfm
         hdu = int(self.hdu) if self.hdu and self.hdu.isdigit() else self.hdu
-        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, pattern=self.pattern, stretch=AsinhTfm(self.asinh) if self.asinh is not None else None,
-                  native='any' if self.any_size else None, pad=self.pad or None, aligned=self.aligned or None)
+        stretch = AsinhTfm(self.asinh) if self.asinh is not None else None
+        kw = dict(crop=self.crop, bands=_split(self.bands), hdu=hdu, nan=_number(self.nan), pattern=self.pattern)
+        kw |= dict(stretch=stretch, pad=self.pad or None, aligned=self.aligned or None)
+        kw |= dict(native='any' if self.any_size else None)
         return {k: v for k,v in kw.items() if v is not None}
 
-@dataclass
-class _Sample:
-    "Options of which galaxies are trained on, and which are held back"
-    valid:Annotated[float, typer.Option(help='Share of galaxies held back; by default folds for small samples, 0.2 for large ones.')]=None
-    valid_col:Annotated[str, typer.Option(help='Column that is true for galaxies to hold back, or says train, valid and test: those of the test are left alone.')]=None
-    on_error:Annotated[Literal['missing','skip','raise'], typer.Option(help='missing: leave out galaxies without an image or label; skip: and unreadable ones; raise: leave out none.')]='missing'
-    seed:Annotated[int, typer.Option(min=0, help='Of folds, weights, order and augmentation.')]=0
-    def check(self, df):
-        "Raise for what can be told before an image is read"
+class _JobOf:
+    "Options of what is learned from, and which galaxies are held back"
+    def check(self):
+        "Raise for what can be told before the catalogue is read"
         from galfast.base.core import GalfastError
-        from galfast.base.tables import check_columns
         if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
         if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
-        if self.valid_col: check_columns(df, [self.valid_col])
-    def job(self):
-        "Fields of `TrainJob`"
-        return dict(valid=self.valid_col or self.valid, on_error=self.on_error, seed=self.seed)
-
-@dataclass
-class _Columns:
-    "Options of the columns that are learned from, beside the labels"
-    table:Annotated[list[str], typer.Option(metavar='<str>', help='Column that the networks see beside the image, such as a redshift; several with commas, or given again.')]=()
-    err:Annotated[list[str], typer.Option(metavar='<str>', help='Column with one sigma of the labels, which then weigh by it: oh_err; of several targets oh=oh_err, given again for each.')]=()
-    partial:Annotated[bool, typer.Option('--partial', help='With several targets: learn from galaxies that have some of their labels, too.')]=False
-    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, or the columns of one question, with commas; then --target is not needed.')]=None
-    def job(self, df, targets):
+    def asked(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
         from galfast.base.labels import target_columns
         from galfast.base.questions import vote_schema
         from galfast.base.tables import check_columns
         table = target_columns(self.table, df.columns) if self.table else []
         err = _of_targets(self.err, targets)
-        check_columns(df, [*table, *err.values()])
+        check_columns(df, [*table, *err.values(), *(o for o in (self.valid_col, self.test_col) if o)])
         votes = vote_schema(self.votes, df) if self.votes else None
-        return dict(table=table or None, err=err or None, partial=self.partial or None, votes=votes)
+        own = vars(self) | dict(table=table or None, err=err or None, partial=self.partial or None, votes=votes)
+        return {_options_of['job'][k].field: v for k,v in own.items()}
+
+_Recipe = _of_table('_Recipe', 'recipe', _RecipeOf)
+_Reading = _of_table('_Reading', 'reader', _ReadingOf)
+_Job = _of_table('_Job', 'job', _JobOf, ('catalog','images','target','name','unit'))
+
+def _number(o):
+    "Text as a number, if it is one"
+    try: return float(o)
+    except (TypeError,ValueError): return o
 
 @_command
 def train(
-    catalog:Annotated[Path, typer.Argument(help='Table of ids and labels: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
+    ctx:typer.Context,
+    catalog:Annotated[Path, typer.Argument(help=_sentence(_options_of['job']['catalog'].says))],
     images:Images,
     out:Annotated[Path, typer.Option(help='Run folder to write.')],
-    recipe:_Recipe, reading:_Reading, sample:_Sample, columns:_Columns,
+    job:_Job, recipe:_Recipe, reading:_Reading,
     target:Target=(),
-    id:Id='objID',
-    task:Task='auto',
-    name:Annotated[list[str], typer.Option(metavar='<str>', help="How figures call a target: '12 + log(O/H)'; of several targets oh_p50='12 + log(O/H)', given again for each.")]=(),
-    unit:Annotated[list[str], typer.Option(metavar='<str>', help='Unit of a target, likewise: dex, or oh_p50=dex.')]=(),
+    name:Annotated[list[str], _own_words('name', metavar='<str>')]=(),
+    unit:Annotated[list[str], _own_words('unit', metavar='<str>')]=(),
+    config:Config=None, show_config:ShowConfig=False,
     device:Device='auto',
     resume:Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')]=False,
     overwrite:Overwrite=False,
@@ -281,19 +335,27 @@ def train(
     from galfast.base.core import check_run_folder,check_unlocked
     from galfast.base.labels import check_labels,check_task,label_words
     from galfast.base.tables import read_catalog
+    _typed_wins(ctx, job, recipe)
     _check_device(device)
-    check_unlocked(out)
-    check_run_folder(out, resume, overwrite)
+    if not show_config:
+        check_unlocked(out)
+        check_run_folder(out, resume, overwrite)
     reading.check()
-    df = read_catalog(catalog, id)
-    check_task(task)
-    cols = check_labels(df, target, label_words.get(task)) if target or not columns.votes else []
-    sample.check(df)
-    beside = columns.job(df, cols)
+    job.check()
+    df = read_catalog(catalog, job.id)
+    check_task(job.task)
+    cols = check_labels(df, target, label_words.get(job.task)) if target or not job.votes else []
+    asked = job.asked(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
-    from galfast.train import train_galaxies # takes seconds: all that can be checked without it is checked
-    run = train_galaxies(df, images, cols, out, device, resume, _say, **words, overwrite=overwrite, task=task, id_col=id, reader=reading.reader(), **sample.job(), **beside, **vars(recipe))
+    begins = f"{catalog}: {len(df):,} rows; {', '.join([*cols, *(['votes'] if job.votes else [])])} is learned, which begins in a few seconds"
+    if not show_config: _say(begins)
+    # what follows takes seconds: all that can be checked without it is checked
+    from galfast.train import plan_text,plan_training,train_galaxies
+    asked |= recipe.asked() | dict(reader=reading.reader())
+    if show_config: return _print(plan_text(plan_training(df, cols, _say, **asked), catalog, images, **words))
+    how = dict(device=device, resume=resume, overwrite=overwrite, say=_say, source=catalog)
+    run = train_galaxies(df, images, cols, out, **how, **words, **asked)
     _summary(run)
 
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
@@ -321,29 +383,34 @@ def _pictures(path):
     first = lambda name: next((i for i,o in enumerate(order) if name.startswith(o)), len(order))
     return sorted((o.name for o in path.glob('*.png')), key=lambda o: (first(o), o))
 
+_tables = ('predictions.csv', 'test_predictions.csv', 'ranked.csv')
+
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
     head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns), *(p for p,_,_ in o.parts))}
     how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
+    apart = 'kept for the test, of which nothing was learned'
+    sets = [('metrics', i['n_valid'], how), ('test', i.get('n_apart'), apart)]
     asked = {q for o in heads if len(o.parts)>1 for q,_,_ in o.parts}
-    for t,ms in i.get('metrics', {}).items():
-        if t in asked: continue
+    for t,ms,most,which in [(t, ms, most, which) for k,most,which in sets for t,ms in i.get(k, {}).items() if t not in asked]:
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
-        n = max((m.get('n', 0) for m in ms.values()), default=0) or i['n_valid']
+        n = max((m.get('n', 0) for m in ms.values()), default=0) or most
         base = head_of[t].guessed if t in head_of else 'at random'
-        _scores_table(f"{t}: {n:,} galaxies, {how}", rows, base)
+        _scores_table(f"{t}: {n:,} galaxies, {which}", rows, base)
         _tell_none_found(t, ms)
     def _of_votes(ms): return {k: (m['value'], m['err'], m['baseline'], m['n']) for k,m in ms.items()}
-    _votes_table(f'shares of votes, {how}', {t: _of_votes(ms) for t,ms in i.get('metrics', {}).items() if t in asked}, 'mean share')
+    for k,_,which in sets:
+        _votes_table(f'shares of votes, {which}', {t: _of_votes(ms) for t,ms in i.get(k, {}).items() if t in asked}, 'mean share')
     if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
-    apart = f"; {i['n_apart']:,} kept for a test, left alone" if i.get('n_apart') else ''
+    apart = f"; {i['n_apart']:,} kept for the test" if i.get('n_apart') else ''
     left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
     _print(took+apart+left)
     there = lambda *names: ', '.join(o for o in names if (run.path/o).exists())
     words = ['galfast', 'predict', run.path, next_[0], '--images', next_[1], '--out', 'predictions.csv']
-    _print(f"run       {run.path}  ({there('model.safetensors', 'config.json', 'metrics.json', 'history.csv', 'predictions.csv', 'ranked.csv')})",
+    files = there('model.safetensors', 'config.json', 'run.toml', 'metrics.json', 'history.csv', *_tables)
+    _print(f"run       {run.path}  ({files})",
            f"figures   {run.path}/{there(*_pictures(run.path))}",
            f"next      {shlex.join(map(str, words))}")
 
@@ -369,14 +436,22 @@ def predict(
     _check_out(out, overwrite, _columns_of(cfg))
     id = id or cfg['ids']['column']
     df = read_catalog(catalog, id) if catalog else None
-    _check_kind(cfg, _check_images(images), run)
+    files = _check_images(images)
+    _check_kind(cfg, files, run)
     if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
     with _alone(out, overwrite):
         from galfast.results.predict import predict_chunks # takes seconds: all that can be checked without it is checked
         n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
     _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
     if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
-    if why.total()==n: _fail(f"no galaxy could be predicted; the most frequent reason: {why.most_common(1)[0][0]}", 1)
+    if why.total()==n: _fail(f"no galaxy could be predicted; {_why_none(why, df, id, files)}", 1)
+
+def _why_none(why, df, id, files):
+    "The most frequent reason; where no image was found, an id beside the name of a file"
+    from galfast.base.find import one_of_each
+    reason = why.most_common(1)[0][0] if why else 'there is no row'
+    hint = one_of_each(df, files, id) if reason=='no image' else ''
+    return f"the most frequent reason: {reason}{f' ({hint})' if hint else ''}"
 
 def _write_chunks(out, chunks, total):
     "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
@@ -526,10 +601,13 @@ def pack(
     if errs: _print(*(f'  not: {e}' for e in list(errs.values())[:5]))
 
 # %% ../nbs/90_cli.ipynb #e3a2f4cf
+Survey = Annotated[str, typer.Option(autocompletion=_surveys,
+                                     help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]
+
 @dataclass
 class _Cutouts:
     "Options of what the cutouts of a folder have in common"
-    survey:Annotated[str, typer.Option(help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]='sdss'
+    survey:Survey='sdss'
     size:Annotated[int, typer.Option(min=16, help='Side, px.')]=224
     scale:Annotated[str, typer.Option(help="Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. By default the survey's own pixels.")]=None
     format:Annotated[str, typer.Option(help='jpg or fits.')]='jpg'

@@ -90,6 +90,7 @@ def test_nothing_predicted_is_no_success(survey, trained, tmp_path):
     df[['objID']].assign(objID='x'+df.objID).to_csv(tmp_path/'c.csv', index=False)
     r = galfast('predict', trained, tmp_path/'c.csv', '--images', d/'images', '--out', tmp_path/'p.csv')
     assert r.returncode==1 and '0 of 40 galaxies predicted' in r.stdout and '40 not: no image' in r.stdout and 'no image' in r.stderr
+    assert f'the catalogue has x{df.objID[0]}, the folder ' in r.stderr and '.jpg' in r.stderr # an id beside a file
     assert pd.read_csv(tmp_path/'p.csv').metallicity_pred.isna().all()
 
 def test_training_galaxies_are_named(survey, trained, tmp_path):

@@ -237,3 +237,18 @@ def test_a_seed_below_zero_and_the_folder_of_the_images(survey, tmp_path):
 def test_labels_that_do_not_vary_warn_of_nothing(recwarn):
     from galfast.data.metrics import bootstrap_err,r2
     assert np.isnan(bootstrap_err(r2, np.zeros((5, 1)), np.ones((5, 1)), n=9)) and not recwarn.list
+
+def test_the_bar_tells_network_epoch_and_loss(survey, tmp_path, monkeypatch):
+    images,df = survey
+    seen = []
+    def track(it, words):
+        for i in it:
+            yield i
+            seen.append(words())
+    monkeypatch.setattr(train, 'track', track)
+    train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **tiny|dict(epochs=2))
+    assert len(seen)>=4*2 and all(' of 2, epoch ' in o and ' of 2, loss ' in o for o in seen)
+    order = list(dict.fromkeys(o.split(', loss')[0] for o in seen))
+    assert order==[f'network {i} of 2, epoch {j} of 2' for i in (1,2) for j in (1,2)]
+    losses = [float(o.split('loss ')[1]) for o in seen]
+    assert min(losses)>0 and len(set(losses))>4

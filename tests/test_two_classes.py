@@ -95,3 +95,21 @@ def test_mistakes(args, words, trained, tmp_path):
     target = () if '--target' in args else ('--target', 'kind')
     r = CliRunner().invoke(app, [str(o) for o in ('train', d/'cat.csv', '--images', d/'images', *target, '--out', tmp_path/'run', *args)])
     assert r.exit_code==2 and words in r.output, r.output
+
+def test_twenty_positives_in_five_hundred(tmp_path):
+    "In the summary of the command, of what was held back and of the test set: never accuracy alone"
+    df = sim_survey(tmp_path, 500, size=24, seed=4)
+    df['lens'] = np.where(df.redshift.rank()>480, 'yes', 'no')
+    df['split'] = np.where(np.arange(500)%5==0, 'test', 'train')
+    df.to_csv(tmp_path/'cat.csv', index=False)
+    n = {k: int(((df.lens=='yes')&(df.split==k)).sum()) for k in ('train','test')}
+    assert sum(n.values())==20 and min(n.values())>0
+    said = galfast('train', tmp_path/'cat.csv', '--images', tmp_path/'images', '--target', 'lens', '--out', tmp_path/'run', '--quick', '--test-col', 'split')
+    told = json.loads((tmp_path/'run/metrics.json').read_text())
+    for key,most in (('metrics', 400), ('test', 100)):
+        m = told[key]['lens=yes']
+        assert {'average_precision','purity','completeness','best_purity','best_completeness'}<=set(m) and m['average_precision']['n']<=most
+    for part in said.split('lens=yes: ')[1:]: assert all(o in part for o in ('average_precision','purity','completeness','best_f1'))
+    assert said.count('lens=yes: ')==2 and said.count('\nlens: ')==2 # each accuracy has the table of the rarer class beside it
+    t = pd.read_csv(tmp_path/'run/test_predictions.csv')
+    assert np.isclose(told['test']['lens=yes']['average_precision']['value'], average_precision_score(t.lens=='yes', t.lens_prob_yes))

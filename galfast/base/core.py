@@ -380,7 +380,7 @@ def _lines(desc, total, file, first=2., every=30.):
 def _bar(desc, total, file, first=2.):
     from rich.console import Console
     from rich.progress import Progress,TextColumn,BarColumn,MofNCompleteColumn,TimeRemainingColumn
-    columns = TextColumn('{task.description}', markup=False),BarColumn(),MofNCompleteColumn(),TimeRemainingColumn()
+    columns = TextColumn('{task.description}', markup=False),BarColumn(14),MofNCompleteColumn(),TimeRemainingColumn()
     bar,task,t0,last = None,None,time.monotonic(),-math.inf
     try:
         i = yield

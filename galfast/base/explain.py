@@ -8,8 +8,6 @@ __all__ = ['param_comments', 'explain']
 # %% ../../nbs/base/05_explain.ipynb #e8b10002
 import ast,inspect
 
-from ..imports import *
-
 # %% ../../nbs/base/05_explain.ipynb #e8b10005
 def param_comments(
     source:str, # Of a module
@@ -78,9 +76,10 @@ def _find(module, name):
     return o if (inspect.isfunction(o) or inspect.isclass(o)) and o.__module__==module.__name__ else None
 
 def _own_first(f, doc, known):
-    "`doc`, and what is known of the parameters that `f` hands on to another function"
-    to = getattr(f, '__delwrap__', None)
-    more = known.get(to) or known.get(getattr(to, '__func__', to)) or {} if to else {}
+    "`doc`, and what is known of parameters that `f` hands on to other functions, and of fields that it `__takes__`"
+    more = {}
+    for to in filter(None, (*getattr(f, '__takes__', ()), getattr(f, '__delwrap__', None))):
+        more |= known.get(to) or known.get(getattr(to, '__func__', to)) or {}
     try: names = inspect.signature(f).parameters
     except (TypeError,ValueError): return doc
     own = {k: v for k,v in doc.items() if k!='return'}

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['picture_types', 'fits_types', 'image_types', 'other_types', 'ImageFiles', 'list_images', 'split_image_name',
-           'find_images', 'no_image_hint', 'per_band', 'fill_pattern', 'bands_wanted', 'band_files', 'folder_table']
+           'find_images', 'no_image_hint', 'one_of_each', 'per_band', 'fill_pattern', 'bands_wanted', 'band_files',
+           'folder_table']
 
 # %% ../../nbs/base/07_find.ipynb #find0003
 import glob,unicodedata
@@ -14,6 +15,7 @@ from fastcore.imports import noop
 
 from ..imports import *
 from .core import *
+from .files import *
 
 # %% ../../nbs/base/07_find.ipynb #613de012
 picture_types = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
@@ -52,7 +54,7 @@ def list_images(
 )->ImageFiles:
     "The images under `folder`"
     folder = Path(folder)
-    if not folder.is_dir(): raise CatalogError(f"{folder}: there is no such folder of images")
+    if not folder.is_dir(): raise CatalogError(f"{folder}: there is no such folder of images{near_path(folder)}")
     res = ImageFiles(folder)
     for d,f in _walk(folder): res.add(d, f)
     return res
@@ -122,6 +124,16 @@ def no_image_hint(
     types = first_few(sorted({split_image_name(o, other_types)[1] for o in there}))
     some = first_few(map(os.path.basename, there), 3)
     return f"there is {some}, and {types} is not read: convert to PNG, TIFF or FITS"
+
+def one_of_each(
+    df:pd.DataFrame, # No row of which has an image
+    files:ImageFiles, # What `list_images` says
+    id_col:str='objID',
+)->str: # '' where there is none
+    "A name of the catalogue beside one of a file: the eye sees what they do not share"
+    names = df['filename'] if 'filename' in df else df[id_col]
+    if not len(names) or not files: return ''
+    return f"the catalogue has {names.iloc[0]}, the folder {os.path.basename(next(iter(files.values())))}"
 
 def _last(name): return re.split(r'[\\/]', str(name))[-1]
 def _stem(name): return _nfc(split_image_name(_last(name), image_types+other_types)[0])

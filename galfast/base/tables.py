@@ -13,6 +13,7 @@ from urllib.parse import quote,unquote
 
 from ..imports import *
 from .core import *
+from .files import *
 from .hdus import *
 from .unpack import *
 
@@ -603,8 +604,9 @@ def _head_row(rows, id_col):
 # %% ../../nbs/base/06_tables.ipynb #b35ea375
 def _read_table(path, id_col, hdu=None):
     path,suf = Path(path),table_type(path)
-    if path.is_dir(): raise CatalogError(f"{path}: there is no such file; it is a folder")
-    if not path.is_file(): raise CatalogError(f"{path}: there is no such file")
+    if not path.is_file():
+        what = 'file; it is a folder' if path.is_dir() else f'file{near_path(path)}'
+        raise CatalogError(f"{path}: there is no such {what}")
     head = _first_bytes(path)
     what = _what(head)
     if what!=_kinds.get(suf, ''): raise CatalogError(_misnamed(path, suf, what, head))

@@ -180,6 +180,10 @@ class TargetHead:
     ):
         "The head whose outputs are in the order of `vocab`"
         return self
+    @property
+    def losses(self)->dict:
+        "Losses to choose from: name -> function without arguments that makes it"
+        return {}
     def loss(self, smooth:float=0.)->nn.Module:
         "The loss of a network with this head alone"
         raise NotImplementedError
@@ -300,6 +304,8 @@ class NumberHead(TargetHead):
         odd = any(o is not None and len(o)!=len(self.columns) for o in (self.mean, self.std))
         return f'mean and std are not those of {len(self.columns)} targets' if odd else ''
     def scale(self): return None if self.mean is None else (self.mean,self.std)
+    @property
+    def losses(self): return dict(mse=partial(ScaledMSE, self.std), rmse=partial(ScaledRMSE, self.std))
     def loss(self, smooth=0.): return ScaledMSE(self.std)
     def default_loss(self): return ScaledRMSE(self.std) if len(self.columns)==1 else ScaledMSE(self.std)
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
@@ -366,6 +372,10 @@ class ClassHead(TargetHead):
         names = list(class_names(pd.Series(vocab)))
         if not set(self.classes)<=set(names): raise _other_vocab(self.columns[0], names, self.classes)
         return replace(self, classes=names)
+    @property
+    def losses(self):
+        of_two = dict(binary=BinaryLoss, focal=partial(BinaryLoss, gamma=2.)) if self.n_out==2 else {}
+        return dict(cross_entropy=CrossEntropyLossFlat, one_vs_rest=OneVsRest, **of_two)
     def loss(self, smooth=0.): return LabelSmoothingCrossEntropyFlat(eps=smooth) if smooth else CrossEntropyLossFlat()
     def part_loss(self, inp, targ, weight=None, reduction='mean'):
         y = torch.nan_to_num(targ)[:,0].long()
@@ -467,6 +477,8 @@ class LabelHead(_ShareHead):
     def in_order(self, vocab):
         if set(vocab)!=set(self.columns): raise _other_vocab('multilabel', vocab, self.columns)
         return replace(self, columns=list(vocab))
+    @property
+    def losses(self): return dict(binary=BCEWithLogitsLossFlat)
     def loss(self, smooth=0.): return BCEWithLogitsLossFlat()
     def decodes(self, x): return (x>.5).to(x.dtype)
 
@@ -486,6 +498,8 @@ class VoteHead(_ShareHead):
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))
+    @property
+    def losses(self): return dict(votes=partial(VoteLoss, self.exclusive))
     def loss(self, smooth=0.): return VoteLoss(self.exclusive)
 
 # %% ../../nbs/data/02_heads.ipynb #b45738e2

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['fold_ids', 'StratifiedSplitter', 'galaxy_datablock', 'CutoutReader', 'GalaxyDataLoaders', 'GalaxyStack',
-           'load_images', 'channels_first', 'check_keywords', 'split_rows']
+           'load_images', 'channels_first', 'check_keywords', 'split_rows', 'column_sets']
 
 # %% ../../nbs/data/06_loaders.ipynb #00060de2
 import inspect
@@ -412,6 +412,26 @@ def split_rows(
     if held.all() or not held.any(): raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation")
     return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
+def column_sets(
+    df,
+    col:str, # Says train, valid or test of each row, in any case; or true and false, or 1 and 0
+    true_is:str='valid', # What true and 1 mean, 'valid' or 'test'; false and 0 are 'train'
+)->np.ndarray: # (n,) of 'train', 'valid' and 'test'
+    "Which set each row belongs to; a `CatalogError` quotes what says none of them"
+    check_once(df, [col])
+    words = class_names(df[col])
+    empty = np.flatnonzero(words==None) # noqa: E711
+    if len(empty):
+        rows = f"{len(empty):,} of {len(df):,} rows (the first is row {empty[0]+1:,})"
+        raise CatalogError(f"column {col!r} is empty in {rows}: say there train, valid or test")
+    known = _set_of | {w: true_is for w in _true_words}
+    odd = Counter(w for w in words if w.lower() not in known)
+    if odd:
+        which = first_few(f'{w!r} ({k:,} rows)' for w,k in odd.items())
+        means = f"true and 1 are {true_is}, false and 0 are train"
+        raise CatalogError(f"column {col!r} says {which}, which is none of train, valid and test; {means}")
+    return np.array([known[w.lower()] for w in words], dtype=object)
+
 # %% ../../nbs/data/06_loaders.ipynb #4e468613
 def _as_float32(x):
     "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
@@ -422,23 +442,15 @@ def _as_float32(x):
         raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by {by:.0e}")
     return x.astype(np.float32)
 
-_split_sets = ('train training learn false no 0', 'valid validation val dev true yes 1', 'test testing holdout hold-out hold_out held-out held_out')
-_split_words = {w: i for i,ws in enumerate(_split_sets) for w in ws.split()}
+_true_words = 'true t yes 1 1.0'.split()
+_split_sets = dict(train='train training learn false f no 0 0.0', valid='valid validation val dev',
+                   test='test testing holdout hold-out hold_out held-out held_out')
+_set_of = {w: k for k,ws in _split_sets.items() for w in ws.split()}
 
 def _split_by_column(df, col):
     "(training, validation) rows, and those of a test set if the column knows three sets"
-    check_once(df, [col])
-    words = class_names(df[col])
-    empty = np.flatnonzero(words==None) # noqa: E711
-    if len(empty):
-        rows = f"{len(empty):,} of {len(df):,} rows (the first is row {empty[0]+1:,})"
-        raise CatalogError(f"column {col!r} is empty in {rows}: say there train, valid or test")
-    odd = Counter(w for w in words if w.lower() not in _split_words)
-    if odd:
-        which = first_few(f'{w!r} ({k:,} rows)' for w,k in odd.items())
-        raise CatalogError(f"column {col!r} says {which}, which is none of train, valid and test; true and 1 are valid, false and 0 are train")
-    which = np.array([_split_words[w.lower()] for w in words])
-    sets = [np.flatnonzero(which==i).tolist() for i in range(3)]
+    which = column_sets(df, col)
+    sets = [np.flatnonzero(which==o).tolist() for o in ('train','valid','test')]
     if not sets[0] or not (sets[1] or sets[2]):
         raise CatalogError(f"{'none' if sets[0] else 'all'} of the {len(df)} rows are for validation: "
                            f"column {col!r} is true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from")

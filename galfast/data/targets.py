@@ -150,6 +150,10 @@ class TargetSpec:
         "The loss of `galaxy_learner`"
         return MultiLoss(self) if self._is_many else self.heads[0].default_loss()
     @property
+    def losses(self)->dict:
+        "As `TargetHead.losses`; none where each head has its own, as labels may be missing or weigh"
+        return {} if self._is_many else self.heads[0].losses
+    @property
     def _is_many(self): return not self.alone or self.partial or self.err is not None
     def answers_to(self, loss):
         "The spec of the answers that `loss` teaches"

@@ -135,13 +135,13 @@ class ImageReader:
     def __init__(self,
         kind:str='rgb', # 'rgb' for JPEG, PNG, TIFF, WebP, 'grey': one band, 'deep': of more bits; 'fits'; 'array'
         size:int=None, # Side of the result, px; None: as it is
-        crop:int=None, # Side of the central part that is used, in px of the file; None: all
-        bands=None, # FITS: the bands, in order, as letters or a list of names; None: all
+        crop:int=None, # Side of the central part that is used, in px of the file; by default all
+        bands=None, # FITS: the bands, in order, as letters such as grz, or a list of names; by default all
         hdu=None, # FITS: number or name of the HDU, or a list
         stretch=None, # FITS, 'deep' and arrays: a stretch of `galfast.images.fits`, or its config
-        nan='zero', # FITS and 'deep': what missing pixels become
-        pattern:str=None, # Name of the file, such as '{objID}.jpg'; or FITS, one file a band: '{objID}_{band}.fits'
-        pad:bool=False, # Images smaller than the crop get a border of zeros; otherwise they are an error
+        nan='zero', # FITS and 'deep': what missing pixels become: zero, median, a number, or keep
+        pattern:str=None, # Name of the file, such as '{objID}.jpg', or of one file a band: '{objID}_{band}.fits'
+        pad:bool=False, # With a crop: images that are smaller get a border of zeros; otherwise they are an error
         aligned:bool=False, # FITS, several bands: they lie on the same pixels, whatever their headers say
         native=None, # Expected (height, width); None: that of most (`settle`), or any with a `crop`; 'any': not checked
     ):
