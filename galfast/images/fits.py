@@ -434,6 +434,7 @@ class FITSImage(TensorImage):
         geo = getattr(self, '_geo', None)
         return turned_wcs(self.header, *geo[:4]) if geo and tuple(self.shape[-2:])==geo[4:] else None
 
+# %% ../../nbs/images/04_fits.ipynb #18a399a1
 def _damaged_header(fn, e):
     said = f"{type(e).__name__}: {str(e)[:150]}"
     return ImageError(f"{fn}: its header is damaged ({said}); download it again")
@@ -791,14 +792,22 @@ class CropResize(DisplayedTransform):
     def encodes(self, x:TensorImage): # noqa: F811
         (h,w),(l,t,c) = x.shape[-2:],self._box(*x.shape[-2:])
         y = x[...,max(t,0):t+c,max(l,0):l+c]
-        if self.pads(h, w):
-            beyond = [max(o, 0) for o in (-l, l+c-w, -t, t+c-h)]
-            y = retain_meta(x, F.pad(y, beyond), as_copy=True)
+        if self.pads(h, w): y = _with_borders(x, y, l, t, c)
         if c!=self.size: y = retain_meta(x, resize_square(y, self.size), as_copy=True)
-        if geo := getattr(y, '_geo', None): # in pixels of the file: corner, scale; then the shape
-            n,x0,y0,s = geo[:4]
-            y._geo = (n, x0+l/s, y0+t/s, s*self.size/c, self.size, self.size)
+        if geo := getattr(y, '_geo', None): y._geo = _cut_geo(geo, l, t, c, self.size)
         return y
+
+# %% ../../nbs/images/04_fits.ipynb #a8ad169d
+def _with_borders(x, y, l, t, c):
+    "`y`, which is all that `x` has of a square of `c` px at column `l` and row `t`, with zeros beyond"
+    h,w = x.shape[-2:]
+    beyond = [max(o, 0) for o in (-l, l+c-w, -t, t+c-h)]
+    return retain_meta(x, F.pad(y, beyond), as_copy=True)
+
+def _cut_geo(geo, l, t, c, size):
+    "Where the pixels that are left lie on the sky: the `SkyGrid` of the file, corner and scale on it, their shape"
+    n,x0,y0,s = geo[:4]
+    return (n, x0+l/s, y0+t/s, s*size/c, size, size)
 
 def _below_crop(h, w, crop):
     return ImageError(f"an image of {w} x {h} px (width x height) is smaller than the crop of {crop} px")
