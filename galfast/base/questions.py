@@ -15,6 +15,7 @@ from ..imports import *
 from .core import *
 from .labels import *
 from .schema import *
+from .configs import *
 
 # %% ../../nbs/base/14_questions.ipynb #0258be08
 @dataclass
@@ -477,8 +478,8 @@ def _is_config(o): return isinstance(o.get('questions'), list)
 
 def _of_run(path):
     "The questions of a run"
-    spec = read_run_config(path, whole=False).get('spec', {})
-    cfg = next((p['votes'] for p in [spec, *(spec.get('parts') or [])] if p.get('votes')), None)
+    heads = read_run_config(path, whole=False).get('heads') or []
+    cfg = next((o['config']['votes'] for o in heads if o['config'].get('votes')), None)
     if cfg is None: raise RunError(f"{path}: this run learned no questions, so it cannot say which votes are meant")
     return VoteSchema.from_config(cfg)
 

@@ -17,7 +17,6 @@ from ..base.tables import *
 from ..base.find import *
 from ..base.labels import *
 from ..base.questions import *
-from ..images.reader import *
 from ..images.pack import *
 from ..data.heads import *
 from ..data.targets import *
