@@ -57,12 +57,12 @@ from .data.metrics import class_accuracy,balanced_accuracy,macro_f1,second_choic
 from .data.metrics import purity,completeness,positive_f1,roc_auc,average_precision
 from .data.metrics import purity_completeness,best_choice,bootstrap_err
 from .data.heads import register_head,TargetHead,NumberHead,ClassHead,LabelHead,VoteHead,NumberBlock,scores
-from .data.votes import QuestionHead,VoteCountLoss
+from .data.votes import QuestionHead
 from .data.targets import TargetSpec,target_spec
 from .data.columns import TableSpec,TableBlock,ImageTableBlock,TableReader
 from .data.rare import read_npy,read_class_arrays,minmax_images,augment_class,BlendImages,oversample_rows
 from .data.loaders import GalaxyDataLoaders,galaxy_datablock,CutoutReader,load_images,channels_first
-from .data.sources import FileSource,ArraySource
+from .data.sources import FileSource
 from .data.loaders import StratifiedSplitter,fold_ids
 
 # training
@@ -72,7 +72,7 @@ from .training.learner import KeepBest,MetricCutoff,StepHistory,Checkpoint
 from .training.answers import Answer
 from .training.nets import Network
 from .training.fitting import fit_recipe
-from .training.members import Member,member_kinds,ImageView,shrink
+from .training.members import Member,ImageView,shrink
 from .training.gp import PhotometryGP
 from .training.run import GalaxyRun,save_run,load_run
 from .training.plain import PlainLearner

@@ -89,10 +89,11 @@ _packed_reader = open_to('an object of up to 100', 100, dict(native=_native), An
 def component(config): return Record(dict(kind=text(100, 1), config=config)) # `config`: the `Rule` of what it holds
 
 any_config = open_to('an object of up to 100', 100, {}, Anything(8))
-_labels_of = dict(columns=_columns, facts=_facts, classes=maybe(list_of(text(), 1, 10_000)), mean=_numbers, std=_positives,
-                  exclusive=truth(), votes=maybe(_votes), usual=maybe(number(above=0)))
+_labels_of = dict(columns=_columns, facts=_facts, classes=maybe(list_of(text(), 1, 10_000)),
+                  mean=_numbers, std=_positives, exclusive=truth(), votes=maybe(_votes), usual=maybe(number(above=0)))
 head_rule = component(open_to('an object with columns', 50, _labels_of, Anything(8), must=['columns']))
-_weights_of = dict(partial=truth(), err=maybe(dict_of(_column)), err_scale=maybe(dict_of(number(above=0))), facts=_facts)
+_weights_of = dict(partial=truth(), err=maybe(dict_of(_column)),
+                   err_scale=maybe(dict_of(number(above=0))), facts=_facts)
 _who = Record(dict(column=_column), dict(train=maybe(_marks), valid=maybe(_marks), test=maybe(_marks)))
 run_keys = dict( # Name in a run's config.json -> `Rule`
     galfast=text(100), format=whole(0, 1000),
@@ -164,7 +165,7 @@ def read_run_config(
     path, # Run folder
     whole:bool=True, # Has everything to be there? False: what is there is right
 )->dict:
-    "What `config.json` of a run says, checked value by value; a `RunError` where it is none, or says what no run does; one of format 1 as format 2 has it"
+    "What `config.json` of a run says, checked value by value, in the words of format 2; a `RunError` where it is none"
     path = Path(path)
     if not path.is_dir(): raise RunError(f"{path}: there is no such run folder")
     try: f = own_file(path, 'config.json')

@@ -54,7 +54,7 @@ class TrainJob:
     table:list=None # Columns that the networks see beside the image, such as a redshift
     err:object=None # Column with one sigma of the labels, which then weigh by it; of several targets a=a_err for each
     partial:bool=None # With several targets: learn from galaxies that have some of their labels, too
-    votes:str|dict|None=None # Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, or columns of one
+    votes:str|dict|None=None # Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, columns
     recipe:Recipe=None # From `choose_recipe`
 
 # %% ../../nbs/base/14_jobs.ipynb #c25ef131

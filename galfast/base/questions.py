@@ -277,7 +277,8 @@ def _check_products(schema, df):
         if bad.sum()<=.1*len(bad): continue
         i = int(np.flatnonzero(bad)[0])
         which = f"the answers of {name!r} add up to {mine[i]:.3g} in row {i+1:,}, where {theirs[i]:.3g}"
-        raise CatalogError(f"{which} said {' or '.join(map(repr, answers))} to {before!r}: these are no shares multiplied "
+        said = ' or '.join(map(repr, answers))
+        raise CatalogError(f"{which} said {said} to {before!r}: these are no shares multiplied "
                            "down the tree; shares that add up to one are of the kind 'fractions'")
 
 # %% ../../nbs/base/14_questions.ipynb #1ebd5902
@@ -411,7 +412,8 @@ gz_questions = dict( # Name -> what a schema says
         'merging': ['merger','tidal-debris','both','neither']}),
     gz_kaggle=dict(questions=dict(
         Class1=_kaggle(1, ['smooth','features','artifact'], dict(smooth='Class7', features='Class2')),
-        Class2=_kaggle(2, ['edge-on','not-edge-on'], {'edge-on': 'Class9', 'not-edge-on': ['Class3','Class4','Class5']}),
+        Class2=_kaggle(2, ['edge-on','not-edge-on'], 
+                      {'edge-on': 'Class9', 'not-edge-on': ['Class3','Class4','Class5']}),
         Class3=_kaggle(3, ['bar','no-bar']),
         Class4=_kaggle(4, ['spiral','no-spiral'], dict(spiral=['Class10','Class11'])),
         Class5=_kaggle(5, ['no-bulge','just-noticeable','obvious','dominant']),
@@ -440,7 +442,7 @@ def _named(name):
 
 # %% ../../nbs/base/14_questions.ipynb #a82203e9
 def vote_schema(
-    o, # `VoteSchema`, dict, TOML file, name in `gz_questions`, 'auto', run folder, or columns of one question (or 'a,b')
+    o, # `VoteSchema`, dict, TOML file, name in `gz_questions`, 'auto', run folder, or the columns of one ('a,b')
     df:pd.DataFrame, # The table that has the votes
 )->VoteSchema:
     "What `o` says, with the columns that `df` has; checked against it"

@@ -78,8 +78,10 @@ def _of_table(path, table, said, of):
 
 def _seen_from(folder, k, v):
     if not isinstance(v, str) or v=='timm': return v
-    named = k in ('catalog','images','pretrained') or k=='votes' and (folder/v).exists() # or a name that galfast knows
-    return str(folder/v) if named else v
+    is_path = k in _paths or k in _paths_or_names and (folder/v).exists()
+    return str(folder/v) if is_path else v
+
+_paths,_paths_or_names = ('catalog','images','pretrained'),('votes',)
 
 def path_from(
     path, # A file or folder

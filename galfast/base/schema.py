@@ -223,7 +223,9 @@ class Kinds(dict):
         self.what = what
     def register(self, cls):
         "Make a class known; a decorator"
-        if not isinstance(getattr(cls, 'kind', None), str) or not cls.kind: raise GalfastError(f"{cls.__name__} needs a `kind`, the name of this {self.what}")
+        kind = getattr(cls, 'kind', None)
+        if not isinstance(kind, str) or not kind:
+            raise GalfastError(f"{cls.__name__} needs a `kind`, the name of this {self.what}")
         self[cls.kind] = cls
         return cls
     def component(self, o)->dict:

@@ -61,7 +61,7 @@ class TargetHead:
 
     @classmethod
     def suits(cls, kinds, values)->bool:
-        "Are columns plainly of this kind? Of each: what `column_facts` calls its kind; its values without gaps, None for words"
+        "Are columns plainly of this kind? Of each the kind of `column_facts`, and its values without gaps, None for words"
         return False
     @classmethod
     def left_in(cls, columns, target)->bool:
@@ -494,7 +494,9 @@ class VoteHead(_ShareHead):
         super().complete(ok)
         off = np.nanmax(np.abs(self.values(ok).sum(1)-1))
         return replace(self, exclusive=bool(len(self.columns)>1 and off<.02))
-    def _way_out(self, v): return f"; counts of votes are learned with {option('votes', 'A,B')}" if np.nanmin(v)>=0 else ''
+    def _way_out(self, v):
+        counts = f"; counts of votes are learned with {option('votes', 'A,B')}"
+        return counts if np.nanmin(v)>=0 else ''
     def activation(self, x): return x.softmax(-1) if self.exclusive else x.sigmoid()
     def as_answer(self, p): return as_shares(p, self.exclusive)
     def answers_to(self, loss): return replace(self, exclusive=getattr(loss, 'exclusive', self.exclusive))

@@ -24,7 +24,7 @@ class ImageSource:
     def __len__(self): return len(self.rows)
     def read(self,
         rows, # Numbers of images, one after the other
-    )->tuple: # Images that can be used (k, band, y, x), where in `rows` they are, and a status for each of `rows`: 'ok', or why not
+    )->tuple: # Images that can be used (k, band, y, x), where in `rows` these are, and for each of `rows` 'ok' or why not
         "The images of some rows"
         raise NotImplementedError
     def shard(self,
@@ -77,7 +77,8 @@ class ArraySource(ImageSource):
         self.images,self.reader = _as_bytes(images) if reader.kind in ('rgb','grey') else images,reader
     def read(self, rows):
         reader,x = self.reader,self.images[rows[0]:rows[-1]+1] if len(rows) else self.images[:0]
-        blank = [blank_images(o, 2*(reader.kind in ('rgb','grey'))) for o in reader._used(x, 2).split(4096)] # 2: what JPEG makes of one colour
+        noise = 2*(reader.kind in ('rgb','grey')) # What JPEG makes of one colour
+        blank = [blank_images(o, noise) for o in reader._used(x, 2).split(4096)]
         status = np.where(torch.cat(blank).numpy(), 'blank, one colour all over', 'ok').astype(object)
         there = np.flatnonzero(status=='ok')
         if reader.kind=='array':
@@ -97,11 +98,13 @@ def _of_arrays(reader):
 
 def _as_bytes(x):
     "Pixels of pictures (n, colour, y, x) as bytes"
-    if x.shape[1] not in (1,3): raise ImageError(f"this run learned from pictures, of three colours or one, and these images have {x.shape[1]} bands")
+    learned = "this run learned from pictures"
+    if x.shape[1] not in (1,3):
+        raise ImageError(f"{learned}, of three colours or one, and these images have {x.shape[1]} bands")
     if x.dtype==torch.uint8: return x
     lo,hi = x.min().item(),x.max().item()
-    if not (x==x.round()).all() or not 0<=lo<=hi<=255 or hi<=1: raise ImageError(f"this run learned from pictures: give their pixels as whole numbers from 0 to 255; these are {lo:.3g} to {hi:.3g}")
-    return x.to(torch.uint8)
+    if (x==x.round()).all() and 0<=lo<=hi<=255 and hi>1: return x.to(torch.uint8)
+    raise ImageError(f"{learned}: give their pixels as whole numbers from 0 to 255; these are {lo:.3g} to {hi:.3g}")
 
 def _read_bytes(reader, x):
     "What `reader` makes of the pixels (colour, y, x) of a picture"
@@ -109,5 +112,6 @@ def _read_bytes(reader, x):
     reader.check_native(x.shape[:2], None)
     if x.shape[2]==1 and reader.kind=='rgb': x = x.repeat(3, 2)
     if x.shape[2]==3 and reader.kind=='grey': x = grey_pixels(x)
-    if reader.resize is not noop: x = reader.resize.pixels(np.ascontiguousarray(x if x.ndim<3 or x.shape[2]>1 else x[...,0]))
+    flat = x[...,0] if x.ndim==3 and x.shape[2]==1 else x
+    if reader.resize is not noop: x = reader.resize.pixels(np.ascontiguousarray(flat))
     return TensorImage(torch.from_numpy(np.ascontiguousarray(x if x.ndim==3 else x[...,None])).permute(2,0,1))

@@ -122,7 +122,8 @@ def _facts(run):
     elif run is not None: cfg = run.spec.config|dict(info=run.info)
     heads,info = cfg.get('heads') or [],cfg.get('info') or {}
     alone = first(heads) if len(heads)==1 else {}
-    return SimpleNamespace(task=alone.get('kind'), targets=run_targets(cfg), classes=alone.get('config', {}).get('classes'),
+    classes = alone.get('config', {}).get('classes')
+    return SimpleNamespace(task=alone.get('kind'), targets=run_targets(cfg), classes=classes,
                            names=info.get('names') or {}, units=info.get('units') or {})
 
 def _each(o, k, targets, what):
@@ -523,7 +524,8 @@ def _plot_question(ax, t, p, q):
     for i,a in enumerate(q.answers):
         c = _answer_colours[i%len(_answer_colours)]
         rms = f'{np.sqrt(np.mean((p[:,i]-t[:,i])**2)):.3f}' if len(t) else ''
-        ax.scatter(t[few,i], p[few,i], s=np.clip(1500/max(len(few), 1), 2, 12), color=c, lw=0, alpha=.35, rasterized=True)
+        size = np.clip(1500/max(len(few), 1), 2, 12)
+        ax.scatter(t[few,i], p[few,i], s=size, color=c, lw=0, alpha=.35, rasterized=True)
         ax.plot([], [], 'o', color=c, label=_fold(_text(f'{a} {rms}'), 24))
         r = _running(t[:,i], p[:,i]) if len(t) else ()
         if len(r)>1: ax.plot(r[:,0], r[:,2], '-', color=c, lw=1)

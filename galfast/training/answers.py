@@ -64,7 +64,7 @@ def apply_err(spread, ab)->np.ndarray: # One sigma, shape of `spread`
 def student_sigma(
     n:int, # Residuals that an rms was taken of
 )->float:
-    "How many times that rms hold 68.27% of new residuals (Student's t with `n` degrees of freedom): 1 for many, 1.11 for 5"
+    "How many times that rms hold 68.27% of new residuals (Student's t, `n` degrees of freedom): 1 for many, 1.11 for 5"
     from scipy.stats import norm,t
     return float(t.ppf(norm.cdf(1), n))
 
@@ -120,7 +120,8 @@ class Shares:
     def from_config(cls, cfg): return cls(**cfg)
     def disagrees(self, spec:TargetSpec, kinds)->str:
         "What does not go with the targets and the kinds of members; '' if nothing"
-        if set(self.shares)!=set(kinds[1:]): return f"shares are of {first_few(self.shares) or 'none'}, where the members are {first_few(kinds)}"
+        of = first_few(self.shares) or 'none'
+        if set(self.shares)!=set(kinds[1:]): return f"shares are of {of}, where the members are {first_few(kinds)}"
         sizes = [len(o) for o in self.shares.values() if isinstance(o, list)]
         odd = [n for n in sizes if n!=spec.n_out]
         return f"a share has {odd[0]} entries for {spec.n_out} outputs" if odd else ''
@@ -159,7 +160,7 @@ def fit_blend(
     spec:TargetSpec,
     shares:dict=None, # Kind -> its share, where it is not to be fitted
 )->tuple: # `Shares`, and a `SpreadErr` or None
-    "The blend that suits these galaxies; with few of them all weigh the same, and there is one sigma for all, Student's"
+    "The blend that suits these galaxies; with few of them all weigh the same, and one sigma is Student's for all"
     first,*rest = said
     fitted,err = {k: [] for k in rest},[]
     for head,out,_ in spec.places:
@@ -179,6 +180,7 @@ def _share(p, q, t, asked):
     few = (~np.isnan(t)).any(1).sum()<few_held
     return [ifnone(asked, .5 if few else best_weight(*map(torch.as_tensor, (p, q, t))))]*p.shape[1]
 
+# %% ../../nbs/training/02_answers.ipynb #1801a661
 def cross_blend(
     said, spread, y, spec, shares=None, # As in `fit_blend`
     seed:int=0,

@@ -53,7 +53,8 @@ def fit_recipe(
     run = GalaxyRun(model.to(device).eval(), data.reader, data.id_col, calibration, info, table=table)
     ids = data.df[data.id_col]
     run.remember(train=ids.iloc[train], valid=ids.iloc[job.held])
-    run.info['recipe'] = recipe_done(recipe, run, data.images.shape[-1], min(len(t) for t,_ in splits), how.endswith('folds'))
+    fewest,side = min(len(t) for t,_ in splits),data.images.shape[-1]
+    run.info['recipe'] = recipe_done(recipe, run, side, fewest, how.endswith('folds'))
     order = np.argsort(job.held)
     history = pd.DataFrame(sum((o.history for o in fits.values()), []))
     return run,HeldBack(job.held[order], answer.select(order), _guesses(splits, y, job.held)[order], history)
@@ -83,14 +84,16 @@ def recipe_done(
     n:int, # Galaxies of the smallest training set
     folds:bool, # Were they held back in turn?
 )->dict:
-    "What was done of a recipe: images are not enlarged, batches not larger than the galaxies, and without networks there is nothing to say of them"
+    "What was done of a recipe: images are not enlarged, batches have no more than all galaxies, what was not done is None"
     process = first(run.model.of_kind('gaussian process'))
     res = asdict(recipe) | dict(size=min(recipe.size, side), bs=min(recipe.bs, n), folds=folds)
     res |= dict(keep=process.config['size'] if process else None, gp_weight=run.model.share('gaussian process'))
     return res if run.model.of_kind('network') else res | dict.fromkeys(network_options)
 
-def member_splits(data, spec, recipe, valid=None, seed=0)->tuple: # [(training rows, validation rows)] of the networks, and what to call it
-    "A fold for each network, or the same split for all; for the Gaussian process alone all rows twice, as it predicts each galaxy by all the others"
+def member_splits(
+    data, spec, recipe, valid=None, seed=0, # As for `fit_recipe`
+)->tuple: # [(training rows, validation rows)] of the networks, and what to call it
+    "A fold for each network, or the same split for all; all rows twice where each is predicted by all the others"
     k,every = min(recipe.members, len(data.df)),np.arange(len(data.df))
     free = recipe.folds and valid is None
     if free and k==0: return [(every, every)],'leave-one-out'

@@ -66,7 +66,9 @@ def mean_and_scatter(
     least:float=1e-13, # Of the largest number of a column: a smaller scatter is rounding
 )->tuple: # Mean and standard deviation of each column; for one that is constant, its size or one
     "What a column is standardised with"
-    if v.isnan().any(): return tuple(torch.cat(o) for o in zip(*(mean_and_scatter(o[~o.isnan()][:,None], least) for o in v.T)))
+    if v.isnan().any():
+        each = [mean_and_scatter(o[~o.isnan()][:,None], least) for o in v.T]
+        return tuple(torch.cat(o) for o in zip(*each))
     if not len(v): return v.new_zeros(v.shape[1]),v.new_ones(v.shape[1])
     mean,std,size = v.mean(0),v.std(0, correction=0),v.abs().amax(0)
     return mean,torch.where(std>least*size, std, torch.where(size>0, size, 1.))
@@ -194,7 +196,8 @@ class GaussianProcess(Member):
     @classmethod
     def from_config(cls, cfg, shapes=None):
         n = (shapes or {}).get('x', (cfg['n'],))[:1]
-        if n!=(cfg['n'],): raise RunError(f"a Gaussian process of {cfg['n']:,} galaxies, which are not among the weights")
+        if n!=(cfg['n'],):
+            raise RunError(f"a Gaussian process of {cfg['n']:,} galaxies, which are not among the weights")
         return cls(PhotometryGP(**cfg))
     @property
     def name(self): return 'Gaussian process'
@@ -207,7 +210,8 @@ class GaussianProcess(Member):
         n = cfg.get('n_out', 1)
         return '' if n==spec.n_out else f"a Gaussian process of {n} outputs, where the run has {spec.n_out} outputs"
     def show(self, x, views): return upright(x) if views>1 else x
-    def answers(self, shown, spec, views=1, bf16=False, table=None): return spec.as_answer(self.body(shown)[0].double())[None]
+    def answers(self, shown, spec, views=1, bf16=False, table=None):
+        return spec.as_answer(self.body(shown)[0].double())[None]
     @classmethod
     def fit(cls, job):
         "Where the recipe gives it a share, and it has ten galaxies, or answers alone"

@@ -122,7 +122,7 @@ class Fitted:
 
 # %% ../../nbs/training/03_members.ipynb #62cf11b4
 class GalaxyModel(Module):
-    "Members whose answers become one; images as `ImageReader` gives them -> mean and spread over the views, (n, outputs) each"
+    "Members whose answers become one; images as `ImageReader` gives them -> mean and spread over views, (n, outputs)"
     def __init__(self,
         members, # `Member`s, those of one kind one after the other
         spec:TargetSpec, # What the outputs are

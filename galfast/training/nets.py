@@ -57,27 +57,34 @@ class Network(Member):
     def side(cls, cfg): return cfg['view'].get('size') or 0
     @classmethod
     def disagrees(cls, cfg, spec, table):
-        net,view = cfg['net'],cfg['view']
-        n = {k: len(v) for k,v in view.items() if isinstance(v, list)}
-        if len(set(n.values()))>1: return f"a view is shown the mean of {n['mean']} bands and the standard deviation of {n['std']}"
-        bands = n.get('mean', net['n_in'])
-        if (net['n_in'],net['n_out'])!=(bands, spec.n_out):
-            return f"a network of {net['n_in']} bands and {net['n_out']} outputs, where the run has {bands} bands and {spec.n_out} outputs"
-        scales = [net[k] for k in ('y_mean','y_std') if net.get(k) is not None]
-        if any(len(np.atleast_1d(o))!=spec.n_out for o in scales): return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
-        if is_own_arch(net['arch']): return '' # it may see the table by itself
-        if (net['arch']=='multimodal')!=bool(table): return 'networks that see a table and a description of the table belong together, and one of them is missing'
-        if table and (net.get('n_cont', 0),net.get('cat_sizes') or [])!=(table.n_cont, table.cat_sizes): return 'a network takes other columns than the table has'
-        return ''
+        return _net_disagrees(cfg['net'], cfg['view'], spec, table)
     def show(self, x, views): return self.view(x)
     def answers(self, shown, spec, views=1, bf16=False, table=None):
         return predict_views(self.body, shown, views, spec.activation, bf16, table)
     @classmethod
     def fit(cls, job): return _fit_networks(job) if job.recipe.members else None
 
+# %% ../../nbs/training/04_nets.ipynb #6b950bae
+def _net_disagrees(net, view, spec, table):
+    "What does not go together in a network, its view, the targets and the table; '' if nothing"
+    n = {k: len(v) for k,v in view.items() if isinstance(v, list)}
+    bands,own = n.get('mean', net['n_in']),(net['n_in'],net['n_out'])
+    if len(set(n.values()))>1:
+        return f"a view is shown the mean of {n['mean']} bands and the standard deviation of {n['std']}"
+    if own!=(bands, spec.n_out):
+        return f"a network of {own[0]} bands and {own[1]} outputs, where the run has {bands} bands and {spec.n_out} outputs"
+    scales = [net[k] for k in ('y_mean','y_std') if net.get(k) is not None]
+    if any(len(np.atleast_1d(o))!=spec.n_out for o in scales):
+        return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
+    if is_own_arch(net['arch']): return '' # it may see the table by itself
+    if (net['arch']=='multimodal')!=bool(table):
+        return 'networks that see a table and a description of the table belong together, and one of them is missing'
+    seen = net.get('n_cont', 0),net.get('cat_sizes') or []
+    return 'a network takes other columns than the table has' if table and seen!=(table.n_cont, table.cat_sizes) else ''
+
 # %% ../../nbs/training/04_nets.ipynb #64a6a29d
-network_options = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast', 'compile',
-                   'pretrained', 'loss', 'oversample') # of a recipe; without a network they mean nothing
+network_options = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast',
+                   'compile', 'pretrained', 'loss', 'oversample') # of a recipe; without a network they mean nothing
 smoothed_loss = 'cross_entropy' # The loss that knows label smoothing
 
 # %% ../../nbs/training/04_nets.ipynb #afdc795b
@@ -92,12 +99,13 @@ def member_learner(
 )->Learner:
     "The learner of one network of a recipe"
     augment = GalaxyAugment(crop=recipe.window, **(recipe.turn or {}))
-    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, oversample=recipe.oversample, bs=recipe.bs,
-                                        seed=seed, device=device, augment=augment, stats=stats)
+    of_recipe = dict(oversample=recipe.oversample, bs=recipe.bs)
+    dls = GalaxyDataLoaders.from_packed(data, spec, valid=lambda o: split, table=table, seed=seed, device=device,
+                                        augment=augment, stats=stats, **of_recipe)
     opt,loss = partial(fused_ranger if recipe.opt=='ranger' else adamw, wd=recipe.wd),recipe_loss(dls.spec, recipe)
     weights = recipe.pretrained!='timm' and recipe.pretrained or bool(recipe.pretrained)
-    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=opt, cbs=AugmentProgress(), seed=seed, fast=recipe.fast,
-                          compile=recipe.compile, pretrained=weights)
+    how = dict(fast=recipe.fast, compile=recipe.compile, pretrained=weights, cbs=AugmentProgress())
+    return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=opt, seed=seed, **how)
 
 # %% ../../nbs/training/04_nets.ipynb #e5dee3b8
 def recipe_loss(spec:TargetSpec, recipe)->nn.Module:
@@ -142,7 +150,8 @@ class _Meter(Callback):
 def _fit_networks(job:Fitting):
     "A network on each split, with one progress bar"
     recipe,data = job.recipe,_smaller(job.data, job.recipe.size)
-    if recipe.window and recipe.window>=data.images.shape[-1]: recipe = replace(recipe, window=None) # small stamps are used whole
+    if recipe.window and recipe.window>=data.images.shape[-1]:
+        recipe = replace(recipe, window=None) # small stamps are used whole
     view = ImageView(recipe.window, recipe.size, *data.stats(job.train))
     meter = _Progress(_steps(job), len(job.splits), recipe.epochs)
     fits = [_fit_one(i, replace(job, data=data, recipe=recipe), view, meter) for i in range(len(job.splits))]
@@ -185,7 +194,8 @@ def _fit_one(i, job, view, meter):
 def _train(learn, recipe, cbs, done):
     moms = (.95,.85,.95) if recipe.opt=='ranger' else (.9,.9,.9)
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(recipe.epochs, recipe.lr, pct_start=recipe.warmup, moms=moms, cbs=cbs, start_epoch=done, reset_opt=False)
+        how = dict(pct_start=recipe.warmup, moms=moms, start_epoch=done, reset_opt=False)
+        learn.fit_one_cycle(recipe.epochs, recipe.lr, cbs=cbs, **how)
 
 def _history(i, learn, past, spec):
     "A row an epoch; a network that was done before has no recorder of its own"

@@ -55,7 +55,7 @@ class GalaxyRun:
         reader:ImageReader,
         id_col:str='objID',
         calibration=None, # From `calibrations`: what is stated of the errors; None: none are
-        info:dict=None, # Anything else worth keeping: recipe, seed, versions, times; `names` and `units`, dicts target -> text for figures
+        info:dict=None, # Anything else worth keeping: recipe, seed, times; `names` and `units`, dicts target -> text
         path:Path=None, # Folder, if it has one
         table:TableSpec=None, # Columns that the networks see beside the image
         marks:dict=None, # Of the galaxies of 'train', 'valid' and 'test', as `remember` keeps them
@@ -80,7 +80,7 @@ class GalaxyRun:
 # %% ../../nbs/training/06_run.ipynb #1ab29fc3
 @patch
 def remember(self:GalaxyRun,
-    **ids # train, valid, test: ids of the galaxies that it learned from, that it was judged on while it learned, and afterwards
+    **ids # train, valid, test: ids of the galaxies that it learned from, and was judged on, then and afterwards
 ):
     "Keep marks of galaxies, for `saw`"
     self.marks |= {k: _hashes_text(v) for k,v in ids.items() if v is not None}
@@ -130,19 +130,21 @@ def _fits(self:GalaxyRun, images):
     except (GalfastError,torch.OutOfMemoryError): raise
     except (RuntimeError,TypeError,ValueError,IndexError) as e:
         shape = ' x '.join(map(str, images.shape[1:]))
-        raise RunError(f"the model of this run cannot predict {shape} pixels ({type(e).__name__}: {str(e)[:200]})") from e
+        why = f"{type(e).__name__}: {str(e)[:200]}"
+        raise RunError(f"the model of this run cannot predict {shape} pixels ({why})") from e
 
 @patch
 def _beside(self:GalaxyRun, df, n):
     "The columns beside `n` images"
     if self.table is None: return None
     if df is not None and len(df)==n: return torch.from_numpy(self.table.encode(df))
-    raise GalfastError(f"this run sees {first_few(self.table.columns)} beside each image: give a table with a row for each of {n} images")
+    columns = first_few(self.table.columns)
+    raise GalfastError(f"this run sees {columns} beside each image: give a table with a row for each of {n} images")
 
 # %% ../../nbs/training/06_run.ipynb #4cb29d9a
 @patch(cls_method=True)
 def from_learner(cls:GalaxyRun, learn):
-    "The run of a `Learner` with `GalaxyDataLoaders`; its one sigma is that of the validation set, seen from eight sides"
+    "The run of a `Learner` with `GalaxyDataLoaders`; its one sigma is that of the validation set, seen eight times"
     d = learn.dls
     if not hasattr(d, 'spec'): raise _no_spec(learn)
     net = predicting_net(learn)
@@ -162,7 +164,7 @@ def _no_spec(learn):
     if hasattr(learn, 'spec'):
         return GalfastError("a learner that was exported no longer knows how its images are read: "
                             "use save_run before export, and the run from then on")
-    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it by themselves"
+    way = "predict_catalog(learn, ..., heads=target_spec(df, 'metallicity')) says it; GalaxyDataLoaders know it"
     return GalfastError(f"the DataLoaders of this Learner do not know what is predicted: {way}")
 
 def _bf16_will_do(model, spec):
@@ -194,20 +196,16 @@ def __repr__(self:GalaxyRun):
 @patch
 def _said(self:GalaxyRun):
     "A line for each thing there is to say"
-    i = self.info
-    names = Counter(o.name for o in self.model.members)
-    members = ' + '.join(f'{n} x {k}' if k in {o.name for o in self.model.of_kind('network')} else k for k,n in names.items())
+    i,m = self.info,self.model
     columns = {}
     for o in self.spec.heads: columns.setdefault(o.task, []).extend(self._called(o))
     heads = '; '.join(f"{task} of {first_few(c, 8)}" for task,c in columns.items())
-    learned = f"{i['n_train']:,} galaxies" if 'n_train' in i else ''
-    judged = f"{i['n_valid']:,} galaxies, {i.get('validation', 'held back')}" if 'n_valid' in i else ''
     beside = f", and {first_few(self.table.columns, 6)} beside it" if self.table else ''
-    made = [f"galfast {o}" for o in [(i.get('versions') or {}).get('galfast')] if o]+([f"{i['seconds']:,} s on {i.get('device')}"] if 'seconds' in i else [])
-    return dict(run=str(self.path or ''), predicts=heads, sees=_images_said(self.reader)+beside, members=members,
-                shares=_shares_said(self.model), errors=self.calibration.words if self.calibration else 'none are stated',
-                **{'learned of': learned, 'judged on': judged}, scores=_scores_said(i.get('metrics')), made=', '.join(made),
-                cite='; '.join(self.citations))
+    judged = f"{i['n_valid']:,} galaxies, {i.get('validation', 'held back')}" if 'n_valid' in i else ''
+    return dict(run=str(self.path or ''), predicts=heads, sees=_images_said(self.reader)+beside, members=_members_said(m),
+                shares=_shares_said(m), errors=self.calibration.words if self.calibration else 'none are stated',
+                learned=f"from {i['n_train']:,} galaxies" if 'n_train' in i else '', judged=judged and f'on {judged}',
+                scores=_scores_said(i.get('metrics')), made=_made_said(i), cite='; '.join(self.citations))
 
 @patch
 def _called(self:GalaxyRun, head):
@@ -216,25 +214,42 @@ def _called(self:GalaxyRun, head):
     return [f"{t} [{self.units[t]}]" if self.units[t] else t for t in head.columns]
 
 # %% ../../nbs/training/06_run.ipynb #15382b2f
+def _members_said(model):
+    "How many networks of which name, and who else"
+    nets = Counter(o.name for o in model.of_kind('network'))
+    others = dict.fromkeys(o.name for o in model.members if o.kind!='network')
+    return ' + '.join([*(f'{n} x {k}' for k,n in nets.items()), *others])
+
 def _shares_said(model):
     "How the kinds of members are weighed; '' where there is one"
-    shares = {k: np.atleast_1d(model.share(k)) for k in model.kinds[1:]}
-    return ', '.join(f"{k} {' to '.join(f'{v:.0%}' for v in dict.fromkeys((w.min(), w.max())))}" for k,w in shares.items())
+    def _one(k):
+        w = np.atleast_1d(model.share(k))
+        ends = dict.fromkeys((w.min(), w.max()))
+        return f"{k} {' to '.join(f'{v:.0%}' for v in ends)}"
+    return ', '.join(map(_one, model.kinds[1:]))
 
 def _scores_said(metrics, most=4):
     "The first metric of each target"
-    firsts = {t: next(iter(o.items())) for t,o in (metrics or {}).items() if o}
     def _one(t, k, o): return f"{t} {k} {o['value']:.3g}"+(f" ± {o['err']:.1g}" if o.get('err') else '')
-    said = [_one(t, k, o) for t,(k,o) in firsts.items() if isinstance(o, dict) and isinstance(o.get('value'), (int,float))]
+    firsts = [(t, *next(iter(o.items()))) for t,o in (metrics or {}).items() if o]
+    said = [_one(*o) for o in firsts if isinstance(o[2], dict) and isinstance(o[2].get('value'), (int,float))]
     return ', '.join(said[:most])+(f' and {len(said)-most} more' if len(said)>most else '')
+
+def _made_said(info):
+    "By which version, and in which time"
+    version = (info.get('versions') or {}).get('galfast')
+    took = f"{info['seconds']:,} s on {info.get('device')}" if 'seconds' in info else ''
+    return ', '.join(filter(None, [version and f'galfast {version}', took]))
+
+_kinds_said = dict(rgb='colour pictures', grey='grey pictures', deep='pictures of 16 bits', fits='FITS images', array='arrays')
 
 def _images_said(reader):
     "How the images are read"
-    bands = ''.join(reader.bands) if reader.bands and all(len(o)==1 for o in reader.bands) else first_few(reader.bands or [], 5)
-    of = dict(rgb='colour pictures', grey='grey pictures', deep='pictures of 16 bits', fits='FITS images', array='arrays')[reader.kind]
-    field_ = f'the central {reader.crop} px of ' if reader.crop else ''
+    bands = reader.bands or []
+    letters = ''.join(bands) if all(len(o)==1 for o in bands) else first_few(bands, 5)
+    part = f'the central {reader.crop} px of ' if reader.crop else ''
     size = f' on {reader.size} px' if reader.size else ''
-    return field_+of+(f' in {bands}' if bands and reader.kind!='rgb' else '')+size
+    return part+_kinds_said[reader.kind]+(f' in {letters}' if bands and reader.kind!='rgb' else '')+size
 
 # %% ../../nbs/training/06_run.ipynb #5aad8a75
 def prediction_table(
@@ -251,7 +266,9 @@ def prediction_table(
     status = np.full(len(ids), 'ok', dtype=object) if status is None else np.array(status, dtype=object)
     status[(status=='ok') & ~np.isfinite(pred).all(1)] = 'no finite prediction'
     cols = {id_col: ids}
-    for head,out,_ in spec.places: cols |= head.table(pred[:,out], err[:,out] if err is not None and head.states_err else None)
+    for head,out,_ in spec.places:
+        own = err[:,out] if err is not None and head.states_err else None
+        cols |= head.table(pred[:,out], own)
     if seen is not None: cols['in_training'] = np.asarray(seen, dtype=bool)
     return pd.DataFrame({**cols, 'status': status})
 
@@ -280,7 +297,8 @@ def load_run(
     path = Path(path)
     cfg = read_run_config(path)
     try: spec,table = TargetSpec.from_config(cfg),TableSpec(**cfg['table']) if cfg['table'] else None
-    except (TypeError,ValueError) as e: raise RunError(f"{path/'config.json'}: no targets can be made of it ({e})") from e
+    except (TypeError,ValueError) as e:
+        raise RunError(f"{path/'config.json'}: no targets can be made of it ({e})") from e
     if wrong := _disagrees(cfg, spec, table): raise RunError(f"{path/'config.json'}: {wrong}")
     head = _read_header(path, cfg)
     try: run = _build_run(cfg, head, spec, table)
@@ -313,7 +331,7 @@ def _config_of(run):
     ids = dict(column=run.id_col, **run.marks)
     return dict(galfast=galfast.__version__, format=2, **run.spec.config, reader=run.reader.config,
                 table=run.table.config if run.table else None, members=[member_kinds.component(o) for o in m.members],
-                blend=blends.component(m.blend), calibration=[calibrations.component(run.calibration)] if run.calibration else [],
+                blend=blends.component(m.blend), calibration=[calibrations.component(o) for o in L(run.calibration)],
                 ids=ids, citations=run.citations, info=run.info)
 
 def _weights_of(model):
@@ -338,7 +356,8 @@ def _disagrees(cfg, spec, table):
     side = max(cfg['reader'].get('size') or 0, cfg['reader'].get('crop') or 0, *(kind.side(o) for kind,o in members))
     most,size = file_budget().most_mpix*1e6,first(bands)*side**2
     if size<=most: return ''
-    return f"images of {first(bands)} x {side} x {side} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
+    shape = f'{first(bands)} x {side} x {side}'
+    return f"images of {shape} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
 
 def _table_disagrees(table):
     lists = dict(fill=table.cont, mean=table.cont, std=table.cont, classes=table.cat)
@@ -350,15 +369,16 @@ def _table_disagrees(table):
 
 # %% ../../nbs/training/06_run.ipynb #bc8a9833
 def _read_header(path, cfg):
-    "Name -> type and shape of the weights of the run in `path`; a `RunError` where they are not those that its `config.json` was saved with"
+    "Name -> type and shape of the weights of the run in `path`; a `RunError` where they are not those of its `config.json`"
     f = _own(path, _weights)
     if not f.is_file(): raise RunError(f"{path}: holds no {_weights}, so there is nothing to predict with")
     try: head,found = weights_header(f),sha256_of(f)
-    except (GalfastError,OSError) as e: raise RunError(f"{f}: not the weights that config.json describes ({str(e)[:250]})") from e
+    except (GalfastError,OSError) as e:
+        raise RunError(f"{f}: not the weights that config.json describes ({str(e)[:250]})") from e
     files = cfg.get('files')
     if files is None or files.get(_weights)==found: return head
-    raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors belong to others: "
-                   "copy both files of a run, or train it again")
+    raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors belong to "
+                   "others: copy both files of a run, or train it again")
 
 def _build_run(cfg, head, spec, table):
     "The run that `cfg` describes, its model not larger than the weights that are there"
@@ -372,8 +392,8 @@ def _build_run(cfg, head, spec, table):
     for o in (blend, calibration):
         if o is not None and (wrong := o.disagrees(spec, model.kinds)): raise RunError(wrong)
     marks = {k: v for k,v in cfg['ids'].items() if k!='column' and v is not None}
-    return GalaxyRun(model.eval(), ImageReader(**cfg['reader']), cfg['ids']['column'], calibration, cfg['info'], None, table,
-                     marks, cfg['citations'])
+    known = dict(info=cfg['info'], marks=marks, citations=cfg['citations'])
+    return GalaxyRun(model.eval(), ImageReader(**cfg['reader']), cfg['ids']['column'], calibration, table=table, **known)
 
 def _name_in(k, cfg):
     "What format 2 calls the tensor `k` of a file of weights; None for what it does not need"
@@ -382,17 +402,20 @@ def _name_in(k, cfg):
 
 def _load_weights(model, file, head, cfg):
     "Give `model` the weights in `file`, whose names and shapes have to be its own, and whose numbers finite"
-    no,ours = f"{file}: not the weights that config.json describes",{k: tuple(v.shape) for k,v in _weights_of(model).items()}
+    no = f"{file}: not the weights that config.json describes"
+    ours = {k: tuple(v.shape) for k,v in _weights_of(model).items()}
     theirs = {n: s for k,(_,s) in head.items() if (n := _name_in(k, cfg))}
     if other := [k for k in {**ours, **theirs} if ours.get(k)!=theirs.get(k)]:
         k = other[0]
-        raise RunError(f"{no} ({len(other):,} differ, such as {shown(k)}: {theirs.get(k, 'not there')}, where {ours.get(k, 'nothing')} is expected)")
+        there = f"{shown(k)}: {theirs.get(k, 'not there')}, where {ours.get(k, 'nothing')} is expected"
+        raise RunError(f"{no} ({len(other):,} differ, such as {there})")
     try: weights = load_file(file)
     except Exception as e: raise RunError(f"{no} ({type(e).__name__}: {str(e)[:200]})") from e
     if bad := [k for k,v in weights.items() if v.is_complex() or v.is_floating_point() and not v.isfinite().all()]:
-        raise RunError(f"{file}: {len(bad):,} of its weights hold NaN or infinity, such as {shown(bad[0])}: nothing can be predicted with them. "
-                       "Get the file again, or train the run again")
+        raise RunError(f"{file}: {len(bad):,} of its weights hold NaN or infinity, such as {shown(bad[0])}: nothing can be "
+                       "predicted with them. Get the file again, or train the run again")
     given = {_name_in(k, cfg): v for k,v in weights.items()}
     try:
-        for i,o in enumerate(model.members): o.body.load_state_dict({k: given[f'members.{i}.{k}'] for k in o.body.state_dict()})
+        for i,o in enumerate(model.members):
+            o.body.load_state_dict({k: given[f'members.{i}.{k}'] for k in o.body.state_dict()})
     except Exception as e: raise RunError(f"{no} ({type(e).__name__}: {str(e)[:200]})") from e
