@@ -1,4 +1,4 @@
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 def __getattr__(name):
     "Load `galfast.all` at first use: a plain `import galfast` is light, `from galfast import *` has what users need"

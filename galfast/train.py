@@ -26,6 +26,7 @@ from .base.labels import *
 from .base.jobs import *
 from .base.questions import *
 from .base.runfile import *
+from .surveys.records import *
 from .images.fits import *
 from .images.reader import *
 from .images.augment import *
@@ -221,6 +222,8 @@ def train_galaxies(
         if job.recipe.loss: spec = spec.answers_to(spec.losses[job.recipe.loss])
         run,held = fit_recipe(data, spec, job.recipe, valid, job.seed, device, out/'checkpoint', job.table)
         run.info['n_apart'] = len(test.df) if test else 0
+        run.remember(test=test.df[job.id_col] if test else None)
+        run.citations = folder_citations(images)
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
         run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
         write_run(run, out, data, held, say, test, text)

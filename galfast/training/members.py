@@ -151,16 +151,19 @@ class GalaxyModel(Module):
             said[o.kind].append(o.answers(seen[o.sees], self.spec, views, bf16, table))
         said = {k: torch.stack(o).double() for k,o in said.items()} # member, view, n, output
         return self.blend({k: o.mean((0,1)) for k,o in said.items()}),said[self.kinds[0]].std(1, correction=0).mean(0)
-    def ask(self,
-        images, # (n, band, y, x), as `ImageReader` gives them
-        views:int=1, bf16:bool=False, # As for `forward`
-        table=None, # Columns beside the images (n, columns)
-        bs:int=256, # Images at a time
-        rows=None, # Which of `images`; `table` is of these
-    )->Answer:
-        "What the members say, `bs` images at a time"
-        self.eval().to(memory_format=torch.channels_last)
-        x = images.split(bs) if rows is None else (images[i] for i in torch.as_tensor(rows).split(bs))
-        t = itertools.repeat(None) if table is None else table.to(self.device).split(bs)
-        one = lambda x, t: self(x.to(self.device), views, bf16, t)
-        return Answer(*(o.double().numpy() for o in through(one, zip(x, t))))
+
+# %% ../../nbs/training/03_members.ipynb #b9b9095d
+@patch
+def ask(self:GalaxyModel,
+    images, # (n, band, y, x), as `ImageReader` gives them
+    views:int=1, bf16:bool=False, # As for `forward`
+    table=None, # Columns beside the images (n, columns)
+    bs:int=256, # Images at a time
+    rows=None, # Which of `images`; `table` is of these
+)->Answer:
+    "What the members say, `bs` images at a time"
+    self.eval().to(memory_format=torch.channels_last)
+    x = images.split(bs) if rows is None else (images[i] for i in torch.as_tensor(rows).split(bs))
+    t = itertools.repeat(None) if table is None else table.to(self.device).split(bs)
+    one = lambda x, t: self(x.to(self.device), views, bf16, t)
+    return Answer(*(o.double().numpy() for o in through(one, zip(x, t))))

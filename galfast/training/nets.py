@@ -72,7 +72,8 @@ def _net_disagrees(net, view, spec, table):
     if len(set(n.values()))>1:
         return f"a view is shown the mean of {n['mean']} bands and the standard deviation of {n['std']}"
     if own!=(bands, spec.n_out):
-        return f"a network of {own[0]} bands and {own[1]} outputs, where the run has {bands} bands and {spec.n_out} outputs"
+        has = f"the run has {bands} bands and {spec.n_out} outputs"
+        return f"a network of {own[0]} bands and {own[1]} outputs, where {has}"
     scales = [net[k] for k in ('y_mean','y_std') if net.get(k) is not None]
     if any(len(np.atleast_1d(o))!=spec.n_out for o in scales):
         return f"y_mean and y_std of a network are not those of {spec.n_out} outputs"
@@ -83,8 +84,8 @@ def _net_disagrees(net, view, spec, table):
     return 'a network takes other columns than the table has' if table and seen!=(table.n_cont, table.cat_sizes) else ''
 
 # %% ../../nbs/training/04_nets.ipynb #64a6a29d
-network_options = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds', 'fast',
-                   'compile', 'pretrained', 'loss', 'oversample') # of a recipe; without a network they mean nothing
+network_options = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds',
+                   'fast', 'compile', 'pretrained', 'loss', 'oversample') # of a recipe; without a network they mean nothing
 smoothed_loss = 'cross_entropy' # The loss that knows label smoothing
 
 # %% ../../nbs/training/04_nets.ipynb #afdc795b

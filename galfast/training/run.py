@@ -310,6 +310,7 @@ def load_run(
     run.path = path
     return run.to(pick_device(device))
 
+# %% ../../nbs/training/06_run.ipynb #2da20494
 def pick_device(
     device='auto', # 'auto', 'cpu', 'cuda', 'cuda:1'
 )->torch.device:
@@ -395,6 +396,7 @@ def _build_run(cfg, head, spec, table):
     known = dict(info=cfg['info'], marks=marks, citations=cfg['citations'])
     return GalaxyRun(model.eval(), ImageReader(**cfg['reader']), cfg['ids']['column'], calibration, table=table, **known)
 
+# %% ../../nbs/training/06_run.ipynb #74e7705c
 def _name_in(k, cfg):
     "What format 2 calls the tensor `k` of a file of weights; None for what it does not need"
     if cfg['format']>1: return k
