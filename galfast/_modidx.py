@@ -129,6 +129,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'galfast.base.explain._find': ('base/explain.html#_find', 'galfast/base/explain.py'),
                                       'galfast.base.explain._own_first': ('base/explain.html#_own_first', 'galfast/base/explain.py'),
                                       'galfast.base.explain._params': ('base/explain.html#_params', 'galfast/base/explain.py'),
+                                      'galfast.base.explain._patched_into': ('base/explain.html#_patched_into', 'galfast/base/explain.py'),
                                       'galfast.base.explain._section': ('base/explain.html#_section', 'galfast/base/explain.py'),
                                       'galfast.base.explain.explain': ('base/explain.html#explain', 'galfast/base/explain.py'),
                                       'galfast.base.explain.param_comments': ( 'base/explain.html#param_comments',

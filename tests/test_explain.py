@@ -59,3 +59,9 @@ def test_a_function_of_galfast():
     from galfast.base.core import first_few
     said = 'Parameters\n----------\nitems : Anything that can be listed\nn : How many to show'
     assert first_few.__doc__==f'The first `n` of `items`, and how many more there are\n\n{said}'
+
+def test_methods_that_are_patched_in():
+    source = 'class A: pass\n@patch\ndef f(self:A,\n    x, # Pixels\n): return x\n@patch(cls_method=True)\ndef g(cls:A,\n    y, # A name\n): return y\n'
+    assert param_comments(source)==dict(A={})|{'A.f': dict(x='Pixels'), 'A.g': dict(y='A name')}
+    from galfast import GalaxyRun
+    assert 'as `reader` gives them' in GalaxyRun.answer.__doc__

@@ -19,7 +19,7 @@ def param_comments(
             if isinstance(o, ast.ClassDef):
                 res[within+o.name] = _fields(o, lines)
                 _walk(o.body, f'{within}{o.name}.')
-            elif isinstance(o, ast.FunctionDef): res[within+o.name] = _params(o, lines)
+            elif isinstance(o, ast.FunctionDef): res[within+_patched_into(o)+o.name] = _params(o, lines)
     _walk(ast.parse(source).body, '')
     return res
 
@@ -28,6 +28,12 @@ def _comment(lines, node):
     "What stands behind ` # ` after a piece of source"
     line,at = lines[node.end_lineno-1],node.end_col_offset # in bytes
     return line.encode()[at:].decode().partition('# ')[2].strip()
+
+def _patched_into(f):
+    "'Class.' of a method that `patch` gives to a class; '' of other functions"
+    is_patch = any(ast.unparse(o).split('(')[0]=='patch' for o in f.decorator_list)
+    into = f.args.args[0].annotation if is_patch and f.args.args else None
+    return f'{into.id}.' if isinstance(into, ast.Name) else ''
 
 def _params(f, lines):
     "Parameter -> comment; those that share a line share what stands at its end"
