@@ -1,4 +1,5 @@
-"""Runs of format 1, of every kind, frozen by galfast 0.2.0: they load, print, and predict the same to the bit.
+"""Runs of format 1, of every kind, frozen by galfast 0.2.0, and some in format 2, by 0.3.0: they load, print, and predict
+the same to the bit.
 
 What was frozen, and how, is in tests/frozen/make.py; how it is predicted, in tests/frozen/answer.py."""
 import json,sys,warnings
@@ -51,9 +52,9 @@ def agree(new, old, least=1e-4):
         room = least*b[there].std()+1e-9*np.abs(b[there]).max() # what is constant is not so to the last digit
         assert far<=room, f'{c}: {far:.2g} from what was frozen, where {room:.2g} is allowed'
 
-def check_same(name, bits):
+def check_same(name, bits, as_in=None):
     "A table is the same to the bit; with other libraries than those that made it, to 1e-4 of the scatter"
-    new,old = bits/f'{name}.csv',frozen/'answers'/f'{name}.csv'
+    new,old = bits/f'{name}.csv',frozen/'answers'/f'{as_in or name}.csv'
     if not new.exists(): pytest.skip('timm is not installed')
     if same_versions: assert new.read_bytes()==old.read_bytes(), f'{name}: not the same to the bit'
     else:
@@ -87,6 +88,12 @@ def test_the_answer_is_the_mean_of_eight_orientations(name, cols):
 @pytest.mark.parametrize('view', ['', answer.one_view])
 @pytest.mark.parametrize('name', [*names, 'command'])
 def test_a_frozen_run_predicts_the_same(name, view, bits): check_same(name+view, bits)
+
+@pytest.mark.parametrize('name', answer.format_2)
+def test_a_run_of_format_2_predicts_what_that_of_format_1_does(name, bits):
+    config = json.loads((frozen/'format2'/name/'config.json').read_text())
+    assert config['format']==2 and config['members']
+    check_same(f'{name}-format2', bits, name)
 
 def test_every_frozen_run_can_be_printed(bits):
     said = json.loads((bits/'print.json').read_text())

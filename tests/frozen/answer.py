@@ -7,6 +7,7 @@ from pathlib import Path
 
 frozen = Path(__file__).resolve().parent
 one_view = '-one-view' # End of the names of tables that were made without --tta
+format_2 = 'regression','classes','labels','votes','mixed','table','by-hand','window' # Runs that are there in format 2, too
 of_timm = 'large-test_resnet','large-test_vit','large-multimodal'
 
 def same_bits()->dict:
@@ -112,6 +113,9 @@ def write_runs(out, tmp):
             table = predictions(run, name, tta=tta, **how)
             table.to_csv(out/f"{name}{'' if tta else one_view}.csv", index=False)
             if tta and how['rows']>3: scores[name] = metrics(table, frozen/'runs'/name)
+    for name in format_2:
+        table = predictions(gf.load_run(frozen/'format2'/name, 'cpu'), name, tta=True, **runs()[name])
+        table.to_csv(out/f'{name}-format2.csv', index=False)
     for k,o in dict(metrics=scores, print=said).items(): (out/f'{k}.json').write_text(json.dumps(o, indent=1)+'\n')
 
 def write_commands(out):
