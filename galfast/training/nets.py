@@ -84,8 +84,9 @@ def _net_disagrees(net, view, spec, table):
     return 'a network takes other columns than the table has' if table and seen!=(table.n_cont, table.cat_sizes) else ''
 
 # %% ../../nbs/training/04_nets.ipynb #64a6a29d
+# Of a recipe; without a network they mean nothing
 network_options = ('arch', 'size', 'window', 'epochs', 'lr', 'bs', 'wd', 'opt', 'warmup', 'smooth', 'turn', 'folds',
-                   'fast', 'compile', 'pretrained', 'loss', 'oversample') # of a recipe; without a network they mean nothing
+                   'fast', 'compile', 'pretrained', 'loss', 'oversample')
 smoothed_loss = 'cross_entropy' # The loss that knows label smoothing
 
 # %% ../../nbs/training/04_nets.ipynb #afdc795b
