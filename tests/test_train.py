@@ -6,14 +6,10 @@ import numpy as np, pandas as pd
 import pytest
 
 from galfast.training import nets
-from galfast.training.nets import member_learner
 from galfast.base.core import GalfastError
 from galfast.sim.galaxies import sim_survey
 
 train = pytest.importorskip('galfast.train')
-from galfast.data.targets import target_spec
-from galfast.data.loaders import load_images
-from galfast.images.reader import ImageReader
 from galfast.training.run import load_run
 
 quick = dict(quick=True, device='cpu')
@@ -56,21 +52,6 @@ def test_asked_and_not_done_is_refused():
                     (dict(gp_weight=0., keep=80), 'keep'), (dict(lr=-1.), 'lr'), (dict(warmup=2.), 'warmup'), (dict(gp_weight=1.5), 'gp_weight'), (dict(arch='vgg99'), 'vgg99')):
         with pytest.raises(GalfastError, match=word): c(400, 'regression', **kw)
     assert c(400, 'regression', compile=False, quick=True).members==0
-
-@pytest.fixture(scope='module')
-def stack(survey):
-    images,df = survey
-    spec = target_spec(df, 'morph')
-    return spec,load_images(df, images, ImageReader(size=24), spec=spec)
-
-@pytest.mark.parametrize('opt', ['adamw', 'ranger'])
-def test_label_smoothing_is_done(stack, opt):
-    spec,data = stack
-    r = train.choose_recipe(30, 'classification', opt=opt, smooth=.2, size=24)
-    learn = member_learner(data, spec, r, (np.arange(20), np.arange(20, 30)), data.stats(range(20)), 0, 'cpu')
-    assert learn.loss_func.eps==.2 and learn.dls.train.n==20
-    turned = next(t for t in learn.dls.train.after_batch.fs if hasattr(t, 'p_dihedral'))
-    assert dict(p_dihedral=turned.p_dihedral, p_rotate=turned.p_rotate)==r.turn
 
 def test_the_recipe_says_what_was_done(survey, tmp_path):
     images,df = survey
@@ -199,18 +180,3 @@ def test_a_seed_below_zero_and_the_folder_of_the_images(survey, tmp_path):
 def test_labels_that_do_not_vary_warn_of_nothing(recwarn):
     from galfast.data.metrics import bootstrap_err,r2
     assert np.isnan(bootstrap_err(r2, np.zeros((5, 1)), np.ones((5, 1)), n=9)) and not recwarn.list
-
-def test_the_bar_tells_network_epoch_and_loss(survey, tmp_path, monkeypatch):
-    images,df = survey
-    seen = []
-    def track(it, words):
-        for i in it:
-            yield i
-            seen.append(words())
-    monkeypatch.setattr(train, 'track', track)
-    train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **tiny|dict(epochs=2))
-    assert len(seen)>=4*2 and all(' of 2, epoch ' in o and ' of 2, loss ' in o for o in seen)
-    order = list(dict.fromkeys(o.split(', loss')[0] for o in seen))
-    assert order==[f'network {i} of 2, epoch {j} of 2' for i in (1,2) for j in (1,2)]
-    losses = [float(o.split('loss ')[1]) for o in seen]
-    assert min(losses)>0 and len(set(losses))>4
