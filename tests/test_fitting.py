@@ -7,6 +7,7 @@ from galfast.data.targets import target_spec
 from galfast.images.reader import ImageReader
 from galfast.train import choose_recipe
 from galfast.training.fitting import *
+from galfast.training.members import member_kinds
 from galfast.training.nets import network_options
 from galfast.training.run import load_run,save_run
 
@@ -156,3 +157,13 @@ def test_no_more_networks_than_galaxies(members, few):
     splits,how = member_splits(data, spec, choose_recipe(few, 'regression', members=members, **kw))
     assert len(splits)==max(min(members, few), 1) and how==('leave-one-out' if members==0 else f'{min(members, few)} folds')
     assert all(len(t) and len(v) for t,v in splits)
+
+def test_networks_come_first_whatever_was_imported_first(monkeypatch):
+    "Their answer is the one of which the others take a share, and their spread is that of the answer"
+    other = dict(reversed(member_kinds.items()))
+    data = stack()
+    a,x = fitted(data, valid=every[20:], members=1, gp_weight=.3, size=24, epochs=1)
+    monkeypatch.setitem(fit_recipe.__globals__, 'member_kinds', other)
+    b,y = fitted(data, valid=every[20:], members=1, gp_weight=.3, size=24, epochs=1)
+    assert list(other)!=list(member_kinds) and a.model.kinds==b.model.kinds==['network','gaussian process']
+    assert a.model.share('gaussian process')==b.model.share('gaussian process')==.3 and np.array_equal(x.answer.mean, y.answer.mean)
