@@ -154,12 +154,15 @@ def test_a_run_comes_back(votes_run, survey, tmp_path):
     a,b = (predict_catalog(o, df[45:], images, device='cpu') for o in (run, load_run(path, 'cpu')))
     pd.testing.assert_frame_equal(a, b)
     cfg = json.loads((path/'config.json').read_text())
-    assert cfg['spec']['votes']['questions'][0]['name']=='shape' and cfg['spec']['usual']>20
-    assert TargetSpec.from_config(cfg['spec'])==run.spec
+    head, = cfg['heads']
+    assert head['kind']=='questions' and head['config']['votes']['questions'][0]['name']=='shape' and head['config']['usual']>20
+    assert TargetSpec.from_config(cfg)==run.spec
     assert {'votes.png','examples.png','worst.png','losses.png'}<={o.name for o in path.iterdir()}
     save_run(run, tmp_path/'copy')
-    for k,v in (('votes', 3), ('votes', dict(questions=[])), ('votes', cfg['spec']['votes']|dict(kind='x')), ('usual', -1), ('targets', cfg['spec']['targets'][:-1])):
-        (tmp_path/'copy/config.json').write_text(json.dumps(cfg | dict(spec=cfg['spec'] | {k: v})))
+    votes,columns = head['config']['votes'],head['config']['columns']
+    for k,v in (('votes', 3), ('votes', dict(questions=[])), ('votes', votes|dict(kind='x')), ('usual', -1), ('columns', columns[:-1])):
+        wrong = dict(head, config=head['config'] | {k: v})
+        (tmp_path/'copy/config.json').write_text(json.dumps(cfg | dict(heads=[wrong])))
         with pytest.raises(RunError): load_run(tmp_path/'copy', 'cpu')
 
 def test_evaluation_of_each_question(votes_run, survey):
