@@ -14,7 +14,6 @@ from galfast.training.run import load_run
 from galfast.base.configs import read_run_config
 from galfast.sim.galaxies import sim_survey
 from galfast.data.targets import target_spec
-from galfast.training.answers import best_weight
 from galfast.train import TrainJob,missing_note,train_galaxies
 
 n = 60
@@ -140,15 +139,6 @@ def test_the_process_learns_each_output_from_what_is_known():
     assert np.array_equal(loo[:,0], l1[:,0]) # a gap in one changes nothing in the other
     assert np.isfinite(loo).all() and (gp.alpha[30:,1]==0).all() and (gp.alpha[:30,1]!=0).all()
     assert gp.y_mean[1].item()==pytest.approx(some[:30,1].mean(), rel=1e-12)
-
-def test_best_weight_leaves_out_what_is_missing():
-    import torch
-    rng = np.random.default_rng(0)
-    y,e = rng.normal(size=(2,200,1))
-    a,b,t = torch.as_tensor(y+e),torch.as_tensor(y-.5*e),torch.as_tensor(y) # a + 2/3 (b-a) is right
-    gap = t.clone()
-    gap[100:] = np.nan
-    assert best_weight(a, b, gap)==pytest.approx((2/3+.5)/2, abs=2e-3)==best_weight(a, b, t)
 
 def test_the_matrix_of_missing_classes():
     head = ClassHead(['k'], classes=['a','b'])

@@ -6,19 +6,11 @@ import numpy as np, pandas as pd
 import pytest
 
 from galfast.training import nets
-from galfast.training.answers import cross_blend
-from galfast.training.nets import member_learner
 from galfast.base.core import GalfastError
 from galfast.sim.galaxies import sim_survey
 
 train = pytest.importorskip('galfast.train')
-from galfast.data.heads import NumberHead
-from galfast.data.targets import TargetSpec,target_spec
-from galfast.data.loaders import load_images
-from galfast.images.reader import ImageReader
-from galfast.training.answers import fit_err
 from galfast.training.run import load_run
-from galfast.results.predict import coverage
 
 quick = dict(quick=True, device='cpu')
 tiny = dict(size=24, epochs=1, members=2, device='cpu')
@@ -54,61 +46,12 @@ def test_the_guess_is_of_the_training_labels(survey, tmp_path):
     run = train.train_galaxies(mixed, images, 'morph', tmp_path/'c', valid=list(range(14, 30)), epochs=1, members=1, size=24, device='cpu')
     assert run.info['metrics']['morph']['accuracy']['baseline']==pytest.approx(1/16)
 
-def test_no_galaxy_has_a_say_in_its_own_error():
-    rng,n = np.random.default_rng(0),60
-    y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
-    said = {k: y+rng.normal(size=(n,1)) for k in ('network','gaussian process')}
-    spread = rng.uniform(.5, 2, (n,1))
-    one = cross_blend(said, spread, y, spec)[2]
-    far = y.copy(); far[7] = 50.
-    two = cross_blend(said, spread, far, spec)[2]
-    assert (two.mean[7],two.err[7])==(one.mean[7],one.err[7]) and not np.array_equal(one.err, two.err)
-
-@pytest.mark.parametrize('n', [1, 2, 5, 19, 20, 60])
-def test_errors_of_few_galaxies_are_numbers(n):
-    rng = np.random.default_rng(n)
-    y,spec = rng.normal(size=(n,1)),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])])
-    _,by,o = cross_blend(dict(network=y+.1*rng.normal(size=(n,1))), np.zeros((n,1)), y, spec)
-    assert np.isfinite(o.err).all() and (o.err>0).all() and np.isfinite(o.mean).all() and by.err[0][0]>0
-
-def test_one_sigma_holds_what_it_says():
-    "Residuals with a known sigma that follows the spread: out of fold the share is that of a Gaussian; the old way, fitted on themselves, it is not that of new ones"
-    rng,spec,res = np.random.default_rng(1),TargetSpec([NumberHead(['z'], mean=[0.], std=[1.])]),[]
-    for _ in range(40):
-        spread = rng.uniform(.2, 2, (24,1))
-        resid = rng.normal(size=(24,1))*np.hypot(.3, spread)
-        y = rng.normal(size=(24,1))
-        o = cross_blend(dict(network=y+resid), spread, y, spec)[2]
-        pred,err = o.mean,o.err
-        ab = fit_err(resid[:,0], spread[:,0])
-        own = np.hypot(ab[0], ab[1]*spread[:,0])
-        nll = lambda r,s: (np.log(s**2)+(r/s)**2).mean()
-        res.append([coverage((pred-y)[:,0], err[:,0])[0], nll(resid[:,0], own), nll((pred-y)[:,0], err[:,0])])
-    cov,own,out = np.mean(res, 0)
-    assert abs(cov-.6827)<3*np.sqrt(.68*.32/(40*24))+.02
-    assert own<out # what is fitted on the galaxies that it is judged on flatters itself
-
 def test_asked_and_not_done_is_refused():
     c = train.choose_recipe
     for kw,word in ((dict(quick=True, fast=False), 'fast'), (dict(members=0, epochs=3), 'epochs'), (dict(smooth=.1), 'smooth'), (dict(opt='sgd'), 'sgd'), (dict(window=64, size=64), 'window'),
                     (dict(gp_weight=0., keep=80), 'keep'), (dict(lr=-1.), 'lr'), (dict(warmup=2.), 'warmup'), (dict(gp_weight=1.5), 'gp_weight'), (dict(arch='vgg99'), 'vgg99')):
         with pytest.raises(GalfastError, match=word): c(400, 'regression', **kw)
     assert c(400, 'regression', compile=False, quick=True).members==0
-
-@pytest.fixture(scope='module')
-def stack(survey):
-    images,df = survey
-    spec = target_spec(df, 'morph')
-    return spec,load_images(df, images, ImageReader(size=24), spec=spec)
-
-@pytest.mark.parametrize('opt', ['adamw', 'ranger'])
-def test_label_smoothing_is_done(stack, opt):
-    spec,data = stack
-    r = train.choose_recipe(30, 'classification', opt=opt, smooth=.2, size=24)
-    learn = member_learner(data, spec, r, (np.arange(20), np.arange(20, 30)), data.stats(range(20)), 0, 'cpu')
-    assert learn.loss_func.eps==.2 and learn.dls.train.n==20
-    turned = next(t for t in learn.dls.train.after_batch.fs if hasattr(t, 'p_dihedral'))
-    assert dict(p_dihedral=turned.p_dihedral, p_rotate=turned.p_rotate)==r.turn
 
 def test_the_recipe_says_what_was_done(survey, tmp_path):
     images,df = survey
@@ -237,18 +180,3 @@ def test_a_seed_below_zero_and_the_folder_of_the_images(survey, tmp_path):
 def test_labels_that_do_not_vary_warn_of_nothing(recwarn):
     from galfast.data.metrics import bootstrap_err,r2
     assert np.isnan(bootstrap_err(r2, np.zeros((5, 1)), np.ones((5, 1)), n=9)) and not recwarn.list
-
-def test_the_bar_tells_network_epoch_and_loss(survey, tmp_path, monkeypatch):
-    images,df = survey
-    seen = []
-    def track(it, words):
-        for i in it:
-            yield i
-            seen.append(words())
-    monkeypatch.setattr(train, 'track', track)
-    train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **tiny|dict(epochs=2))
-    assert len(seen)>=4*2 and all(' of 2, epoch ' in o and ' of 2, loss ' in o for o in seen)
-    order = list(dict.fromkeys(o.split(', loss')[0] for o in seen))
-    assert order==[f'network {i} of 2, epoch {j} of 2' for i in (1,2) for j in (1,2)]
-    losses = [float(o.split('loss ')[1]) for o in seen]
-    assert min(losses)>0 and len(set(losses))>4

@@ -163,11 +163,6 @@ def test_one_sigma_in_any_unit(k):
     (a,b),(c,d) = fit_err(r, s),fit_err(k*r, k*s)
     assert np.isclose(c/k, a, rtol=1e-9) and b==d and np.allclose(apply_err(k*s, (c,d))/k, apply_err(s, (a,b)))
 
-@pytest.mark.parametrize('r,s', [([.3],[0.]), ([.3]*5,[0.]*5), ([0.]*5,[0.]*5), ([1e-300,-1e-300],[0.,0.]), ([.1,np.nan],[0.,0.]), ([.2,-.2],[.1,.1])])
-def test_one_sigma_of_odd_residuals(r, s):
-    a,b = fit_err(r, s)
-    assert np.isfinite([a,b]).all() and np.isclose(np.hypot(a, b*s[0]), np.sqrt(np.nanmean((np.array(r)*1e150)**2))/1e150, rtol=.05)
-
 @pytest.mark.parametrize('k', units)
 def test_metrics_in_any_unit(k):
     p,t = torch.tensor(y+.1),torch.tensor(y)

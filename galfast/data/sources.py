@@ -64,7 +64,7 @@ class FileSource(ImageSource):
         x,errs = self.pack.view(found) if self.pack else stack_images(found, self.reader)
         for i,e in errs.items(): status[there[i]] = e
         ok = [i for i in range(len(there)) if i not in errs]
-        return x[ok] if errs or self.pack else x,there[ok],status
+        return x[ok] if x is not None and (errs or self.pack) else x,there[ok],status
 
 # %% ../../nbs/data/07_sources.ipynb #fcafbeb5
 class ArraySource(ImageSource):

@@ -45,7 +45,8 @@ def fit_recipe(
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     spec,table = fit_spec(spec, data.df.iloc[train]),fit_table(table, data.df.iloc[train])
     job = Fitting(data, spec, recipe, splits, train, seed, device, checkpoints, table)
-    fits = {k: o for k,kind in member_kinds.items() if (o := kind.fit(job))}
+    kinds = sorted(member_kinds, key=lambda k: k!='network') # networks first: their spread is that of the answer
+    fits = {k: o for k in kinds if (o := member_kinds[k].fit(job))}
     y = spec.matrix(data.df).astype(np.float64)
     blend,calibration,answer = cross_blend(*_said(fits), y[job.held], spec, _asked_shares(recipe), seed)
     model = GalaxyModel(sum((o.members for o in fits.values()), []), spec, blend)
