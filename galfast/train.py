@@ -473,7 +473,7 @@ def predict_test(
         rows = range(i, min(i+chunk, len(test.df)))
         res.append(run.predict(test.images[torch.as_tensor(rows)], df=test.df.iloc[list(rows)]))
     pred = np.concatenate([p for p,_ in res])
-    err = np.concatenate([e for _,e in res]) if run.err else None
+    err = np.concatenate([e for _,e in res]) if res[0][1] is not None else None
     return with_labels(prediction_table(test.df[run.id_col], pred, err, run.spec, run.id_col), test.df, run.spec)
 
 def with_labels(table, df, spec):
