@@ -267,7 +267,8 @@ class _RecipeOf:
     "Options of training that change the recipe"
     def asked(self):
         "What `choose_recipe` takes"
-        kw = {k: v for k,v in vars(self).items() if v not in (None, (), [], False) or v is False and k in _two_way}
+        unsaid = lambda k,v: v is None or v in ((), []) or v is False and k not in _two_way # 0 is said
+        kw = {k: v for k,v in vars(self).items() if not unsaid(k, v)}
         if self.turn: kw['turn'] = {k: ast.literal_eval(v) for k,_,v in (o.partition('=') for o in self.turn)}
         return kw
 

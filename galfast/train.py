@@ -280,7 +280,9 @@ def plan_text(
     asked = {option_name.get(o, o): getattr(job, o) for o in own}
     asked |= dict(catalog=at(catalog), images=at(images) if isinstance(images, (str,Path)) else None)
     asked |= dict(name=names or None, unit=units or None, votes=_votes_asked(job))
-    if job.votes: asked['target'] = [c for o in plan.spec.heads[:-1] for c in o.columns] or None
+    if job.votes:
+        asked['target'] = [c for o in plan.spec.heads[:-1] for c in o.columns] or None
+        if plan.spec.alone: asked['task'] = 'auto'
     notes = {} if catalog else dict(catalog='A table in memory: name a file that holds it')
     if isinstance(job.valid, str): asked |= dict(valid=None, valid_col=job.valid)
     elif not isinstance(job.valid, (int,float)): asked['valid'] = None

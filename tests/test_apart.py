@@ -51,7 +51,7 @@ def test_nothing_depends_on_the_labels_of_the_test(survey, tmp_path, how):
     other = df.assign(metallicity=df.metallicity.where(~df.is_test, 5.))
     a,b = (trained((d,o), tmp_path/k, test_col='is_test', **how) for k,o in (('a',df), ('b',other)))
     for o in ('model.safetensors','predictions.csv'): assert (a.path/o).read_bytes()==(b.path/o).read_bytes()
-    assert a.err==b.err and a.info['metrics']==b.info['metrics'] and a.info['test']!=b.info['test']
+    assert a.calibration==b.calibration and a.info['metrics']==b.info['metrics'] and a.info['test']!=b.info['test']
     assert len(pd.read_csv(a.path/'predictions.csv'))==24 and a.info['n_apart']==6
     without = trained((d,df[~df.is_test].reset_index(drop=True)), tmp_path/'c', **how) # as if they were not there
     assert (without.path/'model.safetensors').read_bytes()==(a.path/'model.safetensors').read_bytes()
