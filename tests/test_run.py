@@ -60,7 +60,7 @@ def test_every_run_can_be_printed(k, gp, want, tmp_path):
     again.path = None
     lines = dict(o.split(maxsplit=1) for o in repr(run).splitlines())
     assert repr(again)==repr(run) and len(lines)<24 and lines['members']==want and lines['predicts']=='regression of z [dex]'
-    assert lines['learned']=='of 1,200 galaxies' and lines['scores']=='z rmse 0.0957 ± 0.003'
+    assert lines['learned']=='from 1,200 galaxies' and lines['scores']=='z rmse 0.0957 ± 0.003'
     assert ('gaussian process 50%' in repr(run))==(k>0 and gp)
 
 def test_a_run_of_several_targets_fits_a_screen():
