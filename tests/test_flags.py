@@ -68,6 +68,9 @@ def test_a_flag_is_in_what_a_command_means(sky, flag):
     said = config(sky, *([] if flag=='--target' else [flag, *typed]), **with_it)
     assert at(said, where)==says and at(config(sky, **given), where)!=says
 
+@pytest.mark.parametrize('flag,name', [('--members','members'), ('--gp-weight','gp_weight'), ('--wd','wd'), ('--warmup','warmup')])
+def test_zero_is_said(sky, flag, name): assert config(sky, flag, 0)['recipe'][name]==0
+
 def test_images_are_named(sky):
     assert config(sky, images='@/other')['job']['images']!=config(sky)['job']['images']
     assert config(sky, catalog='few.csv')['job']['catalog']!=config(sky)['job']['catalog']

@@ -56,6 +56,17 @@ def test_a_run_says_how_it_is_run_again(survey, tmp_path, more):
     same = lambda o: {k: v for k,v in o.items() if k not in ('catalog','images')}
     assert same(a)==same(b)
 
+def test_a_run_of_votes_says_how_it_is_run_again(survey, tmp_path):
+    "Its questions are those of its folder, whatever the file that had them"
+    d,df = survey
+    smooth = np.arange(len(df))%11
+    df.assign(shape_smooth=smooth, shape_disk=10-smooth).to_csv(d/'data/votes.csv', index=False)
+    (tmp_path/'q.toml').write_text('shape = ["smooth","disk"]')
+    galfast('train', d/'data/votes.csv', '--images', d/'data/images', '--votes', tmp_path/'q.toml', '--out', tmp_path/'a', *tiny)
+    (tmp_path/'q.toml').unlink()
+    galfast('train', '--config', tmp_path/'a/run.toml', '--out', tmp_path/'b')
+    assert (tmp_path/'a/model.safetensors').read_bytes()==(tmp_path/'b/model.safetensors').read_bytes()
+
 def test_no_place_of_this_machine_is_told(survey):
     d,_ = survey
     train(d, d/'runs/r', '--quick')

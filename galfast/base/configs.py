@@ -89,7 +89,7 @@ _packed_reader = open_to('an object of up to 100', 100, dict(native=_native), An
 def component(config): return Record(dict(kind=text(100, 1), config=config)) # `config`: the `Rule` of what it holds
 
 any_config = open_to('an object of up to 100', 100, {}, Anything(8))
-_labels_of = dict(columns=_columns, facts=_facts, classes=maybe(list_of(text(), 1, 10_000)),
+_labels_of = dict(columns=list_of(_column, 1), facts=_facts, classes=maybe(list_of(text(), 1, 10_000)),
                   mean=_numbers, std=_positives, exclusive=truth(), votes=maybe(_votes), usual=maybe(number(above=0)))
 head_rule = component(open_to('an object with columns', 50, _labels_of, Anything(8), must=['columns']))
 _weights_of = dict(partial=truth(), err=maybe(dict_of(_column)),

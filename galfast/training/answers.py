@@ -113,7 +113,7 @@ class Shares:
     "The answer of the first kind, of which each other kind takes its share"
     shares:dict # Kind of member -> share; of several heads a list, one for each output
     kind = 'shares'
-    rule = Record(dict(shares=dict_of(either(number(), list_of(number(), 1, 20_000)), 20)))
+    rule = Record(dict(shares=dict_of(either(number(0, 1), list_of(number(0, 1), 1, 20_000)), 20)))
     @property
     def config(self)->dict: return dict(shares=self.shares)
     @classmethod

@@ -102,6 +102,9 @@ def _other_outputs(self:PlainLearner, n):
 
 def _path_step(learn):
     "The last step of the pipeline of images that is given a path; None where there is none"
+    if not hasattr(learn.dls.valid_ds, 'tls'):
+        what = f"its data are a {type(learn.dls.valid_ds).__name__}, not Datasets with a pipeline"
+        raise GalfastError(f"this Learner does not know how to read other images: {what}; make them with a DataBlock")
     images = learn.dls.valid_ds.tls[0]
     takes = [any(isinstance(o, type) and issubclass(o, (str,Path)) for o in L(t)) for t in images.types or []]
     if True not in takes: return None

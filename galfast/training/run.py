@@ -302,7 +302,7 @@ def load_run(
     if wrong := _disagrees(cfg, spec, table): raise RunError(f"{path/'config.json'}: {wrong}")
     head = _read_header(path, cfg)
     try: run = _build_run(cfg, head, spec, table)
-    except Misfit as e: raise RunError(f"{path/'config.json'}: {e}") from e
+    except (Misfit,GalfastError) as e: raise RunError(f"{path/'config.json'}: {e}") from e
     except Exception as e:
         why = f"{type(e).__name__}: {str(e)[:200]}"
         raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({why})") from e
