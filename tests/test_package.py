@@ -283,10 +283,7 @@ def test_cells_are_short(m, p):
     large = [o[:3] for o in exported_cells(p) if len(o)>40]
     assert len(large)<=larger.get(m, 0), f'one idea a cell: {large}'
 
-# Modules that have no tests of their own name yet. There may only be fewer
-untested = {'data.targets'}
-
 @pytest.mark.parametrize('m', order)
 def test_each_module_has_its_tests(m):
     named = {o.stem for o in (root/'tests').rglob('test_*.py')}
-    assert f"test_{m.split('.')[-1]}" in named or m in untested
+    assert f"test_{m.split('.')[-1]}" in named
