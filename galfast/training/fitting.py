@@ -89,7 +89,7 @@ def recipe_done(
     n:int, # Galaxies of the smallest training set
     folds:bool, # Were they held back in turn?
 )->dict:
-    "What was done of a recipe: images are not enlarged, batches have no more than all galaxies, what was not done is None"
+    "What was done of a recipe: no image is enlarged, no batch has more than all galaxies, what was not done is None"
     process = first(run.model.of_kind('gaussian process'))
     res = asdict(recipe) | dict(size=min(recipe.size, side), bs=min(recipe.bs, n), folds=folds)
     res |= dict(keep=process.config['size'] if process else None, gp_weight=run.model.share('gaussian process'))
