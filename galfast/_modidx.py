@@ -3017,6 +3017,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'galfast/training/fitting.py'),
                                           'galfast.training.fitting._asked_shares': ( 'training/fitting.html#_asked_shares',
                                                                                       'galfast/training/fitting.py'),
+                                          'galfast.training.fitting._fits': ('training/fitting.html#_fits', 'galfast/training/fitting.py'),
                                           'galfast.training.fitting._guesses': ( 'training/fitting.html#_guesses',
                                                                                  'galfast/training/fitting.py'),
                                           'galfast.training.fitting._said': ('training/fitting.html#_said', 'galfast/training/fitting.py'),

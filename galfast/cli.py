@@ -131,6 +131,7 @@ def _votes_table(title, scores, base):
         return f'{n:,}',f'{short(v)} ± {short(e)}',short(b),short(ms['deviance'][0])
     _table(title, [(q, *_cells(ms)) for q,ms in scores.items()], '', 'galaxies', 'rmse', base, 'deviance')
 
+# %% ../nbs/90_cli.ipynb #b1355c00
 def _scores_table(title, rows, base, value='galfast'):
     "Print metrics (name, value, err, baseline) beside a guess without images, and what one sigma holds"
     _table(title, [(k, _pm(v, e), _num(b)) for k,v,e,b in rows if k!='coverage'], '', value, base)
@@ -272,6 +273,7 @@ class _RecipeOf:
         if self.turn: kw['turn'] = {k: ast.literal_eval(v) for k,_,v in (o.partition('=') for o in self.turn)}
         return kw
 
+# %% ../nbs/90_cli.ipynb #1b89b9c0
 class _ReadingOf:
     "Options of how images are read"
     def check(self):
@@ -310,6 +312,8 @@ class _JobOf:
 
 _Recipe = _of_table('_Recipe', 'recipe', _RecipeOf)
 _Reading = _of_table('_Reading', 'reader', _ReadingOf)
+
+# %% ../nbs/90_cli.ipynb #76111dcc
 _Job = _of_table('_Job', 'job', _JobOf, ('catalog','images','target','name','unit'))
 
 def _number(o):
@@ -317,6 +321,7 @@ def _number(o):
     try: return float(o)
     except (TypeError,ValueError): return o
 
+# %% ../nbs/90_cli.ipynb #7b4263fd
 @_command
 def train(
     ctx:typer.Context,
@@ -359,6 +364,7 @@ def train(
     run = train_galaxies(df, images, cols, out, **how, **words, **asked)
     _summary(run)
 
+# %% ../nbs/90_cli.ipynb #b891128c
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
 
 def _of_targets(texts, targets):
@@ -386,6 +392,7 @@ def _pictures(path):
 
 _tables = ('predictions.csv', 'test_predictions.csv', 'ranked.csv')
 
+# %% ../nbs/90_cli.ipynb #7b4b05ac
 def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
@@ -454,6 +461,7 @@ def _why_none(why, df, id, files):
     hint = one_of_each(df, files, id) if reason=='no image' else ''
     return f"the most frequent reason: {reason}{f' ({hint})' if hint else ''}"
 
+# %% ../nbs/90_cli.ipynb #d6baa970
 def _write_chunks(out, chunks, total):
     "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
     from collections import Counter
@@ -487,6 +495,7 @@ def _columns_of(cfg):
     if not heads: return []
     return [cfg['ids']['column'], *(c for o in heads for c in _said_of(o)), 'in_training', 'status']
 
+# %% ../nbs/90_cli.ipynb #ccd61acd
 def _said_of(head):
     "Columns of predictions of a head, from its config"
     if votes := head.get('votes'): return [f"{q['name']}_{a}_pred" for q in votes['questions'] for a in q['answers']]
@@ -629,6 +638,7 @@ def query(
         df = query_to_file(what, out, release, limit, _say)
     _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
+# %% ../nbs/90_cli.ipynb #b122bc71
 @_command
 def cutouts(
     catalog:Annotated[Path, typer.Argument(help='Table of ids, ra and dec in degrees.')],
@@ -660,6 +670,7 @@ def _cutout_summary(m, out):
 _status = dict(ok='whole images', partial='images with a part that holds no data; kept', blank='more than half holds no data; not kept',
                out_of_footprint='the survey has not looked there', failed='see the manifest for each reason')
 
+# %% ../nbs/90_cli.ipynb #921a8f44
 @_command
 def verify(
     folder:Annotated[Path, typer.Argument(help='Folder that `galfast cutouts` wrote.')],

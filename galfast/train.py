@@ -65,6 +65,7 @@ def _as_parameter(cls, o):
     default = None if cls is Recipe or o.default is MISSING else o.default
     return inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=o.type)
 
+# %% ../nbs/80_train.ipynb #8a4e1a41
 @takes(Recipe)
 def choose_recipe(
     n:int, # Galaxies with an image and a label
@@ -128,6 +129,7 @@ def _check_asked(asked, task, quick):
     if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
     if idle: raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} would change nothing: leave it out")
 
+# %% ../nbs/80_train.ipynb #73310b9b
 def _outside(k, v, lo, hi):
     may = f'{lo} or more' if hi is None else f'from {lo} to {hi}'
     return GalfastError(f"{option(k)} is {may}, not {v}")
@@ -187,6 +189,7 @@ def catalog_hash(df)->str:
     "SHA-256 of ids and labels, in their order"
     return sha256_of(df.to_csv(index=False).encode())
 
+# %% ../nbs/80_train.ipynb #746d0755
 @takes(TrainJob, Recipe)
 def train_galaxies(
     df, # What `read_catalog` takes
@@ -231,6 +234,7 @@ def train_galaxies(
         shutil.rmtree(out/'checkpoint', ignore_errors=True)
     return run
 
+# %% ../nbs/80_train.ipynb #cf06accb
 @dataclass
 class TrainPlan:
     "What a training is about to do"
@@ -268,6 +272,7 @@ def plan_training(
     if given and asked.get('folds'): raise GalfastError(f"with {option(given)} there are no folds: give one of them")
     return TrainPlan(job, spec, df, apart, asked, source)
 
+# %% ../nbs/80_train.ipynb #af545f41
 def plan_text(
     plan:TrainPlan,
     catalog=None, images=None, # Their files, where they have any
@@ -306,6 +311,7 @@ def _reader_asked(reader, notes):
     if odd: notes['any_size'] = f"{first_few(odd)} of the reader, given in Python: config.json has it"
     return res
 
+# %% ../nbs/80_train.ipynb #f8ec4fa6
 def _recipe_asked(plan, at):
     "A recipe as options that lead to it, on galaxies like these"
     r,asked,job = plan.job.recipe,plan.asked,plan.job
@@ -333,6 +339,7 @@ def _format_of(out):
     try: return read_json(begun)['recipe']['fast'] if begun.is_file() else read_json(done)['info']['asked']['fast']
     except (GalfastError,LookupError,TypeError): return None
 
+# %% ../nbs/80_train.ipynb #61b649da
 def job_spec(job:TrainJob, df)->TargetSpec:
     "What `job` is to learn from `df`, its names and splits checked before any image is read; completes `job`"
     cols = target_columns(job.target, df.columns) if len(listify(job.target)) or job.votes is None else None
@@ -371,6 +378,7 @@ def of_targets(o, targets, what)->dict: # Target -> text
     if odd := [t for t in o or {} if t not in targets]: raise GalfastError(f"{option(what)} is for {first_few(map(repr, odd))}, which is no target: these are {first_few(targets)}")
     return dict(o or {})
 
+# %% ../nbs/80_train.ipynb #45333b58
 def missing_note(spec:TargetSpec, df)->str: # '' where there is one target, or nothing is missing
     "How many galaxies each target costs"
     lacks = sum([o.lacks(df) for o in spec.heads], [])
@@ -407,6 +415,7 @@ def recipe_reader(df, images, job:TrainJob, say=noop)->ImageReader:
     size = min(max(recipe.keep, recipe.size) if recipe.gp_weight!=0 else recipe.size, side)
     return ImageReader(**merge(reader.config, dict(size=size, crop=crop, native=ifnone(reader.native, native))))
 
+# %% ../nbs/80_train.ipynb #d5259b44
 def check_reader(reader:ImageReader, asked:dict):
     "Raise where what was asked of the reading of images means nothing for images of this kind"
     if asked.get('pad') and not asked.get('crop'): raise GalfastError(f"{option('pad', True)} fills what a crop finds missing: give {option('crop')} too, or leave it out")
@@ -443,6 +452,7 @@ def _no_row(col, what, says):
 def _valid_twice(col):
     return GalfastError(f"column {col!r} says which rows are valid, and so does {option('valid')}: leave one out")
 
+# %% ../nbs/80_train.ipynb #7253ffe3
 def set_apart(
     data:GalaxyStack,
     job:TrainJob,
@@ -481,11 +491,11 @@ def predict_test(
     err = np.concatenate([e for _,e in res]) if run.calibration else None
     return with_labels(prediction_table(test.df[run.id_col], pred, err, run.spec, run.id_col), test.df, run.spec)
 
+# %% ../nbs/80_train.ipynb #70c3728d
 def with_labels(table, df, spec):
     "A table of predictions with the labels, in the order of the targets, behind the ids"
     for t in spec.reads: table.insert(1, t, df[t].to_numpy())
     return table
-
 
 # %% ../nbs/80_train.ipynb #cb27f552
 @contextmanager
@@ -508,6 +518,7 @@ def run_lock(out, resume=False, overwrite=False):
 
 _an_object = Rule('an object', lambda v: isinstance(v, dict))
 
+# %% ../nbs/80_train.ipynb #83790d58
 def open_run(
     out, # Run folder
     job:dict, # `TrainJob.state`
@@ -545,6 +556,7 @@ def _check_own(out):
 
 def _begun(out): return any((out/'checkpoint').glob('*.safetensors')) and (out/'checkpoint'/'job.json').exists()
 
+# %% ../nbs/80_train.ipynb #334cfdbe
 def _asked(info):
     "The job as it was asked for"
     return merge(info['job'], dict(recipe=info['asked'])) if 'asked' in info else info.get('job')
@@ -572,6 +584,7 @@ def _targets_in(folder):
     try: return run_targets(read_run_config(folder, whole=False))
     except GalfastError: return []
 
+# %% ../nbs/80_train.ipynb #ede48be6
 def write_run(
     run:GalaxyRun, out,
     data:GalaxyStack, held:HeldBack,
@@ -604,6 +617,7 @@ and when they are in `out`, whole, figures; `test_predictions.csv` where there i
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
 
+# %% ../nbs/80_train.ipynb #29a76e2f
 def _scored(f, name, say):
     "The metrics that `f` gives; none, and a sentence, where it fails"
     try: return _metrics(f())
@@ -637,6 +651,7 @@ def _metrics(scores):
     num = lambda v: None if v!=v else v
     return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline), n=r.n) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
 
+# %% ../nbs/80_train.ipynb #845ec408
 def _mean_history(spec, history):
     "The mean over the networks of what a figure shows: all metrics of one head, the first of each of several"
     mean = history.groupby('epoch').mean().drop(columns='network').reset_index()
@@ -672,6 +687,7 @@ def _prediction_figures(run, data, held):
         if rare: res[f'ranking{end}.png'] = partial(plot_ranking, rare[2], rare[1], name=rare[0])
     return res
 
+# %% ../nbs/80_train.ipynb #d9f81e79
 def _ranking(head, df, pred, guess):
     "`TargetHead.ranking` of predictions that are in no table yet"
     both = pd.DataFrame(head.table(pred)).assign(**{c: df[c].to_numpy() for c in head.columns})

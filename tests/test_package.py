@@ -259,8 +259,8 @@ def long_lines(p):
     return [n for n,o in enumerate(code.splitlines(), 1) if len(o)>120 and n not in wrapped]
 
 # Module -> how many lines are longer. These numbers may only shrink
-longer = {'cli': 70, 'data.heads': 1, 'data.loaders': 43, 'data.targets': 7, 'results.predict': 30, 'train': 80,
-          'training.gp': 1, 'training.learner': 26, 'training.run': 40}
+longer = {'cli': 54, 'data.heads': 1, 'data.loaders': 40, 'data.targets': 7, 'results.predict': 24, 'train': 45,
+          'training.learner': 24, 'training.run': 7}
 
 @pytest.mark.parametrize('p', pys, ids=name_of)
 def test_lines_are_short(p):
@@ -273,20 +273,17 @@ def exported_cells(nb):
     return [o for o in cells if any(l.startswith('#| export') for l in o)]
 
 # Module -> how many cells have more than 40 lines, most of them a class. These numbers may only shrink
-larger = {'base.pickles': 1, 'base.labelled': 1, 'surveys.net': 2, 'surveys.skyserver': 1, 'surveys.cutouts': 2,
-          'images.fits': 1, 'images.augment': 1, 'images.reader': 1, 'images.pack': 2, 
-          'networks.archs': 1, 'data.heads': 3, 'data.targets': 1, 'data.rare': 1, 'data.loaders': 4,
-          'training.learner': 2, 'training.run': 1, 'results.predict': 3, 'train': 8, 'cli': 3}
+larger = {'train': 1, 'cli': 2, 'base.pickles': 1, 'base.labelled': 1, 'base.questions': 2, 'data.heads': 2,
+          'data.votes': 1, 'data.targets': 1, 'data.rare': 1, 'data.loaders': 1, 'images.fits': 1,
+          'images.augment': 1, 'images.reader': 1, 'images.pack': 2, 'networks.archs': 1, 'surveys.net': 2,
+          'surveys.skyserver': 1, 'surveys.cutouts': 2, 'training.members': 1}
 
 @pytest.mark.parametrize('m,p', nbs.items(), ids=list(nbs))
 def test_cells_are_short(m, p):
     large = [o[:3] for o in exported_cells(p) if len(o)>40]
     assert len(large)<=larger.get(m, 0), f'one idea a cell: {large}'
 
-# Modules that have no tests of their own name yet. There may only be fewer
-untested = {'data.targets'}
-
 @pytest.mark.parametrize('m', order)
 def test_each_module_has_its_tests(m):
     named = {o.stem for o in (root/'tests').rglob('test_*.py')}
-    assert f"test_{m.split('.')[-1]}" in named or m in untested
+    assert f"test_{m.split('.')[-1]}" in named

@@ -38,6 +38,7 @@ class Question:
 # %% ../../nbs/base/14_questions.ipynb #1c1ded22
 _vote_kinds = ('counts','weights','fractions','products')
 
+# %% ../../nbs/base/14_questions.ipynb #64c6728d
 @dataclass
 class VoteSchema:
     "Questions, each asked after one answer of another or of all galaxies, and how a table holds their votes"
@@ -148,6 +149,7 @@ def _check_schema(s):
 
 def _twice(o): return [k for k,n in Counter(o).items() if n>1]
 
+# %% ../../nbs/base/14_questions.ipynb #0966971a
 def _check_question(s, q, names):
     "Raise for what is wrong with one question"
     if len(q.answers)<2:
@@ -250,6 +252,7 @@ def _check_whole(q, x):
     raise CatalogError(f"column {q.columns[j]!r} counts votes, and says {x[i,j]:g} {_row_of(bad.any(1))}: "
                        f"for {'shares' if kind=='fractions' else 'votes that weigh'} the kind is {kind!r}")
 
+# %% ../../nbs/base/14_questions.ipynb #2237d2cc
 def _check_total(schema, q, has, of):
     "Raise where the answers of a question hold more votes than there were, or most galaxies hold less"
     room = .02 if schema.kind=='fractions' else .5
@@ -326,6 +329,7 @@ def _texts(o, what, name):
         raise _wrong(name, f"{what} holds {odd[0]!r}, where a name is expected")
     return [str(v) for v in o]
 
+# %% ../../nbs/base/14_questions.ipynb #243eb75e
 def _question(q, o, column, total, name):
     "A `Question` from what a dict says of it"
     o = o if isinstance(o, dict) else dict(answers=o)

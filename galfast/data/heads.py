@@ -453,6 +453,7 @@ class _ShareHead(TargetHead):
         loss = F.binary_cross_entropy_with_logits(inp.float(), torch.nan_to_num(targ).float(), reduction='none')
         return reduce_present(loss, targ, weight, reduction)
 
+# %% ../../nbs/data/02_heads.ipynb #01d1943e
 @register_head
 @dataclass
 class LabelHead(_ShareHead):
@@ -482,6 +483,7 @@ class LabelHead(_ShareHead):
     def loss(self, smooth=0.): return BCEWithLogitsLossFlat()
     def decodes(self, x): return (x>.5).to(x.dtype)
 
+# %% ../../nbs/data/02_heads.ipynb #63d647be
 @register_head
 @dataclass
 class VoteHead(_ShareHead):

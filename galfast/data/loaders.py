@@ -272,6 +272,7 @@ class GalaxyStack:
         return DataBlock(**_inputs(blk, lambda r: self.images[r.name] if hasattr(r, 'name') else r, table, spec),
                          splitter=splitter, batch_tfms=batch_transforms(augment, stats, typ is TensorImage))
 
+# %% ../../nbs/data/06_loaders.ipynb #70f2f76f
 def load_images(
     df:pd.DataFrame, # As `read_catalog` returns it
     images, # Folder
@@ -343,6 +344,7 @@ def _blank_notes(left, id_col):
     if not len(blank): return []
     return [f"{len(blank):,} image{'s are' if len(blank)>1 else ' is'} blank, one colour all over: left out ({first_few(blank)})"]
 
+# %% ../../nbs/data/06_loaders.ipynb #20f302d1
 def _targets_of(labels, err, votes):
     "Columns of `labels` that are neither errors nor votes"
     other = list(err.values()) if isinstance(err, dict) else [err]
@@ -399,6 +401,7 @@ def check_keywords(
     if bad[0] in _names_of(ImageReader): way = f"it is a setting of the reader: reader=ImageReader({bad[0]}=...)"
     raise GalfastError(f"{func.__name__} has no keyword {bad[0]}: {way}")
 
+# %% ../../nbs/data/06_loaders.ipynb #db731bf1
 def split_rows(
     df, spec:TargetSpec,
     valid=.2, # A share, of all labels alike; a column that says train, valid or test, or is true for validation; rows, or a mask; or a splitter
@@ -467,6 +470,7 @@ def _split_by(splitter, df, spec):
 
 def _table_tensor(table, df): return () if table is None else (TensorTable.create(table.encode(df)),)
 
+# %% ../../nbs/data/06_loaders.ipynb #a652ffe4
 def _check_idx(idx, n):
     idx = np.asarray(list(idx))
     if idx.dtype==bool:

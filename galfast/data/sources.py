@@ -24,7 +24,7 @@ class ImageSource:
     def __len__(self): return len(self.rows)
     def read(self,
         rows, # Numbers of images, one after the other
-    )->tuple: # Images that can be used (k, band, y, x), where in `rows` these are, and a status for each of `rows`
+    )->tuple: # Usable images (k, band, y, x), None if none; where in `rows` they are; of each row 'ok' or why not
         "The images of some rows"
         raise NotImplementedError
     def shard(self,

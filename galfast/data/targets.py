@@ -283,6 +283,7 @@ def _would_take(kind, df, most=200, rows=2000):
     here = f"here in {first_few(map(repr, found))}" if found else 'and no other column here is such'
     return f"{kind.task} takes {kind.takes or 'columns of its kind'}, {here}"
 
+# %% ../../nbs/data/03_targets.ipynb #8b9171e8
 def _names_a_galaxy(o):
     "Is a column of names, or of positions, of which nothing is learned?"
     if str(o.name).lower() in ('ra','dec','filename') or o.nunique()<2: return True

@@ -234,6 +234,7 @@ class ImageReader:
             return hw if deep==(self.kind=='deep') else None
         except Exception: return None # when it is read, its error is told
 
+# %% ../../nbs/images/06_reader.ipynb #10655385
 def _other_size(fn, hw, native):
     said = f"{hw[1]} x {hw[0]} px, where {native[1]} x {native[0]} is expected"
     return ImageError(f"{_name(fn)}: {said}; a crop makes them alike, or allow images of any size")

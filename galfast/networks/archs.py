@@ -214,6 +214,7 @@ def _not_written(arch, k, v):
     why = f"{k}={v} of {arch!r} is no number or text that a run can hold"
     return GalfastError(f"{why}; write {line}, and take that name")
 
+# %% ../../nbs/networks/02_archs.ipynb #55cb4b2b
 def _timm_name(arch, size, kwargs):
     "A `hf_hub:` name as timm's own, with the arguments that are kept beside its weights"
     if not _is_hub(arch): return arch,size,kwargs
@@ -487,6 +488,7 @@ def load_pretrained(
         for k,v in new.items(): ours[k].copy_(v)
     return LoadedWeights(loaded, adapted, left, [k for k in ours if k not in new], share, start)
 
+# %% ../../nbs/networks/02_archs.ipynb #5414a47b
 def _other_arch(source, share, net, weights, ours):
     few = f"only {share:.0%} of the weights fit {type(net).__name__}, so it is hardly the same architecture"
     names = f"in the source {first_few(weights, 3)}, wanted {first_few(ours, 3)}"
@@ -526,6 +528,7 @@ class InUnits(nn.Sequential):
     "A network, of one input or more, and the `ScaleOutput` behind it"
     def forward(self, *inp): return self[1](self[0](*inp))
 
+# %% ../../nbs/networks/02_archs.ipynb #93c837c8
 class PlainOrder(Module):
     "`net` with images and kernels in torch's plain order of memory, for one whose `view` asks for that"
     def __init__(self, net): self.net = net

@@ -65,6 +65,7 @@ def predict_chunks(
         known = seen if seen is None else seen[rows]
         yield prediction_table(df[id_col].iloc[rows], pred, err, run.spec, id_col, without_folder(images, status), known)
 
+# %% ../../nbs/results/00_predict.ipynb #4d99a1c7
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
     images, # (n, y, x, band), (n, band, y, x) or (n, y, x), raw: they are stretched and resized as those of the training were; for a run of pictures bytes, of three colours or one
@@ -178,6 +179,7 @@ def evaluate_predictions(
     res.attrs = left
     return res
 
+# %% ../../nbs/results/00_predict.ipynb #336199cf
 def join_truth(
     pred, catalog, target=None, id_col='objID', task='auto', votes=None # As in `evaluate_predictions`
 )->tuple: # Rows with both a prediction and a label, their `TargetSpec`, and a dict of how many were left out, and why
@@ -203,6 +205,7 @@ def label_means(spec, df)->np.ndarray: # (outputs,)
     "What one can say without a look at an image: the mean of each target of `df`, the share of each class"
     return np.concatenate([o.guess(df) for o in spec.heads])
 
+# %% ../../nbs/results/00_predict.ipynb #70f64c4a
 def score_table(
     both, # Rows with a prediction and a label, as `join_truth` gives them
     spec:TargetSpec,

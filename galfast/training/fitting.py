@@ -45,8 +45,7 @@ def fit_recipe(
     if len(train)<2: raise CatalogError(f"{len(train)} galaxies to train on: there is nothing to learn from")
     spec,table = fit_spec(spec, data.df.iloc[train]),fit_table(table, data.df.iloc[train])
     job = Fitting(data, spec, recipe, splits, train, seed, device, checkpoints, table)
-    kinds = sorted(member_kinds, key=lambda k: k!='network') # networks first: their spread is that of the answer
-    fits = {k: o for k in kinds if (o := member_kinds[k].fit(job))}
+    fits = _fits(job)
     y = spec.matrix(data.df).astype(np.float64)
     blend,calibration,answer = cross_blend(*_said(fits), y[job.held], spec, _asked_shares(recipe), seed)
     model = GalaxyModel(sum((o.members for o in fits.values()), []), spec, blend)
@@ -61,6 +60,11 @@ def fit_recipe(
     return run,HeldBack(job.held[order], answer.select(order), _guesses(splits, y, job.held)[order], history)
 
 # %% ../../nbs/training/07_fitting.ipynb #ce85ae18
+def _fits(job):
+    "Kind of member -> what it fitted; networks first, as their spread is that of the answer"
+    kinds = sorted(member_kinds, key=lambda k: k!='network')
+    return {k: o for k in kinds if (o := member_kinds[k].fit(job))}
+
 def _said(fits):
     "What each kind says of the galaxies that were held back, and the spread of the first"
     return {k: o.held.mean for k,o in fits.items()},first(fits.values()).held.spread

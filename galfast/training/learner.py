@@ -257,6 +257,7 @@ def galaxy_learner(
     learn.arch_config = dict(arch=arch, **kw) if own else arch_config(arch, **kw)
     return learn
 
+# %% ../../nbs/training/01_learner.ipynb #01b41c34
 @delegates(galaxy_learner)
 def galaxy_multimodal(
     dls, # `GalaxyDataLoaders` with a table
@@ -282,6 +283,7 @@ def image_shape(dls)->tuple:
     crop = first(t.crop for t in dls.valid.after_batch.fs if isinstance(t, GalaxyAugment))
     return (b,crop,crop) if crop else (b,*hw)
 
+# %% ../../nbs/training/01_learner.ipynb #5c61e9f8
 class TaskMetric(AccumMetric):
     "A function `(answers, labels)` over a whole set, of one head of a network"
     def __init__(self,
@@ -355,6 +357,7 @@ def predicting_net(
     learn.arch_config = dict(arch=learn.model, n_in=bands, n_out=n_out) | (dict(channels_last=False) if plain else {})
     return PlainOrder(learn.model) if plain else learn.model
 
+# %% ../../nbs/training/01_learner.ipynb #331b9a16
 def _two_blanks(dls, model):
     "The inputs of two galaxies of which nothing is seen"
     like = first(model.parameters(), lambda p: p.is_floating_point() and not torch.nn.parameter.is_lazy(p))
@@ -406,6 +409,7 @@ def tta8(self:Learner,
     pred,_,targ = mean_and_spread(self, ds_idx, dl, views)
     return flat_answers(pred, targ),targ
 
+# %% ../../nbs/training/01_learner.ipynb #2d672c46
 def mean_and_spread(
     learn:Learner,
     ds_idx:int=1, dl=None, views:int=8, # As for `tta8`
@@ -422,7 +426,6 @@ def mean_and_spread(
         return p.mean(0),p.std(0, correction=0),*b[n_inp:][:1]
     mean,spread,*y = through(_seen, track(dl, 'looking at images', len(dl)))
     return mean,spread,first(y)
-
 
 # %% ../../nbs/training/01_learner.ipynb #8ff2a40b
 def _number_format(v):
@@ -456,6 +459,7 @@ def _answer_titles(labels, outs, losses=None):
     long = any(len(' / '.join(w))>=28 for w in words)
     return [('\n' if long else ' / ').join(w) for w in words],colours
 
+# %% ../../nbs/training/01_learner.ipynb #7ca37f59
 def _answer_grid(n, title, lines, nrows=None, ncols=None, figsize=None):
     "Axes with room for titles of so many `lines`"
     nrows = ifnone(nrows, math.ceil(n/ncols) if ncols else math.isqrt(n))

@@ -49,6 +49,7 @@ def shrink(
 # %% ../../nbs/training/03_members.ipynb #320343da
 member_kinds = Kinds('member') # kind -> its class
 
+# %% ../../nbs/training/03_members.ipynb #8da8e284
 class Member(Module):
     "One that answers. `body` is the module whose weights are saved"
     kind = None # What files call it

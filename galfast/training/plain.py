@@ -125,6 +125,7 @@ def _as_spec(heads):
     else: why = f'heads={heads!r} does not say what is predicted'
     raise GalfastError(f"{why}: heads=target_spec(df, 'metallicity') does, with a table that has the labels")
 
+# %% ../../nbs/training/08_plain.ipynb #fca13dfb
 def _in_order(spec, learn):
     "`spec` with the outputs in the order that the learner has them in"
     vocab = getattr(learn.dls, 'vocab', None)
