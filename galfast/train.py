@@ -282,13 +282,15 @@ def plan_text(
     "A `run.toml` of what is planned: all of the recipe, and what was asked of the reader"
     job,at = plan.job,lambda o: None if o is None else path_from(o, folder)
     own = [f.name for f in fields(TrainJob) if f.name not in ('reader','recipe')]
+    notes = {} if catalog else dict(catalog='A table in memory: name a file that holds it')
     asked = {option_name.get(o, o): getattr(job, o) for o in own}
     asked |= dict(catalog=at(catalog), images=at(images) if isinstance(images, (str,Path)) else None)
     asked |= dict(name=names or None, unit=units or None, votes=_votes_asked(job))
+    if asked['votes']==folder: # there is no run yet
+        asked['votes'],notes['votes'] = None,'Questions of a file: name it'
     if job.votes:
         asked['target'] = [c for o in plan.spec.heads[:-1] for c in o.columns] or None
         if plan.spec.alone: asked['task'] = 'auto'
-    notes = {} if catalog else dict(catalog='A table in memory: name a file that holds it')
     if isinstance(job.valid, str): asked |= dict(valid=None, valid_col=job.valid)
     elif not isinstance(job.valid, (int,float)): asked['valid'] = None
     if callable(job.valid) or is_listy(job.valid):
@@ -296,9 +298,12 @@ def plan_text(
     return run_file_text(asked | _reader_asked(job.reader, notes) | _recipe_asked(plan, at), notes)
 
 def _votes_asked(job):
-    "Votes by the name that galfast knows them by; else the run folder, which has the questions"
+    "Votes by the name that galfast knows them by, or by the columns of one question; else the run folder, which has them"
     if not job.votes: return None
-    return job.votes.name if job.votes.name in gz_questions else '.'
+    if job.votes.name in gz_questions: return job.votes.name
+    (q,*more),plain = job.votes.questions,job.votes.kind in ('counts','fractions')
+    if not more and plain and not q.total: return ','.join(q.columns)
+    return '.'
 
 def _reader_asked(reader, notes):
     "What was asked of a reader, as options; a sentence in `notes` for what no option says"

@@ -16,7 +16,7 @@ def sky(tmp_path_factory):
     for o in ('im','other'): (d/o).mkdir()
     for i in range(40): Image.fromarray(rng.integers(0, 255, (32,32,3), dtype=np.uint8)).save(d/f'im/{i}.png')
     Image.fromarray(rng.integers(0, 255, (32,32,3), dtype=np.uint8)).save(d/'other/0.png')
-    df = pd.DataFrame(dict(objID=range(40), name=range(40), z=rng.normal(size=40), e=.1, m=rng.normal(size=40), kind=list('ab')*20))
+    df = pd.DataFrame(dict(objID=range(40), name=range(40), z=rng.normal(size=40), e=.1, m=rng.normal(size=40), kind=list('ab')*20, bar_yes=3, bar_no=range(40)))
     df['oh'] = df.m.where(df.m>df.m.min())
     df['split'] = ['train']*30+['valid']*6+['test']*4
     df.to_csv(d/'c.csv', index=False)
@@ -53,7 +53,7 @@ of_config = {
     '--task': (['mixed'], 'job.task', 'mixed', two), '--id': (['name'], 'job.id', 'name'), '--valid': ([.25], 'job.valid', .25),
     '--valid-col': (['split'], 'job.valid_col', 'split'), '--test-col': (['split'], 'job.test_col', 'split'), '--seed': ([7], 'job.seed', 7),
     '--on-error': (['skip'], 'job.on_error', 'skip'), '--table': (['m'], 'job.table', ['m']), '--err': (['z=e'], 'job.err', dict(z='e')),
-    '--partial': ([], 'job.partial', True, dict(target='z,oh')), '--target': (['m'], 'job.target', ['m']), '--name': (['redshift'], 'job.name', dict(z='redshift')),
+    '--votes': (['bar_yes,bar_no'], 'job.votes', 'bar_yes,bar_no'), '--partial': ([], 'job.partial', True, dict(target='z,oh')), '--target': (['m'], 'job.target', ['m']), '--name': (['redshift'], 'job.name', dict(z='redshift')),
     '--unit': (['dex'], 'job.unit', dict(z='dex')), '--config': (['@/epochs.toml'], 'recipe.epochs', 9)}
 
 def at(said, where):

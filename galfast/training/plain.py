@@ -134,4 +134,4 @@ def _in_order(spec, learn):
 
 def _twice(items): return pd.concat([items]*2) if isinstance(items, pd.DataFrame) else [*items]*2
 
-def _in_words(e): return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:100]}"
+def _in_words(e): return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:300]}"
