@@ -285,9 +285,9 @@ def plan_text(
     notes = {} if catalog else dict(catalog='A table in memory: name a file that holds it')
     asked = {option_name.get(o, o): getattr(job, o) for o in own}
     asked |= dict(catalog=at(catalog), images=at(images) if isinstance(images, (str,Path)) else None)
-    asked |= dict(name=names or None, unit=units or None, votes=_votes_asked(job))
-    if asked['votes']==folder: # there is no run yet
-        asked['votes'],notes['votes'] = None,'Questions of a file: name it'
+    votes = _votes_asked(job)
+    if votes==folder: votes,notes['votes'] = None,'Questions of a file: name it' # there is no run yet
+    asked |= dict(name=names or None, unit=units or None, votes=votes)
     if job.votes:
         asked['target'] = [c for o in plan.spec.heads[:-1] for c in o.columns] or None
         if plan.spec.alone: asked['task'] = 'auto'
@@ -297,8 +297,9 @@ def plan_text(
         notes['valid'] = 'Rows or a splitter, given in Python: name a column as valid_col'
     return run_file_text(asked | _reader_asked(job.reader, notes) | _recipe_asked(plan, at), notes)
 
+# %% ../nbs/80_train.ipynb #b6521262
 def _votes_asked(job):
-    "Votes by the name that galfast knows them by, or by the columns of one question; else the run folder, which has them"
+    "Votes by the name that galfast gives them, or by the columns of one question; else the run folder has them"
     if not job.votes: return None
     if job.votes.name in gz_questions: return job.votes.name
     (q,*more),plain = job.votes.questions,job.votes.kind in ('counts','fractions')

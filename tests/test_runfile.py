@@ -93,8 +93,9 @@ def shown(f, *args):
     f.parent.mkdir(exist_ok=True)
     return tomllib.loads(galfast('train', '--config', f, '--out', f.parent/'r', '--show-config', *args))
 
-def test_what_is_typed_wins(survey, tmp_path):
+def test_what_is_typed_wins(survey, tmp_path, monkeypatch):
     d,_ = survey
+    monkeypatch.chdir(tmp_path) # paths are as seen from here
     f = tmp_path/'run.toml'
     f.write_text(train(d, 'r', *tiny, '--valid', .3, '--show-config'))
     assert shown(f, '--epochs', 7)['recipe']|dict(epochs=1)==shown(f)['recipe'] and shown(f, '--epochs', 7)['recipe']['epochs']==7
