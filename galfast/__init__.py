@@ -1,5 +1,7 @@
 __version__ = "0.3.0"
 
+from . import _moved # noqa: F401 - before `__getattr__`, which would load everything to look for it
+
 def __getattr__(name):
     "Load `galfast.all` at first use: a plain `import galfast` is light, `from galfast import *` has what users need"
     if name.startswith('__') and name!='__all__': raise AttributeError(name)

@@ -168,6 +168,18 @@ def test_no_name_is_exported_twice():
     names = [o for m in order for o in importlib.import_module(f'galfast.{m}').__all__]
     assert not {o for o in names if names.count(o)>1}
 
+def test_modules_of_0_2_are_found_under_their_old_names():
+    "The same module, once, with a warning that says where it is; other names are not found"
+    from galfast._moved import moved
+    assert set(moved.values())<={f'galfast.{m}' for m in order} and not set(moved)&{*floors, 'train', 'cli', 'all', 'imports'}
+    for old,new in moved.items():
+        sys.modules.pop(f'galfast.{old}', None)
+        with pytest.warns(DeprecationWarning, match=f'galfast.{old} is {new} since'): module = importlib.import_module(f'galfast.{old}')
+        assert module is importlib.import_module(new) and module.__spec__.name==new==module.__name__
+    with pytest.raises(ModuleNotFoundError): importlib.import_module('galfast.nowhere')
+    from galfast.sim import sim_stamps,sim_survey # names of a module that is a package now
+    assert sim_survey.__module__=='galfast.sim.galaxies' and sim_stamps.__module__=='galfast.sim.sets'
+
 def test_plain_import_is_light():
     t = run("import time; t=time.perf_counter(); import galfast,sys; d=time.perf_counter()-t; assert 'torch' not in sys.modules and 'pandas' not in sys.modules; print(d)")
     assert float(t)<.1

@@ -1,1 +1,3 @@
 "Simulated galaxies and sets, whose truth is known"
+from .galaxies import *
+from .sets import *
