@@ -2927,6 +2927,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'galfast/training/answers.py'),
                                           'galfast.training.answers.SpreadErr.from_config': ( 'training/answers.html#spreaderr.from_config',
                                                                                               'galfast/training/answers.py'),
+                                          'galfast.training.answers.SpreadErr.words': ( 'training/answers.html#spreaderr.words',
+                                                                                        'galfast/training/answers.py'),
                                           'galfast.training.answers._blended': ( 'training/answers.html#_blended',
                                                                                  'galfast/training/answers.py'),
                                           'galfast.training.answers._share': ( 'training/answers.html#_share',

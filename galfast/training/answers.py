@@ -96,7 +96,11 @@ class SpreadErr:
     def config(self)->dict: return dict(err=self.err)
     @classmethod
     def from_config(cls, cfg): return cls(**cfg)
-    words = 'one sigma, which follows from the spread over the views'
+    @property
+    def words(self)->str:
+        "What is stated, in a line"
+        if any(ab and ab[1] for ab in self.err): return 'one sigma, which follows from the spread over the views'
+        return 'one sigma, the same for all galaxies'
     def disagrees(self, spec:TargetSpec, kinds=())->str:
         "What does not go with the targets; '' if nothing"
         return '' if len(self.err)==spec.n_out else f"err has {len(self.err)} entries for {spec.n_out} outputs"

@@ -10,6 +10,7 @@ from ..imports import *
 from fastai.vision.all import *
 
 from ..base.core import *
+from ..base.jobs import *
 from ..data.columns import *
 from ..data.loaders import *
 from ..data.targets import *
@@ -30,7 +31,7 @@ class HeldBack:
 def fit_recipe(
     data:GalaxyStack, # From `load_images`
     spec:TargetSpec,
-    recipe, # A `Recipe`
+    recipe:Recipe,
     valid=None, # See `TrainJob`
     seed:int=0,
     device='auto',

@@ -12,6 +12,7 @@ from ..imports import *
 from fastai.vision.all import *
 
 from ..base.core import *
+from ..base.jobs import *
 from ..base.schema import *
 from ..images.augment import *
 from ..images.fits import *
@@ -98,7 +99,7 @@ class Fitting:
     "What members are fitted to"
     data:GalaxyStack # From `load_images`
     spec:TargetSpec # Of the training set
-    recipe:object # A `Recipe`
+    recipe:Recipe
     splits:list # (rows to learn from, rows that are held back) of each network
     train:np.ndarray # All rows that are learned from
     seed:int

@@ -12,6 +12,7 @@ from ..imports import *
 from fastai.vision.all import *
 
 from ..base.core import *
+from ..base.jobs import *
 from ..base.schema import Record
 from ..base.configs import *
 from ..images.augment import *
@@ -92,7 +93,7 @@ smoothed_loss = 'cross_entropy' # The loss that knows label smoothing
 # %% ../../nbs/training/04_nets.ipynb #afdc795b
 def member_learner(
     data:GalaxyStack, spec:TargetSpec,
-    recipe, # A `Recipe`
+    recipe:Recipe,
     split:tuple, # Rows to learn from, and rows that are held back
     stats:tuple, # Mean and standard deviation of each band
     seed:int, # Of weights, order and augmentation
@@ -110,13 +111,13 @@ def member_learner(
     return galaxy_learner(dls, recipe.arch, loss_func=loss, opt_func=opt, seed=seed, **how)
 
 # %% ../../nbs/training/04_nets.ipynb #e5dee3b8
-def recipe_loss(spec:TargetSpec, recipe)->nn.Module:
+def recipe_loss(spec:TargetSpec, recipe:Recipe)->nn.Module:
     "What the networks of a recipe make small"
     if recipe.loss and recipe.loss!=smoothed_loss: return spec.losses[recipe.loss]()
     if recipe.opt=='ranger' and not recipe.smooth and not recipe.loss: return spec.default_loss()
     return spec.loss(recipe.smooth)
 
-def check_loss(spec:TargetSpec, recipe):
+def check_loss(spec:TargetSpec, recipe:Recipe):
     "Raise where the targets know no loss of that name"
     if not recipe.loss or recipe.loss in spec.losses: return
     what = f"a {spec.task} of {first_few(spec.targets)}, which has {', '.join(spec.losses)}"
