@@ -629,7 +629,7 @@ def _scored(f, name, say):
     try: return _metrics(f())
     except Exception as e:
         way = f"all else is there, and `galfast evaluate` scores {name}"
-        say(f"the predictions could not be scored ({_in_short(e)}); {way}")
+        say(f"the predictions could not be scored ({in_a_line(e, 150)}); {way}")
         return {}
 
 def _write_ranked(head, table, guess, path):
@@ -647,10 +647,6 @@ def _take_place(new, out):
     for o in sorted(new.iterdir(), key=lambda o: o.name=='config.json'): os.replace(o, out/o.name)
     for o in (new, new.parent):
         with suppress(OSError): o.rmdir() # other files in it are those of the training
-
-def _in_short(e):
-    "An exception in a line"
-    return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:150]}"
 
 def _metrics(scores):
     "Scores as JSON has them: target -> metric -> value, err, baseline and number of galaxies"
@@ -676,7 +672,7 @@ def run_figures(run, out, data, held)->list: # A sentence for each that could no
             axs = draw()
             if axs is not None: save_plot(axs, out/name)
         except Exception as e:
-            wrong.append(f"{name} could not be drawn ({_in_short(e)}); all else is there")
+            wrong.append(f"{name} could not be drawn ({in_a_line(e, 150)}); all else is there")
             for i in set(plt.get_fignums())-set(open_): plt.close(i)
     return wrong
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['lock_beat', 'printable', 'tell', 'option', 'GalfastError', 'CatalogError', 'ImageError', 'RunError', 'first_few',
            'galfast_cfg', 'galfast_path', 'atomic_path', 'check_free', 'check_writable', 'check_run_folder',
-           'without_folder', 'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track', 'in_words',
-           'in_bytes']
+           'without_folder', 'in_a_line', 'write_json', 'folder_lock', 'file_lock', 'check_unlocked', 'track',
+           'in_words', 'in_bytes']
 
 # %% ../../nbs/base/00_core.ipynb #d7e1dac4
 import ast,platform,shlex,threading
@@ -203,6 +203,14 @@ def without_folder(
     longest_first = sorted(names, key=len, reverse=True)
     where = re.compile('|'.join(re.escape(o.rstrip(os.sep)+os.sep)+'+' for o in longest_first))
     return [where.sub('', str(o)) for o in texts]
+
+# %% ../../nbs/base/00_core.ipynb #e8131f49
+def in_a_line(
+    e:BaseException,
+    most:int=300, # Letters of what it says
+)->str: # 'ValueError: what was wrong'
+    "The kind of an exception, and the first line of what it says"
+    return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:most]}"
 
 # %% ../../nbs/base/00_core.ipynb #adbdd809
 def write_json(

@@ -113,7 +113,7 @@ def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->t
 def _fault_of(f, x):
     "The fault that `f(x)` ends in, in words; '' for none"
     try: f(x)
-    except Exception as e: return f"{type(e).__name__}: {str(e).strip().splitlines()[0][:300] if str(e).strip() else ''}"
+    except Exception as e: return in_a_line(e)
     return ''
 
 def _table_notes(run, df, id_col):

@@ -14,7 +14,7 @@ from fastai.vision.all import *
 from ..base.core import *
 from ..data.heads import *
 from ..data.targets import *
-from .answers import held_err
+from .answers import head_errs
 from .run import pick_device
 
 # %% ../../nbs/training/08_plain.ipynb #68b4c3af
@@ -52,7 +52,7 @@ class PlainLearner:
         try: return self.answers(items, tta, bs),{}
         except GalfastError: raise
         except Exception as e:
-            if len(items)==1: return np.full((1, self.spec.n_out), np.nan),{0: _in_words(e)}
+            if len(items)==1: return np.full((1, self.spec.n_out), np.nan),{0: in_a_line(e)}
         half = len(items)//2
         (p,a),(q,b) = self.predict(items[:half], tta, bs),self.predict(items[half:], tta, bs)
         return np.concatenate([p, q]),a | {half+k: v for k,v in b.items()}
@@ -74,9 +74,8 @@ def errors(self:PlainLearner)->list: # A number for each output; nan beside clas
     if y.shape[1]!=len(spec.targets): return None
     res = [np.nan]*spec.n_out
     for head,out,cols in spec.places:
-        if not head.states_err: continue
-        resid = p[:,out]-y[:,cols]
-        res[out] = [held_err(o, np.zeros(len(o)), np.nanstd(t))[0] for o,t in zip(resid.T, y[:,cols].T)]
+        resid,scatter = p[:,out]-y[:,cols],np.nanstd(y[:,cols], 0)
+        res[out] = [np.nan if o is None else o[0] for o in head_errs(head, resid, np.zeros_like(resid), scatter)]
     return res
 
 @patch
@@ -133,5 +132,3 @@ def _in_order(spec, learn):
     return replace(spec, heads=[spec.heads[0].in_order([str(o) for o in vocab])])
 
 def _twice(items): return pd.concat([items]*2) if isinstance(items, pd.DataFrame) else [*items]*2
-
-def _in_words(e): return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:300]}"

@@ -177,10 +177,7 @@ def _learner_err(learn, spec, net):
     if not len(learn.dls.valid_ds) or not any(o.states_err for o in spec.heads): return None
     mean,spread,y = (o.double().numpy() for o in mean_and_spread(learn, model=net))
     y,res = y.reshape(len(y), -1),[None]*spec.n_out
-    for head,out,cols in spec.places:
-        if not head.states_err: continue
-        resid = mean[:,out]-y[:,cols]
-        res[out] = [held_err(resid[:,i], spread[:,out][:,i], head.std[i]) for i in range(head.n_out)]
+    for head,out,cols in spec.places: res[out] = head_errs(head, mean[:,out]-y[:,cols], spread[:,out])
     return SpreadErr(res)
 
 def _row_numbers(ids):
