@@ -1,4 +1,4 @@
-"Modules of galfast 0.2, which lay side by side: each is found under its old name, with a warning that says where it is now"
+"Modules of galfast 0.2 are found under their old names, with a warning that says where they are now"
 import sys,warnings
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -13,7 +13,8 @@ _floors = dict( # Floor -> its modules, 'old:new' where the name is another
     training='fast learner gp run',
     results='predict interpret plot',
 )
-moved = {o.split(':')[0]: f"galfast.{floor}.{o.split(':')[-1]}" for floor,names in _floors.items() for o in names.split()}
+_pairs = [(floor, o.partition(':')) for floor,names in _floors.items() for o in names.split()]
+moved = {old: f'galfast.{floor}.{new or old}' for floor,(old,_,new) in _pairs}
 
 class Moved:
     "Finds `galfast.core` as `galfast.base.core`"

@@ -27,8 +27,11 @@ def _version(asked):
     typer.echo(f'galfast {galfast.__version__}')
     raise typer.Exit()
 
+Version = Annotated[bool, typer.Option('--version', callback=_version, is_eager=True,
+                                       help='Say which galfast this is.')]
+
 @app.callback()
-def _options(version:Annotated[bool, typer.Option('--version', callback=_version, is_eager=True, help='Say which galfast this is.')]=False): pass
+def _options(version:Version=False): pass
 
 def _command(f):
     "`f` as a command whose mistakes are told in a sentence; a parameter that is a dataclass becomes its fields"
@@ -41,7 +44,8 @@ def _command(f):
             warnings.filterwarnings('ignore', category=FutureWarning) # of torch, about what fastai calls
             return f(**{k: c(**{o.name: kwargs.pop(o.name) for o in fields(c)}) for k,c in groups.items()}, **kwargs)
         except typer.Exit: raise
-        except KeyboardInterrupt as e: _fail(f'stopped; {_goes_on(f.__name__)}', 128+getattr(e, 'signum', signal.SIGINT))
+        except KeyboardInterrupt as e:
+            _fail(f'stopped; {_goes_on(f.__name__)}', 128+getattr(e, 'signum', signal.SIGINT))
         except Exception as e: _fail(*_told(e, out))
     _inner.__signature__ = _flat(f, groups)
     _inner.__annotations__ = {k: p.annotation for k,p in _inner.__signature__.parameters.items()}
@@ -49,12 +53,17 @@ def _command(f):
 
 def _flat(f, groups):
     "The signature of `f` with the fields of the dataclasses in `groups` in their place"
-    par = lambda name, typ, default: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=typ)
-    return inspect.Signature([q for k,p in inspect.signature(f).parameters.items() for q in
-                              ([par(o.name, o.type, o.default) for o in fields(groups[k])] if k in groups else [par(k, p.annotation, p.default)])])
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    par = lambda name, typ, default: inspect.Parameter(name, by_name, default=default, annotation=typ)
+    res = []
+    for k,p in inspect.signature(f).parameters.items():
+        if k in groups: res += [par(o.name, o.type, o.default) for o in fields(groups[k])]
+        else: res.append(par(k, p.annotation, p.default))
+    return inspect.Signature(res)
 
 # %% ../nbs/90_cli.ipynb #90c10001
-_goes_on_by = dict(train='goes on where it was', cutouts='goes on where it was', pack='goes on where it was', query='goes on after the last whole page')
+_goes_on_by = dict(train='goes on where it was', cutouts='goes on where it was', pack='goes on where it was',
+                   query='goes on after the last whole page')
 
 def _goes_on(name):
     "How to go on with a command that was stopped: the whole of it"
@@ -69,7 +78,8 @@ def _told(e, out=None):
     if isinstance(e, (PermissionError,IsADirectoryError,NotADirectoryError,FileNotFoundError)): return str(e),2
     if isinstance(e, OSError): return f'the system says: {e}',2
     why = str(e).strip().splitlines()
-    return f"a fault of galfast's own, not of yours: {type(e).__name__}{f': {why[0][:200]}' if why else ''}. {_keep_traceback(e, out)}{_kept(out)}",1
+    what = type(e).__name__+(f': {why[0][:200]}' if why else '')
+    return f"a fault of galfast's own, not of yours: {what}. {_keep_traceback(e, out)}{_kept(out)}",1
 
 def _keep_traceback(e, out):
     "Write the traceback to a file, in the run folder if there is one, and say where"
@@ -103,7 +113,8 @@ def _say(line):
     typer.echo(printable(line), err=True)
 
 def _print(*lines):
-    "Print text as it is: square brackets and colons of names and paths are no markup, and their other characters do not drive a terminal"
+    """Print text as it is: square brackets and colons of names and paths are no markup,
+    and their other characters do not drive a terminal"""
     from rich.console import Console
     from galfast.base.core import printable
     text = (printable(o) if isinstance(o, str) else o for o in lines)
@@ -114,12 +125,18 @@ def _table(title, rows, *cols, left=(0,)):
     from rich.table import Table
     from rich.text import Text
     from galfast.base.core import printable
-    t = Table(title=Text(printable(title), style='bold'), title_justify='left', box=None, pad_edge=False, padding=(0,3,0,0))
-    for i,c in enumerate(cols): t.add_column(Text(printable(c)), justify='left' if i in left else 'right', no_wrap=True)
+    plain = dict(box=None, pad_edge=False, padding=(0,3,0,0))
+    t = Table(title=Text(printable(title), style='bold'), title_justify='left', **plain)
+    for i,c in enumerate(cols):
+        t.add_column(Text(printable(c)), justify='left' if i in left else 'right', no_wrap=True)
     for r in rows: t.add_row(*(Text(printable(o)) for o in r))
     _print(t, '')
 
-def _num(v): return 'nan' if v is None or v!=v else f'{v:.3g}' if 0<abs(v)<.01 or abs(v)>=1e6 else f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
+def _num(v):
+    "A number in as many digits as are read"
+    if v is None or v!=v: return 'nan'
+    if 0<abs(v)<.01 or abs(v)>=1e6: return f'{v:.3g}'
+    return f'{v:.4f}' if abs(v)<100 else f'{v:,.1f}'
 def _pm(v, e): return f'{_num(v)} ± {_num(e)}'
 
 def _votes_table(title, scores, base):
@@ -179,8 +196,9 @@ Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is th
 # %% ../nbs/90_cli.ipynb #ffb90055
 _how = ('quick','fast','compile') # Of a recipe: what goes with any other
 _of_others = [k for k in _options_of['recipe'] if k not in _how]
-_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['valid'], ['valid_col']), (['valid_col'], ['valid']),
-                (['target'], ['task'])] # What is typed, and what a file says that goes for it
+# What is typed, and what a file says that goes for it
+_in_place_of = [(['quick'], _of_others), (_of_others, ['quick']), (['target'], ['task']),
+                (['valid'], ['valid_col']), (['valid_col'], ['valid'])]
 
 def _typed_wins(ctx, *groups):
     "What is typed wins over what a file says, also where a file says it in other words"
@@ -217,7 +235,8 @@ def _as_typed_in(name, v):
 # %% ../nbs/90_cli.ipynb #90c10003
 def _check_device(device):
     from galfast.base.core import GalfastError
-    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device): raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda or cuda:1")
+    if re.fullmatch(r'auto|cpu|cuda(:\d+)?', device): return
+    raise GalfastError(f"device {device!r} is not at hand: it is auto, cpu, cuda or cuda:1")
 
 def _check_out(out, overwrite, cols=()):
     "Raise where no table with columns `cols` can be written to `out`"
@@ -245,7 +264,8 @@ def _check_images(images):
 # %% ../nbs/90_cli.ipynb #31a5f8e4
 _two_way = ('fast','folds') # By default neither; other switches are on or off
 _typed = dict(on_error=Literal['missing','skip','raise']) # What may be said, where it is a few words
-_complete = dict(task=_tasks, arch=_archs, opt=_opts, loss=_losses) # Option -> function that gives the words that there are
+# Option -> function that gives the words that there are
+_complete = dict(task=_tasks, arch=_archs, opt=_opts, loss=_losses)
 _unless_asked = dict(task='auto', id='objID', seed=0, on_error='missing')
 
 def _as_option(o):
@@ -279,8 +299,10 @@ class _ReadingOf:
     def check(self):
         "Raise for what can be told before an image is read"
         from galfast.base.core import GalfastError
-        if self.pad and not self.crop: raise GalfastError("--pad fills what a crop finds missing: give --crop too, or leave it out")
-        if self.asinh is not None and not self.asinh>0: raise GalfastError(f"--asinh is a scale above 0, not {self.asinh}")
+        if self.pad and not self.crop:
+            raise GalfastError("--pad fills what a crop finds missing: give --crop too, or leave it out")
+        if self.asinh is not None and not self.asinh>0:
+            raise GalfastError(f"--asinh is a scale above 0, not {self.asinh}")
     def reader(self):
         "What `ImageReader` takes"
         from galfast.images.fits import AsinhTfm
@@ -296,8 +318,10 @@ class _JobOf:
     def check(self):
         "Raise for what can be told before the catalogue is read"
         from galfast.base.core import GalfastError
-        if self.valid is not None and self.valid_col: raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
-        if self.valid is not None and not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
+        if self.valid is None: return
+        if self.valid_col:
+            raise GalfastError("--valid and --valid-col both say which galaxies to hold back: give one")
+        if not 0<self.valid<1: raise GalfastError(f"--valid is a share between 0 and 1, not {self.valid}")
     def asked(self, df, targets):
         "Fields of `TrainJob`, checked against the catalogue `df`"
         from galfast.base.labels import target_columns
@@ -354,8 +378,8 @@ def train(
     asked = job.asked(df, cols)
     _check_images(images)
     words = dict(names=_of_targets(name, cols), units=_of_targets(unit, cols))
-    begins = f"{catalog}: {len(df):,} rows; {', '.join([*cols, *(['votes'] if job.votes else [])])} is learned, which begins in a few seconds"
-    if not show_config: _say(begins)
+    learned = ', '.join([*cols, 'votes'] if job.votes else cols)
+    if not show_config: _say(f'{catalog}: {len(df):,} rows; {learned} is learned, which begins in a few seconds')
     # what follows takes seconds: all that can be checked without it is checked
     from galfast.train import plan_text,plan_training,train_galaxies
     asked |= recipe.asked() | dict(reader=reading.reader())
@@ -371,10 +395,13 @@ def _of_targets(texts, targets):
     "`target=text` as a dict target -> text; a text alone is for the one target"
     from galfast.base.core import GalfastError
     res = {}
-    if texts and not targets: raise GalfastError(f"{texts[0]!r} is said of a target, and there are votes alone: leave it out")
+    if texts and not targets:
+        raise GalfastError(f"{texts[0]!r} is said of a target, and there are votes alone: leave it out")
     for o in texts or ():
         t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
-        if t is None and len(targets)>1: raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {shlex.quote(f'{targets[0]}={o}')}")
+        if t is None and len(targets)>1:
+            example = shlex.quote(f'{targets[0]}={o}')
+            raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {example}")
         res[t or targets[0]] = o[len(t)+1:] if t else o
     return res
 
@@ -382,7 +409,8 @@ def _tell_none_found(target, metrics):
     "Say so where a class that is looked for was found nowhere"
     if 'purity' not in metrics or metrics['purity']['value'] is not None: return
     n,at = metrics['purity']['n'],metrics['best_threshold']['value']
-    _print(f"no galaxy of {n:,} was called {target}: its probability is nowhere above one half; from {at:.2g} on F1 is best", '')
+    why = f'its probability is nowhere above one half; from {at:.2g} on F1 is best'
+    _print(f'no galaxy of {n:,} was called {target}: {why}', '')
 
 def _pictures(path):
     "The figures of a run, the first one first"
@@ -397,11 +425,15 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
     "One screen: how good, and where everything is"
     i,heads = run.info,run.spec.heads
     head_of = {name: o for o in heads for name in (*o.columns, ','.join(o.columns), *(p for p,_,_ in o.parts))}
-    how = 'held back from training' if i['validation']=='held back' else f"{i['validation']}, each predicted by what never saw it"
+    validation = i['validation']
+    held_back = validation=='held back'
+    how = 'held back from training' if held_back else f'{validation}, each predicted by what never saw it'
     apart = 'kept for the test, of which nothing was learned'
     sets = [('metrics', i['n_valid'], how), ('test', i.get('n_apart'), apart)]
     asked = {q for o in heads if len(o.parts)>1 for q,_,_ in o.parts}
-    for t,ms,most,which in [(t, ms, most, which) for k,most,which in sets for t,ms in i.get(k, {}).items() if t not in asked]:
+    scored = [(t, ms, most, which) for k,most,which in sets for t,ms in i.get(k, {}).items()]
+    for t,ms,most,which in scored:
+        if t in asked: continue
         rows = [(k, m['value'], m['err'], m['baseline']) for k,m in ms.items()]
         n = max((m.get('n', 0) for m in ms.values()), default=0) or most
         base = head_of[t].guessed if t in head_of else 'at random'
@@ -409,8 +441,11 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
         _tell_none_found(t, ms)
     def _of_votes(ms): return {k: (m['value'], m['err'], m['baseline'], m['n']) for k,m in ms.items()}
     for k,_,which in sets:
-        _votes_table(f'shares of votes, {which}', {t: _of_votes(ms) for t,ms in i.get(k, {}).items() if t in asked}, 'mean share')
-    if any(o.states_err for o in heads) and i['n_valid']<20: _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: one sigma is the same for all, widened as Student's t asks\n")
+        shares = {t: _of_votes(ms) for t,ms in i.get(k, {}).items() if t in asked}
+        _votes_table(f'shares of votes, {which}', shares, 'mean share')
+    if any(o.states_err for o in heads) and i['n_valid']<20:
+        _print(f"{i['n_valid']:,} galaxies are too few to learn where errors are larger: "
+               "one sigma is the same for all, widened as Student's t asks\n")
     took = f"{i['seconds']:.0f} s on {i['device']}, {i['n_train']:,} galaxies"
     apart = f"; {i['n_apart']:,} kept for the test" if i.get('n_apart') else ''
     left = f"; {i['skipped']:,} left out, see {run.path}/skipped.csv" if i['skipped'] else ''
@@ -423,15 +458,20 @@ def _summary(run, next_=('NEW_TABLE.csv', 'NEW_IMAGES')):
            f"next      {shlex.join(map(str, words))}")
 
 # %% ../nbs/90_cli.ipynb #1d84fea2
+MaybeCatalog = Annotated[Path, typer.Argument(
+    help='Table of ids; without one every image in the folder is predicted, by its name.')]
+MaybePack = Annotated[bool, typer.Option(
+    '--pack', help='Keep the decoded images: for folders that are predicted again.')]
+
 @_command
 def predict(
     run:Annotated[Path, typer.Argument(help='Run folder.')],
     images:Images,
     out:Annotated[Path, typer.Option(help='File to write: .csv, .tsv, .parquet, .fits, .ecsv or .xlsx.')],
-    catalog:Annotated[Path, typer.Argument(help='Table of ids; without one every image in the folder is predicted, by its name.')]=None,
+    catalog:MaybeCatalog=None,
     id:Annotated[str, typer.Option('--id', help='Column that names a galaxy; by default that of training.')]=None,
     tta:Annotated[bool, typer.Option('--tta/--no-tta', help='Average over the eight orientations of each image.')]=True,
-    pack:Annotated[bool, typer.Option('--pack', help='Keep the decoded images: for folders that are predicted again.')]=False,
+    pack:MaybePack=False,
     fast:Fast=None,
     device:Device='auto',
     overwrite:Overwrite=False,
@@ -448,10 +488,15 @@ def predict(
     _check_kind(cfg, files, run)
     if df is None: df = folder_table(images, id, (cfg.get('reader') or {}).get('pattern'))
     with _alone(out, overwrite):
-        from galfast.results.predict import predict_chunks # takes seconds: all that can be checked without it is checked
-        n,seen,why = _write_chunks(out, predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say), len(df))
-    _print(f"{n-why.total():,} of {n:,} galaxies predicted: {out}", *(f'  {m:,} not: {k}' for k,m in why.most_common(5)))
-    if seen: _print(f"{seen:,} of these {n:,} galaxies were learned from: their errors look smaller than they are; evaluate leaves them out")
+        # takes seconds: all that can be checked without it is checked
+        from galfast.results.predict import predict_chunks
+        chunks = predict_chunks(run, df, images, tta, id, device, pack=pack, fast=fast, say=_say)
+        n,seen,why = _write_chunks(out, chunks, len(df))
+    not_ = [f'  {m:,} not: {k}' for k,m in why.most_common(5)]
+    _print(f'{n-why.total():,} of {n:,} galaxies predicted: {out}', *not_)
+    if seen:
+        _print(f'{seen:,} of these {n:,} galaxies were learned from: '
+               'their errors look smaller than they are; evaluate leaves them out')
     if why.total()==n: _fail(f"no galaxy could be predicted; {_why_none(why, df, id, files)}", 1)
 
 def _why_none(why, df, id, files):
@@ -463,7 +508,9 @@ def _why_none(why, df, id, files):
 
 # %% ../nbs/90_cli.ipynb #d6baa970
 def _write_chunks(out, chunks, total):
-    "Write tables to `out` as they come; the rows, those that were learned from, and why others were not predicted. What a fault leaves is kept beside it"
+    """Write tables to `out` as they come. What a fault leaves is kept beside it
+
+    Gives the number of rows, of those that were learned from, and why others were not predicted"""
     from collections import Counter
     from galfast.base.core import GalfastError
     from galfast.base.tables import table_writer
@@ -508,10 +555,18 @@ def _check_kind(cfg, files, run):
     from galfast.base.find import fits_types,split_image_name
     kind = (cfg.get('reader') or {}).get('kind')
     fits = {split_image_name(o)[1] in fits_types for o in files.values()}
-    if kind in ('rgb','grey') and fits=={True}: raise ImageError(f"{run} learned from pictures (JPEG, PNG), and the images in {files.folder} are FITS: a run predicts what it learned from")
-    if kind=='fits' and fits=={False}: raise ImageError(f"{run} learned from FITS images, and those in {files.folder} are not: a run predicts what it learned from")
+    if kind in ('rgb','grey') and fits=={True}:
+        differ = f'pictures (JPEG, PNG), and the images in {files.folder} are FITS'
+    elif kind=='fits' and fits=={False}: differ = f'FITS images, and those in {files.folder} are not'
+    else: return
+    raise ImageError(f'{run} learned from {differ}: a run predicts what it learned from')
 
 # %% ../nbs/90_cli.ipynb #a4dcf25d
+VotesOrRun = Annotated[str, typer.Option(
+    metavar='<str>', help='Questions that volunteers answered, as for train; or the run, which knows them.')]
+WithTraining = Annotated[bool, typer.Option(
+    '--with-training', help='Score the galaxies too that the model learned from.')]
+
 @_command
 def evaluate(
     predictions:Annotated[Path, typer.Argument(help='Table that `galfast predict` wrote.')],
@@ -519,12 +574,14 @@ def evaluate(
     target:Target=(),
     id:Id='objID',
     task:Task='auto',
-    votes:Annotated[str, typer.Option(metavar='<str>', help='Questions that volunteers answered, as for train; or the run, which knows them.')]=None,
+    votes:VotesOrRun=None,
     out:Annotated[Path, typer.Option(help='Also write the metrics to this table.')]=None,
-    with_training:Annotated[bool, typer.Option('--with-training', help='Score the galaxies too that the model learned from.')]=False,
+    with_training:WithTraining=False,
     overwrite:Overwrite=False,
 ):
-    "Compare predictions with true labels: metrics with bootstrap errors, over galaxies that the model did not learn from."
+    """Compare predictions with true labels: metrics with bootstrap errors.
+
+    Galaxies that the model learned from are left out."""
     from galfast.base.labels import check_labels,check_task,label_words
     from galfast.base.questions import vote_schema
     from galfast.base.tables import check_columns,read_catalog,write_table
@@ -538,20 +595,32 @@ def evaluate(
     res = evaluate_predictions(pred, cat, cols, id, task, with_training=with_training, votes=schema)
     left = res.attrs
     for o in left['notes']: _say(f'note: {o}')
-    whose = 'training' if left['baseline']=='training' else 'these'
     asked = {q.name for q in schema.questions} if schema and len(schema.questions)>1 else ()
-    scores = {t: {r.metric: (r.value, r.err, r.baseline, r.n) for r in o.itertuples()} for t,o in res.groupby('target', sort=False)}
-    _votes_table('shares of votes', {t: o for t,o in scores.items() if t in asked}, f'mean of {whose}')
-    for t,o in res[~res.target.isin(asked)].groupby('target', sort=False):
-        rows = [(r.metric, r.value, r.err, r.baseline) for r in o.itertuples()]
-        base = 'at random' if 'roc_auc' in set(o.metric) else f'commonest class of {whose}' if 'balanced_accuracy' in set(o.metric) else f'mean of {whose}'
-        _scores_table(f'{t}: {o.n.iloc[0]:,} galaxies', rows, base, 'value')
-        _tell_none_found(t, {r.metric: dict(value=None if r.value!=r.value else r.value, n=r.n) for r in o.itertuples()})
-    says = dict(in_training='were learned from, and are left out', not_in_both='predictions have no row in the catalogue', not_predicted='have no prediction', no_label='have no label')
-    for k,v in says.items():
+    _print_scores(res, asked, 'training' if left['baseline']=='training' else 'these')
+    for k,v in _left_out.items():
         if left[k]: _print(f'{left[k]:,} {v}')
     res.attrs = {} # a Parquet file would keep them
     if out: write_table(res, out)
+
+_left_out = dict(in_training='were learned from, and are left out',
+                 not_in_both='predictions have no row in the catalogue',
+                 not_predicted='have no prediction', no_label='have no label')
+
+def _print_scores(res, asked, whose):
+    "A table for each target of `res`; the questions of a tree, `asked`, are in one. `whose` mean is the baseline"
+    by_target = {t: list(o.itertuples()) for t,o in res.groupby('target', sort=False)}
+    votes = {t: {r.metric: (r.value, r.err, r.baseline, r.n) for r in o} for t,o in by_target.items() if t in asked}
+    _votes_table('shares of votes', votes, f'mean of {whose}')
+    for t,o in by_target.items():
+        if t in asked: continue
+        rows = [(r.metric, r.value, r.err, r.baseline) for r in o]
+        _scores_table(f'{t}: {o[0].n:,} galaxies', rows, _baseline_of({r.metric for r in o}, whose), 'value')
+        _tell_none_found(t, {r.metric: dict(value=None if r.value!=r.value else r.value, n=r.n) for r in o})
+
+def _baseline_of(metrics, whose):
+    "What these metrics are beside"
+    if 'roc_auc' in metrics: return 'at random'
+    return f"{'commonest class' if 'balanced_accuracy' in metrics else 'mean'} of {whose}"
 
 # %% ../nbs/90_cli.ipynb #dd93d09f
 @_command
@@ -571,26 +640,33 @@ def demo(
     _say(f'simulating {n:,} galaxies in {out}/galaxies')
     df = sim_survey(out/'galaxies', n, seed=seed)
     known,new = df[:-n//4],df[-n//4:]
-    write_table(known[['objID','ra','dec','metallicity']], out/'known.csv'); write_table(new[['objID','ra','dec']], out/'new.csv')
-    run = train_galaxies(out/'known.csv', out/'galaxies'/'images', 'metallicity', out/'run', seed=seed, device=device, say=_say)
-    _summary(run, (out/'new.csv', out/'galaxies'/'images'))
-    pred = predict_catalog(run, out/'new.csv', out/'galaxies'/'images', device=device)
+    write_table(known[['objID','ra','dec','metallicity']], out/'known.csv')
+    write_table(new[['objID','ra','dec']], out/'new.csv')
+    images = out/'galaxies'/'images'
+    run = train_galaxies(out/'known.csv', images, 'metallicity', out/'run', seed=seed, device=device, say=_say)
+    _summary(run, (out/'new.csv', images))
+    pred = predict_catalog(run, out/'new.csv', images, device=device)
     write_table(pred, out/'predictions.csv')
     res = evaluate_predictions(pred, new, 'metallicity').set_index('metric')
     _print(f"\n{len(new):,} galaxies that were never seen: {_pm(res.value['rmse'], res.err['rmse'])} dex RMSE. "
-                     f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
+           f"No model can do better than {_num(irreducible_rmse(new))}; the mean gives {_num(res.baseline['rmse'])}.")
 
 # %% ../nbs/90_cli.ipynb #8f4963bc
+PackFolder = Annotated[Path, typer.Option(
+    help='Folder of the pack; by default one in the cache, where training finds it.')]
+Rebuild = Annotated[bool, typer.Option(
+    '--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]
+
 @_command
 def pack(
     catalog:Annotated[Path, typer.Argument(help='Table of ids.')],
     images:Images,
     reading:_Reading,
     size:Annotated[int, typer.Option(min=8, help='Side of the packed images, px; by default as they are.')]=None,
-    out:Annotated[Path, typer.Option(help='Folder of the pack; by default one in the cache, where training finds it.')]=None,
+    out:PackFolder=None,
     id:Id='objID',
     half:Annotated[bool, typer.Option('--half', help='FITS: half-precision numbers, half the space.')]=False,
-    rebuild:Annotated[bool, typer.Option('--rebuild', help='Make a pack anew that was made with other options, or is damaged.')]=False,
+    rebuild:Rebuild=False,
 ):
     "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
     from galfast.base.core import CatalogError,check_writable,in_bytes
@@ -604,7 +680,8 @@ def pack(
     read = guess_reader(df, images, id, size=size, **reading.reader())
     files = [o for o in read.find(df, images, id) if o is not None]
     if not files: raise CatalogError(f'no row of {catalog} has an image in {images}')
-    p = pack_images(files, out or pack_folder(images, read), read, 'float16' if half else None, damaged='rebuild' if rebuild else 'raise')
+    dest,damaged = out or pack_folder(images, read),'rebuild' if rebuild else 'raise'
+    p = pack_images(files, dest, read, 'float16' if half else None, damaged=damaged)
     if p is None: raise CatalogError(f'no image in {images} can be read')
     _,errs = p.find(files)
     _print(f"{len(files)-len(errs):,} of {len(df):,} galaxies are packed, {in_bytes(p.n*p.nbytes)}: {p.dest}")
@@ -614,18 +691,25 @@ def pack(
 Survey = Annotated[str, typer.Option(autocompletion=_surveys,
                                      help='sdss, ls-dr9, ls-dr10, ps1, or hips:ID for any survey of CDS.')]
 
+_scale_says = ("Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. "
+               "By default the survey's own pixels.")
+
 @dataclass
 class _Cutouts:
     "Options of what the cutouts of a folder have in common"
     survey:Survey='sdss'
     size:Annotated[int, typer.Option(min=16, help='Side, px.')]=224
-    scale:Annotated[str, typer.Option(help="Arcseconds a pixel; or a rule such as '6*petroR90_r', the side in units of a column; or wu-boada. By default the survey's own pixels.")]=None
+    scale:Annotated[str, typer.Option(help=_scale_says)]=None
     format:Annotated[str, typer.Option(help='jpg or fits.')]='jpg'
     bands:Annotated[str, typer.Option(help='FITS: bands in order, such as grz.')]=''
 
+PresetOrFile = Annotated[str, typer.Argument(
+    metavar='PRESET|FILE.sql',
+    help='metallicity, stellar-mass, sfr, spec-z, photo-z, galaxy-zoo1, galaxy-zoo2, or a file of SQL.')]
+
 @_command
 def query(
-    what:Annotated[str, typer.Argument(metavar='PRESET|FILE.sql', help='metallicity, stellar-mass, sfr, spec-z, photo-z, galaxy-zoo1, galaxy-zoo2, or a file of SQL.')],
+    what:PresetOrFile,
     out:Annotated[Path, typer.Option(help='Table to write: .csv, .tsv, .parquet, .fits or .ecsv.')],
     release:Annotated[str, typer.Option(help='Data release, such as dr17; by default that of settings.ini.')]=None,
     limit:Annotated[int, typer.Option(min=1, help='At most this many rows.')]=None,
@@ -639,6 +723,8 @@ def query(
     _print(f"{len(df):,} rows: {out}", f"next      galfast cutouts {shlex.quote(str(out))} --out images")
 
 # %% ../nbs/90_cli.ipynb #b122bc71
+OnBadRow = Annotated[Literal['raise','skip'], typer.Option(help='skip: leave out rows that cannot be asked for.')]
+
 @_command
 def cutouts(
     catalog:Annotated[Path, typer.Argument(help='Table of ids, ra and dec in degrees.')],
@@ -648,7 +734,7 @@ def cutouts(
     rate:Annotated[float, typer.Option(help='Requests a second; by default what is polite to the service.')]=None,
     limit:Annotated[int, typer.Option(min=1, help='Fetch at most this many in this run.')]=None,
     retry_failed:Annotated[bool, typer.Option('--retry-failed', help='Ask again for what failed or was blank.')]=False,
-    on_error:Annotated[Literal['raise','skip'], typer.Option(help='skip: leave out rows that cannot be asked for.')]='raise',
+    on_error:OnBadRow='raise',
     dry_run:Annotated[bool, typer.Option('--dry-run', help='Say what would be fetched, and fetch nothing.')]=False,
 ):
     "Fetch a verified image of each galaxy; go on where an earlier run stopped."
@@ -660,14 +746,19 @@ def cutouts(
 def _cutout_summary(m, out):
     "One screen: what came, what did not and why"
     n = m.status.value_counts()
-    _table(f"{len(m):,} galaxies in {out}", [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()], 'status', 'galaxies', 'which are', left=(0,2))
+    rows = [(k.replace('_', ' '), f'{v:,}', _status[k]) for k,v in n.items()]
+    _table(f'{len(m):,} galaxies in {out}', rows, 'status', 'galaxies', 'which are', left=(0,2))
     bad = m[m.status=='failed']
-    for _,o in sorted(bad.groupby(bad.reason.str.replace(r'[\d.]+', '', regex=True)), key=lambda o: -len(o[1]))[:5]: _print(f'  {len(o):,} failed, such as {o.objID.iloc[0]}: {o.reason.iloc[0][:120]}')
-    if len(bad): _print(f"retry     {shlex.join(['galfast', *(o for o in sys.argv[1:] if o!='--retry-failed'), '--retry-failed'])}")
+    alike = [o for _,o in bad.groupby(bad.reason.str.replace(r'[\d.]+', '', regex=True))]
+    for o in sorted(alike, key=len, reverse=True)[:5]:
+        _print(f'  {len(o):,} failed, such as {o.objID.iloc[0]}: {o.reason.iloc[0][:120]}')
+    again = [o for o in sys.argv[1:] if o!='--retry-failed']+['--retry-failed']
+    if len(bad): _print(f"retry     {shlex.join(['galfast', *again])}")
     words = ['galfast', 'train', f'{out}/catalog.csv', '--images', str(out), '--target', 'COLUMN', '--out', 'run']
     _print(f"manifest  {out}/manifest.parquet", f"next      {shlex.join(words)}")
 
-_status = dict(ok='whole images', partial='images with a part that holds no data; kept', blank='more than half holds no data; not kept',
+_status = dict(ok='whole images', partial='images with a part that holds no data; kept',
+               blank='more than half holds no data; not kept',
                out_of_footprint='the survey has not looked there', failed='see the manifest for each reason')
 
 # %% ../nbs/90_cli.ipynb #921a8f44
@@ -679,6 +770,7 @@ def verify(
     from galfast.surveys.cutouts import verify_cutouts
     bad = verify_cutouts(folder)
     if not len(bad): return _print(f'{folder}: all files are what the manifest says')
-    _table(f'{len(bad):,} files of {folder} are not what the manifest says', bad.head(20)[['file','problem']].itertuples(index=False), 'file', 'problem', left=(0,1))
+    rows = bad.head(20)[['file','problem']].itertuples(index=False)
+    _table(f'{len(bad):,} files of {folder} are not what the manifest says', rows, 'file', 'problem', left=(0,1))
     _print('The next `galfast cutouts` into this folder fetches the damaged ones again.')
     raise typer.Exit(1)

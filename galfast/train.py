@@ -70,33 +70,52 @@ def _as_parameter(cls, o):
 def choose_recipe(
     n:int, # Galaxies with an image and a label
     task, # A name in `head_kinds`; of several heads a list
-    quick:bool=False, # Seconds: the Gaussian process on measured features, with one short network for classes and none for numbers
+    quick:bool=False, # Seconds: a Gaussian process on measured features; for classes one short network, too
     **changes # Fields that are asked for; None leaves the default
 )->Recipe:
     "The recipe for `n` galaxies"
     asked = {k: v for k,v in changes.items() if v is not None and not (k=='compile' and not v)}
     _check_asked(asked, task, quick)
-    how,kinds = {k: asked.pop(k) for k in ('fast','compile') if k in asked},[head_kind(o) for o in listify(task)]
-    if quick:
-        if not any(o.quick_nets for o in kinds): return Recipe(members=0, gp_weight=1., why='quick: a Gaussian process on measured features')
-        return Recipe(members=1, epochs=6, gp_weight=.6, turn=turning(6), **how, why='quick: a Gaussian process on measured features and a short network', **_steps(n, kinds))
-    if n>=many_galaxies:
-        r = Recipe(arch='xresnet34', size=144, keep=144, window=112, epochs=7, lr=1e-2, bs=128, wd=.01, opt='ranger', members=1, folds=False, gp_weight=0.,
-                   why=f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network')
-    else:
-        r = Recipe(epochs=_epochs(n, kinds), **_steps(n, kinds), why=f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features')
+    kinds = [head_kind(o) for o in listify(task)]
+    how = {k: asked.pop(k) for k in ('fast','compile') if k in asked}
+    if quick: return _quick_recipe(n, kinds, how)
+    r = _recipe_of_many(n) if n>=many_galaxies else _recipe_of_few(n, kinds)
     if asked.get('arch', r.arch)!=r.arch: asked = _other_arch(asked)
     r = Recipe(**merge(asdict(r), asked, how))
     if r.turn is None: r.turn = turning(r.epochs)
     if ifnone(r.loss, smoothed_loss)!=smoothed_loss: r.smooth = 0.
     arch_config(r.arch, 1, 1, size=r.size) # raises where no network is called so
-    if 'keep' in asked and r.gp_weight==0: raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, and this recipe measures none: leave it out, or give gp_weight")
-    if r.window and r.window>=r.size: raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: give a smaller one, or a larger {option('size')}")
+    if 'keep' in asked and r.gp_weight==0:
+        raise GalfastError(f"{option('keep')} is the side of the images that features are measured on, "
+                           "and this recipe measures none: leave it out, or give gp_weight")
+    if r.window and r.window>=r.size:
+        raise GalfastError(f"a window of {r.window} px is no part of images of {r.size} px: "
+                           f"give a smaller one, or a larger {option('size')}")
     return r
+
+def _quick_recipe(n, kinds, how):
+    "An answer in seconds: networks only where a kind of target gains by them"
+    why = 'quick: a Gaussian process on measured features'
+    if not any(o.quick_nets for o in kinds): return Recipe(members=0, gp_weight=1., why=why)
+    short = dict(members=1, epochs=6, gp_weight=.6, turn=turning(6))
+    return Recipe(**short, **how, **_steps(n, kinds), why=f'{why} and a short network')
+
+def _recipe_of_many(n):
+    "One network, as in the blog"
+    net = dict(arch='xresnet34', size=144, keep=144, window=112, members=1, folds=False, gp_weight=0.)
+    schedule = dict(epochs=7, lr=1e-2, bs=128, wd=.01, opt='ranger')
+    why = f'{n:,} galaxies: the network and schedule of the 15-minute galaxy network'
+    return Recipe(**net, **schedule, why=why)
+
+def _recipe_of_few(n, kinds):
+    why = f'{n:,} galaxies: small networks, each holding back another part, and a Gaussian process on measured features'
+    return Recipe(epochs=_epochs(n, kinds), **_steps(n, kinds), why=why)
 
 # %% ../nbs/80_train.ipynb #b4bce24c
 def _epochs(n, kinds):
-    "Fewer epochs for more galaxies, but more steps: 25 for 400 in a regression, 18 for 1,800 in a classification; of several kinds as many as the slowest needs"
+    """Fewer epochs for more galaxies, but more steps; of several kinds as many as the slowest needs
+
+    25 for 400 in a regression, 18 for 1,800 in a classification"""
     most = max(e*(at/max(n, 1))**.5 for e,at in (o.epochs_at for o in kinds))
     return int(round(np.clip(most, 8, 25)))
 
@@ -113,23 +132,37 @@ def _check_asked(asked, task, quick):
     for k,v in asked.items():
         lo,hi = at_least.get(k),at_most.get(k)
         if lo is not None and not lo<=v<=ifnone(hi, math.inf): raise _outside(k, v, lo, hi)
-    if 'lr' in asked and not 0<asked['lr']<math.inf: raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
-    if asked.get('opt', 'adamw') not in ('adamw','ranger'): raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
+    if 'lr' in asked and not 0<asked['lr']<math.inf:
+        raise GalfastError(f"{option('lr')}, the highest learning rate, is above 0, not {asked['lr']}")
+    if asked.get('opt', 'adamw') not in ('adamw','ranger'):
+        raise GalfastError(f"opt is 'adamw' or 'ranger', not {asked['opt']!r}")
     kinds = [head_kind(o) for o in listify(task)]
-    if 'oversample' in asked:
-        asked['oversample'] = _a_share(asked['oversample'])
-        if not (len(kinds)==1 and kinds[0].strata): raise GalfastError(f"{option('oversample')} draws from classes, and this is a task of {first_few(listify(task))}: leave it out")
+    _check_classes(asked, task, kinds)
     if 'pretrained' in asked and asked['pretrained']!='timm': read_weights(asked['pretrained'])
-    if asked.get('smooth') and not (len(kinds)==1 and kinds[0].smooth): raise GalfastError(f"label smoothing is for classes, and this is a task of {first_few(listify(task))}: leave smooth out")
-    if asked.get('smooth') and asked.get('loss', smoothed_loss)!=smoothed_loss:
-        raise GalfastError(f"label smoothing is for {option('loss', smoothed_loss)}: leave {option('smooth')} out")
     no_nets = quick and not any(o.quick_nets for o in kinds) or asked.get('members')==0
     other = [k for k in asked if k not in ('fast','compile')] if quick else []
-    idle = [k for k in asked if k in network_options and k not in other] if no_nets else []
-    if other: raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with {first_few(map(option, other))}; leave one of them out")
-    if idle: raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} would change nothing: leave it out")
+    if other:
+        raise GalfastError(f"{option('quick', True)} is a recipe of its own: it cannot go with "
+                           f"{first_few(map(option, other))}; leave one of them out")
+    idle = [k for k in asked if k in network_options] if no_nets else []
+    if idle:
+        raise GalfastError(f"this recipe trains no network, so {first_few(map(option, idle))} "
+                           "would change nothing: leave it out")
 
 # %% ../nbs/80_train.ipynb #73310b9b
+def _check_classes(asked, task, kinds):
+    "Raise where what is for classes is asked of a task that has none, or of another loss"
+    one = kinds[0] if len(kinds)==1 else None
+    this = f'and this is a task of {first_few(listify(task))}'
+    if 'oversample' in asked:
+        asked['oversample'] = _a_share(asked['oversample'])
+        if not (one and one.strata):
+            raise GalfastError(f"{option('oversample')} draws from classes, {this}: leave it out")
+    if not asked.get('smooth'): return
+    if not (one and one.smooth): raise GalfastError(f"label smoothing is for classes, {this}: leave smooth out")
+    if asked.get('loss', smoothed_loss)!=smoothed_loss:
+        raise GalfastError(f"label smoothing is for {option('loss', smoothed_loss)}: leave {option('smooth')} out")
+
 def _outside(k, v, lo, hi):
     may = f'{lo} or more' if hi is None else f'from {lo} to {hi}'
     return GalfastError(f"{option(k)} is {may}, not {v}")
@@ -145,7 +178,8 @@ def _a_share(o):
 
 def _other_arch(asked):
     "A network that the user chose: one of it, on its own, the optimizer of the blog for an xresnet"
-    return merge(dict(members=1, folds=False, gp_weight=0., opt='ranger', lr=1e-2, wd=.01, why=f"{asked['arch']}, as asked"), asked)
+    alone = dict(members=1, folds=False, gp_weight=0., why=f"{asked['arch']}, as asked")
+    return merge(alone, dict(opt='ranger', lr=1e-2, wd=.01), asked)
 
 # %% ../nbs/80_train.ipynb #320da377
 def central_field(
@@ -208,7 +242,8 @@ def train_galaxies(
 )->GalaxyRun:
     "Train on a catalogue and its images, and write the run folder `out`"
     t0,out,device = time.monotonic(),Path(out),pick_device(device)
-    if isinstance(images, (str,Path)) and out.resolve()==Path(images).resolve(): raise RunError(f"{out} is the folder of the images, and a run needs one of its own: give another name")
+    if isinstance(images, (str,Path)) and out.resolve()==Path(images).resolve():
+        raise RunError(f"{out} is the folder of the images, and a run needs one of its own: give another name")
     plan = plan_training(df, target, say, quick=quick, **kwargs)
     job,spec,df = plan.job,plan.spec,plan.df
     words = dict(names=of_targets(names, spec.targets, 'names'), units=of_targets(units, spec.targets, 'units'))
@@ -228,7 +263,8 @@ def train_galaxies(
         run.remember(test=test.df[job.id_col] if test else None)
         run.citations = folder_citations(images)
         done = merge(state, dict(recipe=run.info['recipe'])) # what was done, beside what was asked
-        run.info |= dict(job=done, asked=state['recipe'], seconds=round(time.monotonic()-t0, 1), device=device.type, skipped=len(data.skipped), **words, **provenance())
+        run.info |= dict(job=done, asked=state['recipe'], skipped=len(data.skipped), **words, **provenance())
+        run.info |= dict(seconds=round(time.monotonic()-t0, 1), device=device.type)
         write_run(run, out, data, held, say, test, text)
         (out/'checkpoint'/'job.json').unlink(missing_ok=True) # from here on there is nothing to go on with
         shutil.rmtree(out/'checkpoint', ignore_errors=True)
@@ -334,7 +370,9 @@ def number_format(
     device,
     begun=None, # Run folder that is gone on with, if there is one
 )->bool:
-    "Are the networks of `recipe` in bfloat16? As asked; else as the run began, so that it ends alike; else what is faster here"
+    """Are the networks of `recipe` in bfloat16?
+
+    As asked; else as the run began, so that it ends alike; else what is faster here"""
     if recipe.fast is not None: return recipe.fast
     old = _format_of(Path(begun)) if begun else None
     return ifnone(old, has_fast_bf16(device, recipe.window or recipe.size))
@@ -363,25 +401,34 @@ def job_spec(job:TrainJob, df)->TargetSpec:
 def check_inputs(df, spec:TargetSpec, job:TrainJob):
     "Raise where columns beside the image, or what is asked of labels, cannot be used"
     job.table = listify(job.table) or None
-    if both := [c for c in job.table or [] if c in spec.reads]: raise GalfastError(f"{first_few(map(repr, both))} is a target, and cannot be seen beside the image: take it out of {option('table')}")
+    if both := [c for c in job.table or [] if c in spec.reads]:
+        raise GalfastError(f"{first_few(map(repr, both))} is a target, and cannot be seen beside the image: "
+                           f"take it out of {option('table')}")
     if job.table: table_spec(df, job.table)
-    if job.partial and len(spec.targets)==1: raise GalfastError(f"{option('partial', True)} is for several targets, and there is one: leave it out")
+    if job.partial and len(spec.targets)==1:
+        raise GalfastError(f"{option('partial', True)} is for several targets, and there is one: leave it out")
 
 def check_names(spec:TargetSpec, id_col):
-    "Raise where a target is called as another column of the tables that a run writes, or where these have names that no table can hold"
+    """Raise where a target is called as another column of the tables that a run writes,
+    or where these have names that no table can hold"""
     none = np.zeros((0, spec.n_out))
     made = prediction_table([], none, none, spec, id_col, seen=[]).columns
     cols = [*made, *spec.targets]
     twice = [t for t in spec.targets if cols.count(t)>1]
-    if twice: raise CatalogError(f"the tables of a run have a column {first_few(map(repr, twice))} of their own, or it is asked for twice: rename it in the catalogue. They have {first_few(made, 8)}")
+    if twice:
+        raise CatalogError(f"the tables of a run have a column {first_few(map(repr, twice))} of their own, or it is "
+                           f"asked for twice: rename it in the catalogue. They have {first_few(made, 8)}")
     check_table_names(cols, 'predictions.csv')
 
 def of_targets(o, targets, what)->dict: # Target -> text
     "Names or units of targets, from text for one of them or from a dict"
     if isinstance(o, str):
-        if len(targets)>1: raise GalfastError(f"which of {first_few(targets)} is {o!r} for? Say target=text in {option(what)}")
+        if len(targets)>1:
+            raise GalfastError(f"which of {first_few(targets)} is {o!r} for? Say target=text in {option(what)}")
         o = {targets[0]: o}
-    if odd := [t for t in o or {} if t not in targets]: raise GalfastError(f"{option(what)} is for {first_few(map(repr, odd))}, which is no target: these are {first_few(targets)}")
+    if odd := [t for t in o or {} if t not in targets]:
+        raise GalfastError(f"{option(what)} is for {first_few(map(repr, odd))}, which is no target: "
+                           f"these are {first_few(targets)}")
     return dict(o or {})
 
 # %% ../nbs/80_train.ipynb #45333b58
@@ -390,22 +437,28 @@ def missing_note(spec:TargetSpec, df)->str: # '' where there is one target, or n
     lacks = sum([o.lacks(df) for o in spec.heads], [])
     if len(lacks)==1 or not any(k for _,k in lacks): return ''
     each = ', '.join(f'{k:,} lack {t!r}' for t,k in lacks if k)
-    some = 'they are learned from where they have another label' if spec.partial else f"a galaxy needs all its labels; {option('partial', True)} learns from those that have some"
-    return f'of {len(df):,} galaxies {each}: {some}'
+    so = 'they are learned from where they have another label'
+    if not spec.partial:
+        so = f"a galaxy needs all its labels; {option('partial', True)} learns from those that have some"
+    return f'of {len(df):,} galaxies {each}: {so}'
 
 def _tell_job(say, job, spec, data, device, fast=None):
     recipe,side = job.recipe,data.images.shape[-1]
     say(f"{spec.task} of {spec.called}: {len(data.df):,} galaxies, {len(data.skipped):,} left out")
     for o in data.notes: say(f'note: {o}')
-    if data.pack: say(f"packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}")
-    if recipe.members and recipe.size>side: say(f"the images are {side} px, and none is enlarged: the networks see {side} px, not {recipe.size}")
-    say(f"recipe: {describe_recipe(recipe, data.reader)}")
-    if recipe.members: say(f"networks in {describe_math(device, fast, recipe.compile, recipe.window or recipe.size)}")
+    if data.pack:
+        say(f'packed in {data.pack.dest}: {len(data.images):,} images, {in_bytes(data.pack.n*data.pack.nbytes)}')
+    if recipe.members and recipe.size>side:
+        say(f'the images are {side} px, and none is enlarged: the networks see {side} px, not {recipe.size}')
+    say(f'recipe: {describe_recipe(recipe, data.reader)}')
+    if recipe.members: say(f'networks in {describe_math(device, fast, recipe.compile, recipe.window or recipe.size)}')
 
 def describe_recipe(recipe:Recipe, reader:ImageReader)->str:
     "A recipe and the field of its images in a line"
-    nets = f"; {recipe.members} x {recipe.arch} on {min(recipe.size, ifnone(reader.size, recipe.size))} px, {recipe.epochs} epochs" if recipe.members else ''
-    return recipe.why+nets+(f'; the central {reader.crop} px of {min(reader.native)}' if reader.crop and reader.native!='any' else '')
+    res,side = recipe.why,min(recipe.size, ifnone(reader.size, recipe.size))
+    if recipe.members: res += f'; {recipe.members} x {recipe.arch} on {side} px, {recipe.epochs} epochs'
+    if reader.crop and reader.native!='any': res += f'; the central {reader.crop} px of {min(reader.native)}'
+    return res
 
 def recipe_reader(df, images, job:TrainJob, say=noop)->ImageReader:
     "How images are read: as asked, with the field that holds the galaxies where no crop is asked for"
@@ -424,9 +477,13 @@ def recipe_reader(df, images, job:TrainJob, say=noop)->ImageReader:
 # %% ../nbs/80_train.ipynb #d5259b44
 def check_reader(reader:ImageReader, asked:dict):
     "Raise where what was asked of the reading of images means nothing for images of this kind"
-    if asked.get('pad') and not asked.get('crop'): raise GalfastError(f"{option('pad', True)} fills what a crop finds missing: give {option('crop')} too, or leave it out")
-    idle = [k for k in ('bands','hdu','stretch') if asked.get(k) is not None] if reader.kind in ('rgb','grey') else []
-    if idle: raise GalfastError(f"{first_few(map(option, idle))} is for FITS images, and these are JPEG or PNG: leave it out")
+    if asked.get('pad') and not asked.get('crop'):
+        raise GalfastError(f"{option('pad', True)} fills what a crop finds missing: "
+                           f"give {option('crop')} too, or leave it out")
+    idle = [k for k in ('bands','hdu','stretch') if asked.get(k) is not None]
+    if idle and reader.kind in ('rgb','grey'):
+        said = first_few(map(option, idle))
+        raise GalfastError(f'{said} is for FITS images, and these are JPEG or PNG: leave it out')
 
 # %% ../nbs/80_train.ipynb #9e6fc8d7
 def rows_apart(
@@ -436,7 +493,8 @@ def rows_apart(
     "What the columns of sets say"
     col = ifnone(job.valid_col, job.valid if isinstance(job.valid, str) else None)
     if job.valid_col and job.valid is not None:
-        raise GalfastError(f"{option('valid')} and {option('valid_col')} both say which galaxies to hold back: give one")
+        both = f"{option('valid')} and {option('valid_col')}"
+        raise GalfastError(f'{both} both say which galaxies to hold back: give one')
     says = [column_sets(df, c, true_is) for c,true_is in ((col,'valid'), (job.test_col,'test')) if c]
     test,held = (np.any([np.zeros(len(df), bool), *(o==k for o in says)], axis=0) for k in ('test','valid'))
     _check_sets(col, job, test, held)
@@ -506,7 +564,9 @@ def with_labels(table, df, spec):
 # %% ../nbs/80_train.ipynb #cb27f552
 @contextmanager
 def run_lock(out, resume=False, overwrite=False):
-    "Keep other trainings out of the run folder `out`, which is made if need be; raises `RunError` where it cannot be used"
+    """Keep other trainings out of the run folder `out`, which is made if need be
+
+    Raises `RunError` where it cannot be used"""
     out = Path(out)
     check_unlocked(out)
     check_run_folder(out, resume, overwrite)
@@ -539,10 +599,14 @@ def open_run(
         old = read_json(f, _an_object) if begun else _asked(load_run(out, 'cpu').info)
         if old is None: raise RunError(f"{out} holds a run that `galfast train` did not make: give another folder")
         diff = [k for k in job if _said(old.get(k))!=_said(job[k])]
-        if diff: raise RunError(f"{out} was {'begun' if begun else 'made'} with other {first_few(diff)}: give the same, or another folder")
+        if diff:
+            made = 'begun' if begun else 'made'
+            raise RunError(f'{out} was {made} with other {first_few(diff)}: give the same, or another folder')
         return not begun
-    if not (resume or overwrite) and (mine := [o.name for o in _files_of_a_run(out, job.get('target', []))]):
-        raise RunError(f"{out} holds {first_few(mine)}, which a run would replace: {option('overwrite', True)} does so, or give another folder")
+    mine = [] if resume or overwrite else _files_of_a_run(out, job.get('target', []))
+    if mine:
+        raise RunError(f"{out} holds {first_few(o.name for o in mine)}, which a run would replace: "
+                       f"{option('overwrite', True)} does so, or give another folder")
     if overwrite: # the run that is there stays until another is ready to take its place
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
@@ -572,12 +636,14 @@ def provenance()->dict:
     try: commit = subprocess.run(['git','rev-parse','HEAD'], capture_output=True, text=True, timeout=5).stdout.strip()
     except (OSError,subprocess.SubprocessError): commit = ''
     import fastai
-    return dict(versions=dict(galfast=galfast.__version__, torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__, python=platform.python_version()), git_commit=commit or None)
+    versions = {o.__name__: o.__version__ for o in (galfast, torch, fastai, np)}
+    return dict(versions=versions | dict(python=platform.python_version()), git_commit=commit or None)
 
 # %% ../nbs/80_train.ipynb #5cf8ef28
 _run_files = ('history.csv', 'predictions.csv', 'test_predictions.csv', 'run.toml', 'metrics.json', 'skipped.csv',
               'losses.png')
-_figures = ('predictions', 'confusion', 'votes', 'ranking', 'examples', 'worst') # of several heads one each: predictions_z.png
+# Of several heads one each, such as predictions_z.png
+_figures = ('predictions', 'confusion', 'votes', 'ranking', 'examples', 'worst')
 
 def _files_of_a_run(out, targets):
     "Files in `out` that are called as those that a run of `targets` writes, and no others"
@@ -613,12 +679,15 @@ and when they are in `out`, whole, figures; `test_predictions.csv` where there i
     shutil.rmtree(new, ignore_errors=True)
     save_run(run, new)
     write_table(table, new/'predictions.csv')
-    for head,out_,_ in spec.places: _write_ranked(head, table, held.guess[:,out_], new/f'ranked{_end_of(spec, head)}.csv')
+    for head,out_,_ in spec.places:
+        _write_ranked(head, table, held.guess[:,out_], new/f'ranked{_end_of(spec, head)}.csv')
     if run_file: (new/'run.toml').write_text(run_file, encoding='utf-8')
     if of_test is not None: write_table(of_test, new/'test_predictions.csv')
     write_json(new/'metrics.json', dict(task=spec.task, **of_sets))
     if len(held.history): write_table(held.history, new/'history.csv')
-    if len(data.skipped): write_table(data.skipped.assign(reason=without_folder(data.folder, data.skipped.reason)), new/'skipped.csv')
+    if len(data.skipped):
+        why = without_folder(data.folder, data.skipped.reason)
+        write_table(data.skipped.assign(reason=why), new/'skipped.csv')
     _take_place(new, out)
     run.path = out
     for o in run_figures(run, out, data, held): say(o)
@@ -641,7 +710,9 @@ def _write_ranked(head, table, guess, path):
     write_table(table.sort_values(prob, ascending=False, kind='stable'), path)
 
 def _take_place(new, out):
-    "Move the files of a whole run from `new` to `out`, in the place of those of an older one; without config.json there is no run, so it comes last"
+    """Move the files of a whole run from `new` to `out`, in the place of those of an older one
+
+    Without config.json there is no run, so it comes last"""
     old = _files_of_a_run(out, [*_targets_in(out), *_targets_in(new)])
     for o in (out/'config.json', *old): o.unlink(missing_ok=True)
     for o in sorted(new.iterdir(), key=lambda o: o.name=='config.json'): os.replace(o, out/o.name)
@@ -651,7 +722,8 @@ def _take_place(new, out):
 def _metrics(scores):
     "Scores as JSON has them: target -> metric -> value, err, baseline and number of galaxies"
     num = lambda v: None if v!=v else v
-    return {t: {r.metric: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline), n=r.n) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
+    one = lambda r: dict(value=num(r.value), err=num(r.err), baseline=num(r.baseline), n=r.n)
+    return {t: {r.metric: one(r) for r in o.itertuples()} for t,o in scores.groupby('target', sort=False)}
 
 # %% ../nbs/80_train.ipynb #845ec408
 def _mean_history(spec, history):
@@ -663,9 +735,11 @@ def _mean_history(spec, history):
     return mean.drop(columns=[c for c in mean if c in names-firsts])
 
 def run_figures(run, out, data, held)->list: # A sentence for each that could not be drawn
-    "losses.png, predictions.png or confusion.png, examples.png, worst.png; one that fails keeps none of the others from being drawn"
-    figures = {'losses.png': lambda: plot_history(_mean_history(run.spec, held.history))} if len(held.history) else {}
-    wrong = []
+    """losses.png, predictions.png or confusion.png, examples.png, worst.png
+
+    One that fails keeps none of the others from being drawn"""
+    figures,wrong = {},[]
+    if len(held.history): figures['losses.png'] = lambda: plot_history(_mean_history(run.spec, held.history))
     for name,draw in (figures | _prediction_figures(run, data, held)).items():
         open_ = plt.get_fignums()
         try:
@@ -678,14 +752,14 @@ def run_figures(run, out, data, held)->list: # A sentence for each that could no
 
 def _prediction_figures(run, data, held):
     "Name -> function that draws it, of the figures of what was predicted"
-    res = {}
+    res,df,answer = {},data.df.iloc[held.rows],held.answer
     for head,out,_ in run.spec.places:
-        some = head.drawn(data.df.iloc[held.rows], held.answer.mean[:,out], None if held.answer.err is None else held.answer.err[:,out])
-        known = ~pd.isna(np.asarray(some['true'], dtype=object).reshape(len(held.rows), -1)).all(1)
+        some = head.drawn(df, answer.mean[:,out], None if answer.err is None else answer.err[:,out])
+        known = ~pd.isna(np.asarray(some['true'], dtype=object).reshape(len(df), -1)).all(1)
         some = {k: None if v is None else v[known] for k,v in some.items()}
         end = _end_of(run.spec, head)
         res |= _head_figures(run, data, head, held.rows[known], some, end)
-        rare = _ranking(head, data.df.iloc[held.rows][known], held.answer.mean[known][:,out], held.guess[known][:,out])
+        rare = _ranking(head, df[known], answer.mean[known][:,out], held.guess[known][:,out])
         if rare: res[f'ranking{end}.png'] = partial(plot_ranking, rare[2], rare[1], name=rare[0])
     return res
 
@@ -716,9 +790,12 @@ def _head_figures(run, data, head, rows, some, end):
         return _gallery(worst_cases(true, pred, 16, prob))
     return main | {f'examples{end}.png': lambda: _gallery(pick), f'worst{end}.png': _worst}
 
-_figure_of = dict(votes=lambda head, some, words: plot_votes(**some, schema=head.schema),
-                  confusion=lambda head, some, words: plot_confusion(some['true'], some['pred'], labels=head.classes, **words),
-                  predictions=lambda head, some, words: plot_predictions(**some, **words)) # `TargetHead.figure` -> how it is drawn
+def _confusion(head, some, words): return plot_confusion(some['true'], some['pred'], labels=head.classes, **words)
+
+_figure_of = dict( # `TargetHead.figure` -> how it is drawn
+    votes=lambda head, some, words: plot_votes(**some, schema=head.schema),
+    predictions=lambda head, some, words: plot_predictions(**some, **words),
+    confusion=_confusion)
 
 def stack_rgb(data:GalaxyStack, rows)->list: # uint8 (y, x, 3) each
     "The images of `rows` as colour pictures"

@@ -197,7 +197,7 @@ class NpzFile:
         "Whatever goes wrong is an `ImageError`"
         try: yield
         except GalfastError: raise
-        except Exception as e: raise self._not_whole(f'{type(e).__name__}: {str(e)[:120]}') from e
+        except Exception as e: raise self._not_whole(in_a_line(e, 120)) from e
     def _not_whole(self, why): return ImageError(f"{self.path}: not a whole .npz file of arrays ({why})")
 
 # %% ../../nbs/base/10_arrays.ipynb #arra000c

@@ -131,7 +131,7 @@ def unpickle_arrays(
         with open(path, 'rb') as f: return _ArraysOnly(f, Path(path).stat().st_size).load()
     except pickle.UnpicklingError as e: raise _refused(path, e) from e
     except Exception as e:
-        raise ImageError(f"{path}: not a whole pickle of arrays ({type(e).__name__}: {str(e)[:120]})") from e
+        raise ImageError(f"{path}: not a whole pickle of arrays ({in_a_line(e, 120)})") from e
 
 def _refused(path, what):
     return ImageError(f"{path}: this pickle holds {what}, but only arrays of numbers and text are taken from one")

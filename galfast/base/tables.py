@@ -628,7 +628,7 @@ def _first_bytes(path):
         if head[:2]!=b'\x1f\x8b': return head
         with gzip.open(path) as f: return f.read(4000)
     except (OSError,EOFError,zlib.error) as e:
-        raise CatalogError(f"{path}: cannot be read ({type(e).__name__}: {str(e)[:200]})") from e
+        raise CatalogError(f"{path}: cannot be read ({in_a_line(e, 200)})") from e
 
 def _misnamed(path, suf, what, head):
     "A file that is not of the type that its name says"

@@ -61,7 +61,9 @@ class TargetHead:
 
     @classmethod
     def suits(cls, kinds, values)->bool:
-        "Are columns plainly of this kind? Of each the kind of `column_facts`, and its values without gaps, None for words"
+        """Are columns plainly of this kind?
+
+        Of each there is the kind of `column_facts`, and its values without gaps, None for words"""
         return False
     @classmethod
     def left_in(cls, columns, target)->bool:

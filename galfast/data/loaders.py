@@ -48,11 +48,16 @@ def StratifiedSplitter(
     seed:int=0,
     y=None, # Labels to stratify by (n,); None: those that the splitter is called with, if any
 ):
-    "A splitter: items -> (training, validation) or (training, validation, test) indices, each with the same mixture of labels; the global random state is left alone"
-    if not (0<valid<1 and 0<=test<1 and valid+test<1): raise GalfastError(f"the shares for validation and test lie between 0 and 1, and leave something for training, not {valid} and {test}")
+    """A splitter: items -> (training, validation) or (training, validation, test) indices
+
+    Each set has the same mixture of labels. The global random state is left alone."""
+    if not (0<valid<1 and 0<=test<1 and valid+test<1):
+        raise GalfastError("the shares for validation and test lie between 0 and 1, and leave something for training, "
+                           f"not {valid} and {test}")
+    into = 'training, validation and test' if test else 'training and validation'
     def _inner(o, labels=None):
-        n,k = len(o),3 if test else 2
-        if n<k: raise CatalogError(f"{n} galaxies cannot be split into training{', validation and test' if test else ' and validation'}")
+        n = len(o)
+        if n<(3 if test else 2): raise CatalogError(f'{n} galaxies cannot be split into {into}')
         rng,lab = np.random.default_rng(seed),ifnone(y, labels)
         lab = np.zeros(n) if lab is None else np.unique(np.asarray(lab), return_inverse=True)[1]
         order = np.lexsort((rng.random(n), lab)) # galaxies of one class, or of one value, side by side
@@ -81,15 +86,18 @@ def galaxy_datablock(
     table:TableSpec=None, # Columns that are inputs beside the image
 )->DataBlock: # Items are rows of a catalogue
     "A `DataBlock` from rows of a catalogue to images, the columns beside them, and labels"
-    reader = ifnone(reader, ImageReader())
-    return DataBlock(**_inputs(reader.block(), CutoutReader(images, reader, id_col), table, spec),
-        splitter=ifnone(splitter, StratifiedSplitter()), item_tfms=L(reader.resize) if reader.resize is not noop else None,
-        batch_tfms=batch_transforms(augment, stats, reader.kind in ('rgb','grey')))
+    reader,splitter = ifnone(reader, ImageReader()),ifnone(splitter, StratifiedSplitter())
+    of_item = L(reader.resize) if reader.resize is not noop else None
+    of_batch = batch_transforms(augment, stats, reader.kind in ('rgb','grey'))
+    inputs = _inputs(reader.block(), CutoutReader(images, reader, id_col), table, spec)
+    return DataBlock(**inputs, splitter=splitter, item_tfms=of_item, batch_tfms=of_batch)
 
 def _inputs(block, get_x, table, spec):
     "What `DataBlock` has to know of inputs and labels"
-    if table is None: return dict(blocks=(block, *spec.blocks()), get_x=get_x, get_y=spec.readers(), n_inp=1)
-    return dict(blocks=(*ImageTableBlock(block), *spec.blocks()), get_x=[get_x, TableReader(table)], get_y=spec.readers(), n_inp=2)
+    labels = dict(get_y=spec.readers())
+    if table is None: return dict(blocks=(block, *spec.blocks()), get_x=get_x, n_inp=1) | labels
+    blocks = (*ImageTableBlock(block), *spec.blocks())
+    return dict(blocks=blocks, get_x=[get_x, TableReader(table)], n_inp=2) | labels
 
 class CutoutReader:
     "A getter: row of a catalogue -> path of its image (or the path of each band); the folder is listed once"
@@ -114,10 +122,10 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         reader:ImageReader=None, # How images are read; by default what the first image asks for, and `size`
         size:int=None, # Side of the image that the network sees, px; None: 64, or what `reader` says
         id_col:str='objID',
-        on_error:str='raise', # 'raise', 'skip' (leave such rows out), 'missing' (skip rows without an image or a label, raise for the rest)
+        on_error:str='raise', # 'raise'; 'skip' leaves such rows out; 'missing' those without an image or a label
         pack='auto', # Decode every image once, see `read_images`; False: fastai's way, from disk at each use
         partial:bool=False, # With several targets: keep rows that have some of their labels
-        err=None, # Column with one sigma of the label, which says how much it weighs; of several targets a dict target -> column
+        err=None, # Column with one sigma of the label, which weighs it; of several targets a dict target -> column
         votes=None, # Questions that volunteers answered: what `vote_schema` takes
         **kwargs # To `from_packed`
     ):
@@ -149,7 +157,7 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         ids=None, # Names; the row number by default
         size:int=None, # Side of the image that the network sees, px; None: as it is
         channels:str='auto', # 'first' or 'last'
-        stretch=None, # A stretch of `galfast.images.fits`, applied to all images at once, such as `MinMaxTfm` or `StampTfm`
+        stretch=None, # A stretch of `galfast.images.fits`, such as `MinMaxTfm`, applied to all images at once
         table=None, # Inputs beside the image: a DataFrame with as many rows
         partial:bool=False, err=None, votes=None, # As for `from_catalog`; these are columns of the DataFrame of labels
         **kwargs # To `from_packed`
@@ -165,16 +173,19 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         reader = ImageReader('array', size=size, stretch=stretch)
         bad = df[spec.missing(df)]
         if len(bad):
-            raise CatalogError(f"{len(bad)} rows have no label: {first_few(_with_why(bad, spec, 'objID'))}; leave them and their images out")
+            which = first_few(_with_why(bad, spec, 'objID'))
+            raise CatalogError(f"{len(bad)} rows have no label: {which}; leave them and their images out")
         blank = df.objID[torch.cat([blank_images(o) for o in x.split(512)]).numpy()]
-        if len(blank): raise CatalogError(f"{len(blank)} images are blank, one colour all over: {first_few(blank)}; leave them and their labels out")
+        if len(blank):
+            raise CatalogError(f"{len(blank)} images are blank, one colour all over: {first_few(blank)}; "
+                               "leave them and their labels out")
         stack = torch.cat([reader(o) for o in x.split(4096)]).as_subclass(Tensor)
-        data = GalaxyStack(df, stack, None, reader, 'objID', pd.DataFrame(columns=['objID','reason']), notes=spec.notes(df, 'objID'))
+        data = GalaxyStack(df, stack, None, reader, 'objID', _none_left(), notes=spec.notes(df, 'objID'))
         return cls.from_packed(data, spec, table=None if table is None else list(table.columns), **kwargs)
 
     @classmethod
     def from_labelled(cls,
-        images, # `LabelledImages`, such as `galaxy10_images(path)`; or the path of such a file, whose classes have no names
+        images, # `LabelledImages`, such as `galaxy10_images(path)`; or the path of a file, for classes without names
         classes=None, # Names or numbers of the classes wanted; None: all
         size:int=None, # Side of the image that the network sees, px; None: as it is
         pack='auto', # Where decoded images go: memory, or if they are many a pack in the cache; or a folder
@@ -185,49 +196,56 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
         if not isinstance(images, LabelledImages): images = LabelledImages(images)
         df,path,reader = images.catalog(classes),images.path,ImageReader('array', size=size)
         if pack=='auto': pack = path.suffix!='.npz' and path.stat().st_size>most_in_memory
-        spec,left,p = target_spec(df, 'label', 'classification'),pd.DataFrame(columns=['objID','reason']),None
+        spec,p = target_spec(df, 'label', 'classification'),None
         if pack:
-            p = pack_blocks(partial(hdf5_blocks, path), pack_folder(path, reader) if pack is True else pack, path, reader)
+            dest = pack_folder(path, reader) if pack is True else pack
+            p = pack_blocks(partial(hdf5_blocks, path), dest, path, reader)
             stack = RowView(p.images, df.objID.astype(int).to_numpy())
-        else: stack = torch.cat([reader(o).as_subclass(Tensor) for o in channels_first(images.read(classes)[0]).split(4096)])
-        return cls.from_packed(GalaxyStack(df, stack, None, reader, 'objID', left, p), spec, **kwargs)
+        else:
+            x = channels_first(images.read(classes)[0])
+            stack = torch.cat([reader(o).as_subclass(Tensor) for o in x.split(4096)])
+        return cls.from_packed(GalaxyStack(df, stack, None, reader, 'objID', _none_left(), p), spec, **kwargs)
 
     @classmethod
     def from_packed(cls,
         data, # A `GalaxyStack`, from `load_images`
         spec:TargetSpec,
-        valid=.2, # For validation: a share, a column that says which rows (see `split_rows`), rows of `data.df`, or a splitter
+        valid=.2, # For validation: a share, a column (see `split_rows`), rows of `data.df`, or a splitter
         seed:int=0, # Of the split and of the order in training
         table=None, # Columns that are inputs beside the image, or what `table_spec` gave
         oversample=None, # How often rare classes are drawn in training: see `oversample_rows`
         bs:int=32, # Batch size
         augment=None, # Batch transforms of the training set; `GalaxyAugment()` by default
-        stats:tuple=None, # Mean and standard deviation of each band to normalise with; None: those of the training set; False: none
+        stats:tuple=None, # Mean and standard deviation of each band; None: of the training set; False: not normalised
         pack:bool=True, # Batches from memory; False: fastai's way
         device=None, # 'cpu', 'cuda'; by default the GPU where there is one
         **kwargs # To fastai's `DataBlock.dataloaders`
     ):
         "From images that were read already: cheap to call again for another split"
         check_keywords(kwargs, cls.from_packed, *_loader_args(kwargs))
-        df,reader = data.df,data.reader
+        df = data.df
         splits = split_rows(df, spec, valid, seed)
-        spec,table = fit_spec(spec, df.iloc[splits[0]]),fit_table(table, df.iloc[splits[0]])
-        if oversample is not None and not (pack and spec.alone and spec.heads[0].strata): raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
-        device = torch.device(ifnone(device, 'cuda' if torch.cuda.is_available() else 'cpu')) # Apple's GPUs have no float64
+        learned = df.iloc[splits[0]]
+        spec,table = fit_spec(spec, learned),fit_table(table, learned)
+        if oversample is not None and not (pack and spec.alone and spec.heads[0].strata):
+            raise GalfastError("oversample draws from classes, and from images in memory or in a pack")
+        device = torch.device(ifnone(device, 'cuda' if torch.cuda.is_available() else 'cpu')) # Apple's have no float64
         imgs = place_images(data.images, device) if pack else None
         if stats is None: stats = data.stats(splits[0], imgs)
         dblock = data.datablock(spec, lambda o: splits, augment, stats, table)
-        bs = max(min(bs, len(splits[0])), 1)
-        order = partial(oversample_rows, spec.encode(df.iloc[splits[0]]), oversample) if oversample is not None else None
+        bs = max(min(bs, len(learned)), 1)
+        order = partial(oversample_rows, spec.encode(learned), oversample) if oversample is not None else None
         if pack:
-            own = [dict(images=imgs, rows=torch.as_tensor(s), targs=(*_table_tensor(table, df.iloc[s]), *spec.tensors(df.iloc[s])), order_seed=seed) for s in splits]
+            own = [_packed_args(imgs, s, table, spec, df.iloc[s], seed) for s in splits]
             own[0]['epoch_rows'] = order
             kwargs = merge(dict(dl_type=PackedDL, dl_kwargs=own), kwargs)
-        drop_last = len(order(seed) if order else splits[0])%bs==1 and len(splits[0])>1 # a last batch of one would break batch norm
+        n = len(order(seed) if order else learned)
+        drop_last = n%bs==1 and len(learned)>1 # a last batch of one would break batch norm
         ours = dict(val_bs=max(bs, 64), drop_last=drop_last, num_workers=0 if pack else None)
         dls = dblock.dataloaders(df, bs=bs, device=device, **merge(ours, kwargs))
         res = cls(*dls.loaders, path=dls.path, device=dls.device)
-        res.df,res.spec,res.table,res.reader,res.stats,res.skipped,res.splits,res.id_col = df,spec,table,reader,stats,data.skipped,splits,data.id_col
+        res.df,res.spec,res.table,res.reader,res.stats = df,spec,table,data.reader,stats
+        res.skipped,res.splits,res.id_col = data.skipped,splits,data.id_col
         res.notes = data.notes+(table.notes(df, data.id_col) if table is not None else [])
         return res
 
@@ -240,8 +258,9 @@ what was left out (`skipped`), and what there is to say of labels, columns and i
 
     def show_batch(self, *args, max_n:int=9, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
         "Images of the training set with their labels; columns beside them are not drawn"
-        if self.table is not None: ctxs,grid = ifnone(ctxs, get_grid(min(max_n, self.train.bs), nrows=nrows, ncols=ncols, figsize=figsize)),{}
-        else: grid = dict(nrows=nrows, ncols=ncols, figsize=figsize)
+        grid = dict(nrows=nrows, ncols=ncols, figsize=figsize)
+        if self.table is not None: # fastai makes no grid for two inputs
+            ctxs,grid = ifnone(ctxs, get_grid(min(max_n, self.train.bs), **grid)),{}
         return self.train.show_batch(*args, max_n=max_n, ctxs=ctxs, **grid, **kwargs)
 
 # %% ../../nbs/data/06_loaders.ipynb #837edcf0
@@ -260,13 +279,18 @@ class GalaxyStack:
         rows,
         images=None, # `self.images`, or a copy of them on a GPU
     )->tuple: # Two lists
-        "Mean and standard deviation of each band over `rows`, after the division of bytes by 255; 1 is the standard deviation of a band without scatter"
+        """Mean and standard deviation of each band over `rows`, after the division of bytes by 255
+
+        The standard deviation of a band without scatter is 1."""
         images = ifnone(images, self.images)
         m,s = image_stats(gather(images, i) for i in torch.as_tensor(rows).split(128))
         k = 255. if images.dtype==torch.uint8 else 1.
-        return [float(o)/k for o in m],[float(b)/k if b>1e-7*abs(a) else 1. for a,b in zip(m, s)] # what float32 can tell from no scatter
+        scatters = [b>1e-7*abs(a) for a,b in zip(m, s)] # as far as float32 can tell
+        return [float(o)/k for o in m],[float(o)/k if yes else 1. for o,yes in zip(s, scatters)]
     def datablock(self, spec, splitter, augment, stats, table=None):
-        if self.folder is not None: return galaxy_datablock(self.folder, spec, self.reader, splitter, self.id_col, augment, stats, table)
+        if self.folder is not None:
+            own = (self.reader, splitter, self.id_col, augment, stats, table)
+            return galaxy_datablock(self.folder, spec, *own)
         typ = TensorImage if self.images.dtype==torch.uint8 else FITSImage
         blk = TransformBlock(type_tfms=partial(_as_type, typ))
         return DataBlock(**_inputs(blk, lambda r: self.images[r.name] if hasattr(r, 'name') else r, table, spec),
@@ -283,7 +307,8 @@ def load_images(
     pack='auto', # See `read_images`
 )->GalaxyStack:
     "Read the image of every row of `df`; raises `CatalogError` or leaves rows out, as `on_error` says"
-    if on_error not in ('raise','skip','missing'): raise GalfastError(f"on_error is 'raise', 'skip' or 'missing', not {on_error!r}")
+    if on_error not in ('raise','skip','missing'):
+        raise GalfastError(f"on_error is 'raise', 'skip' or 'missing', not {on_error!r}")
     files = reader.find(df, images, id_col)
     reason = pd.Series(None, index=df.index, dtype=object)
     reason[df[id_col].isna()] = 'no id'
@@ -294,7 +319,9 @@ def load_images(
     reason[np.array([f is None for f in files]) & reason.isna()] = 'no image'
     _complain(df, reason, id_col, images, on_error)
     rows = np.flatnonzero(reason.isna())
-    if not len(rows): raise CatalogError(f"no row of the catalogue has both an image in {images} and a label: {_named_by(df, id_col)}")
+    if not len(rows):
+        both = f'both an image in {images} and a label'
+        raise CatalogError(f'no row of the catalogue has {both}: {_named_by(df, id_col)}')
     x,errs,pack = read_images([files[i] for i in rows], reader, pack, images)
     for i,e in errs.items(): reason[rows[i]] = e
     _complain(df, reason, id_col, images, on_error)
@@ -318,7 +345,8 @@ def _kind_of(reason):
 def _named_by(df, id_col):
     "What to look at where no image is found"
     if 'filename' not in df: return f"are the files named by {id_col}?"
-    return f"its column filename says which file it is, such as {first(df['filename'].dropna())!r}; without that column, {id_col} does"
+    some = repr(first(df['filename'].dropna()))
+    return f'its column filename says which file it is, such as {some}; without that column, {id_col} does'
 
 def _complain(df, reason, id_col, images, on_error):
     "Raise for the rows whose `reason` is not to be skipped, one line a kind"
@@ -342,9 +370,16 @@ def _with_why(bad, spec, id_col): return [f'{i} ({w})' if w else i for i,w in zi
 def _blank_notes(left, id_col):
     blank = left[id_col][[_kind_of(o)=='blank image' for o in left.reason]]
     if not len(blank): return []
-    return [f"{len(blank):,} image{'s are' if len(blank)>1 else ' is'} blank, one colour all over: left out ({first_few(blank)})"]
+    are = 's are' if len(blank)>1 else ' is'
+    return [f'{len(blank):,} image{are} blank, one colour all over: left out ({first_few(blank)})']
 
 # %% ../../nbs/data/06_loaders.ipynb #20f302d1
+def _none_left(): return pd.DataFrame(columns=['objID','reason'])
+
+def _packed_args(images, rows, table, spec, df, seed):
+    "What `PackedDL` has to know of a set: its images, and the columns and labels of its rows `df`"
+    targs = (*_table_tensor(table, df), *spec.tensors(df))
+    return dict(images=images, rows=torch.as_tensor(rows), targs=targs, order_seed=seed)
 def _targets_of(labels, err, votes):
     "Columns of `labels` that are neither errors nor votes"
     other = list(err.values()) if isinstance(err, dict) else [err]
@@ -362,7 +397,8 @@ def _with_size(reader, size):
     "`reader` with images of `size`"
     if size is None or size==reader.size: return reader
     if reader.size is not None:
-        raise GalfastError(f"size={size} is asked for, and the reader makes images of {reader.size} px: give one of them")
+        has = f'the reader makes images of {reader.size} px'
+        raise GalfastError(f'size={size} is asked for, and {has}: give one of them')
     return ImageReader(**merge(reader.config, dict(size=size)))
 
 def _loader_args(kwargs):
@@ -372,7 +408,8 @@ def _loader_args(kwargs):
 def _names_of(f):
     "The keywords of `f` that are the user's to give"
     ours = ('self','source','dataset','after_item','after_batch')
-    return [k for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL) and k not in ours]
+    ps = inspect.signature(f).parameters
+    return [k for k,p in ps.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL) and k not in ours]
 
 # %% ../../nbs/data/06_loaders.ipynb #b580bc1f
 def channels_first(
@@ -383,7 +420,9 @@ def channels_first(
     x = x.astype(np.float64).filled(np.nan) if np.ma.isMaskedArray(x) else np.asarray(x)
     if x.dtype.kind not in 'buif': raise GalfastError(f"images are numbers, not {x.dtype}")
     if x.ndim==3: x,channels = x[:,None],'first'
-    if x.ndim!=4: raise GalfastError(f"images have shape {x.shape}: (n, y, x, band), (n, band, y, x) or (n, y, x) is expected")
+    if x.ndim!=4:
+        expected = '(n, y, x, band), (n, band, y, x) or (n, y, x)'
+        raise GalfastError(f'images have shape {x.shape}: {expected} is expected')
     if bands_at(x.shape, channels)==-1: x = x.transpose(0,3,1,2)
     return torch.from_numpy(np.ascontiguousarray(x if x.dtype==np.uint8 else _as_float32(x)))
 
@@ -404,15 +443,18 @@ def check_keywords(
 # %% ../../nbs/data/06_loaders.ipynb #db731bf1
 def split_rows(
     df, spec:TargetSpec,
-    valid=.2, # A share, of all labels alike; a column that says train, valid or test, or is true for validation; rows, or a mask; or a splitter
+    valid=.2, # A share, of all labels alike; a column; rows, or a mask; or a splitter
     seed:int=0, # Of a share
 )->tuple: # Lists of row numbers
-    "(training, validation) rows, and those of a test set if there is one"
+    """(training, validation) rows, and those of a test set if there is one
+
+    A column says train, valid or test, or is true for validation."""
     if isinstance(valid, (int,float,np.number)): valid = StratifiedSplitter(valid, seed=seed)
     if callable(valid): return _split_by(valid, df, spec)
     if isinstance(valid, str): return _split_by_column(df, valid)
     held = np.isin(np.arange(len(df)), _check_idx(valid, len(df)))
-    if held.all() or not held.any(): raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation")
+    if held.all() or not held.any():
+        raise CatalogError(f"{'all' if held.all() else 'none'} of the {len(df)} rows are for validation")
     return L(np.flatnonzero(~held).tolist()),L(np.flatnonzero(held).tolist())
 
 def column_sets(
@@ -440,9 +482,11 @@ def _as_float32(x):
     "`x` as float32, what is no finite number as 0; an error where its numbers are beyond the range of float32"
     x = np.where(np.isfinite(x), x, 0) if x.dtype.kind=='f' else x
     most = float(np.abs(x.astype(np.float64)).max()) if x.dtype.kind!='b' and x.size else 0.
-    if most>float(np.finfo(np.float32).max) or 0<most<1e-35: # a thousand times its smallest number, so that faint pixels keep their digits
+    least = 1e-35 # a thousand times the smallest number of float32, so that faint pixels keep their digits
+    if most>float(np.finfo(np.float32).max) or 0<most<least:
         by = 10.**math.floor(math.log10(most))
-        raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): divide the images by {by:.0e}")
+        raise GalfastError(f"the brightest pixel is {most:.3g}, beyond what 32 bits hold well (1e-35 to 3e38): "
+                           f"divide the images by {by:.0e}")
     return x.astype(np.float32)
 
 _true_words = 'true t yes 1 1.0'.split()
@@ -455,8 +499,9 @@ def _split_by_column(df, col):
     which = column_sets(df, col)
     sets = [np.flatnonzero(which==o).tolist() for o in ('train','valid','test')]
     if not sets[0] or not (sets[1] or sets[2]):
+        says = "true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from"
         raise CatalogError(f"{'none' if sets[0] else 'all'} of the {len(df)} rows are for validation: "
-                           f"column {col!r} is true, 1 or 'valid' for those that are, and false, 0 or 'train' for those to learn from")
+                           f"column {col!r} is {says}")
     return tuple(L(o) for o in sets if o) # where there is no validation set, the test set is held back in its place
 
 def _split_by(splitter, df, spec):
@@ -464,7 +509,9 @@ def _split_by(splitter, df, spec):
     res = splitter(df, label_strata(df, spec)) if 'labels' in inspect.signature(splitter).parameters else splitter(df)
     res = tuple(L(np.asarray(list(o), dtype=int).tolist()) for o in res)
     both = sum(res, L())
-    if len(res) not in (2,3) or not all(map(len, res)) or len(set(both))<len(both): raise GalfastError(f"a splitter gives two or three sets of rows, none empty, none in two of them; these are {', '.join(str(len(o)) for o in res)} rows")
+    if len(res) not in (2,3) or not all(map(len, res)) or len(set(both))<len(both):
+        raise GalfastError("a splitter gives two or three sets of rows, none empty, none in two of them; "
+                           f"these are {', '.join(str(len(o)) for o in res)} rows")
     for o in res: _check_idx(o, len(df))
     return res
 
@@ -479,5 +526,6 @@ def _check_idx(idx, n):
     if len(idx) and idx.dtype.kind not in 'iu':
         raise GalfastError(f"valid is a share, a column, row numbers, or a splitter; {idx[0]!r} is no row number")
     idx = idx.astype(int)
-    if len(idx) and (idx.min()<0 or idx.max()>=n): raise GalfastError(f"valid names row {idx.min() if idx.min()<0 else idx.max()} of {n}")
+    beyond = idx[(idx<0)|(idx>=n)]
+    if len(beyond): raise GalfastError(f'valid names row {beyond[0]} of {n}')
     return idx

@@ -76,10 +76,14 @@ class TargetSpec:
 
     # labels
     def values(self, df):
-        "Labels of `df`: float64 (n, targets), or class names; nan or None where missing; of several heads as of `encode`"
+        """Labels of `df`: float64 (n, targets), or class names; nan or None where missing
+
+        Of several heads as of `encode`"""
         return self.heads[0].values(df) if self.alone else self.encode(df)
     def encode(self, df):
-        "Labels as `TargetHead.encode` has them; of several heads float64 (n, targets), class codes among them, nan where missing"
+        """Labels as `TargetHead.encode` has them
+
+        Of several heads float64 (n, targets), class codes among them, nan where missing"""
         return self.heads[0].encode(df) if self.alone else np.concatenate([o.numbers(df) for o in self.heads], 1)
     def matrix(self, df)->np.ndarray: # (n, outputs)
         "What the outputs would be if all were right: numbers, and classes as zeros and ones"
@@ -94,8 +98,8 @@ class TargetSpec:
         return np.where(self.missing(df), [', '.join(filter(None, o)) for o in rows], '')
     def notes(self, df, id_col:str=None)->list: # Sentences
         "What there is to say of label columns of the catalogue `df`, and of those of errors; see `label_notes`"
-        ids = None if id_col is None else df[id_col]
-        def _of_errors(c): return label_notes(df[c], ids, self._err_facts(c), 'errors', 'their labels have half the weight')
+        ids,so = None if id_col is None else df[id_col],'their labels have half the weight'
+        def _of_errors(c): return label_notes(df[c], ids, self._err_facts(c), 'errors', so)
         return sum([*(o.notes(df, ids) for o in self.heads), *map(_of_errors, (self.err or {}).values())], [])
     def _err_facts(self, c): return (self.err_facts or {}).get(c, {})
     def errors(self, df, target)->np.ndarray: # (n,), nan where none is known
@@ -225,7 +229,7 @@ def target_spec(
     df:pd.DataFrame,
     target=None, # Column, or a list of columns (or 'a,b'); None: the votes alone
     task:str='auto', # A name in `head_kinds`; 'mixed': a head for each column; or 'auto'
-    partial:bool=False, # With several targets: rows that lack some of their labels are of use; the loss leaves these out
+    partial:bool=False, # With several targets: rows that lack some labels are of use; the loss leaves these out
     err=None, # Of numbers: column with one sigma of each label; of several targets a dict target -> column
     votes=None, # Questions that volunteers answered, beside the target: what `vote_schema` takes
 )->TargetSpec:
@@ -294,7 +298,8 @@ def _whole(kind):
     what = f"the columns of {kind.task} belong together: a row that lacks some of them cannot be used"
     return GalfastError(f"{what}, so {option('partial')} is not for them")
 
-def _no_label(columns, notes): return CatalogError(f"no row has a usable label in {first_few(map(repr, columns))}{_said(notes)}")
+def _no_label(columns, notes):
+    return CatalogError(f"no row has a usable label in {first_few(map(repr, columns))}{_said(notes)}")
 
 def _said(notes): return f": {'; '.join(notes)}" if notes else ''
 
@@ -306,7 +311,8 @@ def _err_columns(df, targets, err):
         if len(targets)>1: raise GalfastError(f"{which} With several targets, err is a dict target -> column")
         err = {targets[0]: err}
     if odd := [t for t in err if t not in targets]:
-        raise GalfastError(f"err names {first_few(map(repr, odd))}, which is not among the targets {first_few(targets)}")
+        named = first_few(map(repr, odd))
+        raise GalfastError(f'err names {named}, which is not among the targets {first_few(targets)}')
     check_labels(df, list(dict.fromkeys(err.values())), False)
     return err
 
@@ -325,7 +331,9 @@ def fit_spec(spec:TargetSpec, train:pd.DataFrame)->TargetSpec:
 # %% ../../nbs/data/03_targets.ipynb #e3d2dcb0
 def _median_err(e, col):
     below = int((e<0).sum())
-    if below: raise CatalogError(f"column {col!r} has {below:,} errors below zero; one sigma is 0 or more, and empty where it is not known")
+    if below:
+        raise CatalogError(f"column {col!r} has {below:,} errors below zero; "
+                           "one sigma is 0 or more, and empty where it is not known")
     e = e[e>0]
     if not len(e): raise CatalogError(f"column {col!r} has no error above zero")
     return float(np.median(e))

@@ -436,7 +436,7 @@ class FITSImage(TensorImage):
 
 # %% ../../nbs/images/04_fits.ipynb #18a399a1
 def _damaged_header(fn, e):
-    said = f"{type(e).__name__}: {str(e)[:150]}"
+    said = in_a_line(e, 150)
     return ImageError(f"{fn}: its header is damaged ({said}); download it again")
 
 # %% ../../nbs/images/04_fits.ipynb #2f21fbf8

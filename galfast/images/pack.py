@@ -49,7 +49,7 @@ def stack_images(
 def _fault(f, e):
     "What is said of a file whose reading ended in `e`, whatever that is"
     if isinstance(e, (GalfastError,OSError)): return str(e) or type(e).__name__
-    return f'{_source(f)}: cannot be read ({type(e).__name__}: {str(e)[:150]})'
+    return f'{_source(f)}: cannot be read ({in_a_line(e, 150)})'
 
 # %% ../../nbs/images/07_pack.ipynb #6d74a853
 def _usual(read, n, most=9):

@@ -257,7 +257,7 @@ def _one_file(fn):
         if e.errno in _not_of_a_file: raise
         raise ImageError(f"{_name(fn)}: cannot be read ({(e.strerror or str(e))[:150]})") from e
     except Exception as e:
-        raise ImageError(f"{_name(fn)}: cannot be read ({type(e).__name__}: {str(e)[:150]})") from e
+        raise ImageError(f"{_name(fn)}: cannot be read ({in_a_line(e, 150)})") from e
 
 # %% ../../nbs/images/06_reader.ipynb #98d60c92
 def _fill_missing(im, there, nan, fn):

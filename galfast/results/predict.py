@@ -45,10 +45,13 @@ def predict_catalog(
     return pd.concat(chunks, ignore_index=True)
 
 def predict_chunks(
-    learner_or_run, df, images, tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, heads=None, # As in `predict_catalog`
-    say=noop, # Called with a sentence where there is something to be told, such as which of two images of a galaxy is read
+    learner_or_run, df, images, # This and what follows as in `predict_catalog`
+    tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, heads=None,
+    say=noop, # Called with a sentence, such as which of two images of a galaxy is read
 ): # A generator of DataFrames, `chunk` rows each
-    "`predict_catalog` for catalogues whose predictions go to a file as they come; the next images are read while the network is at work"
+    """`predict_catalog` for catalogues whose predictions go to a file as they come
+
+    The next images are read while the network is at work."""
     if heads is not None or _is_plain(learner_or_run):
         yield from _plain_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, heads, say)
         return
@@ -63,25 +66,30 @@ def predict_chunks(
     for rows,x,at,status in track(batches, 'predicting', max(-(-len(df)//chunk), 1)):
         pred,err = _predict_rows(run, x, at, status, tta, bs, fast, df.iloc[rows])
         known = seen if seen is None else seen[rows]
-        yield prediction_table(df[id_col].iloc[rows], pred, err, run.spec, id_col, without_folder(images, status), known)
+        said = without_folder(images, status)
+        yield prediction_table(df[id_col].iloc[rows], pred, err, run.spec, id_col, said, known)
 
 # %% ../../nbs/results/00_predict.ipynb #4d99a1c7
 def predict_arrays(
     learner_or_run, # As in `predict_catalog`
-    images, # (n, y, x, band), (n, band, y, x) or (n, y, x), raw: they are stretched and resized as those of the training were; for a run of pictures bytes, of three colours or one
+    images, # (n, y, x, band), (n, band, y, x) or (n, y, x), raw; for a run of pictures bytes, of three colours or one
     ids=None, # Names; the row number by default
     df:pd.DataFrame=None, # Rows with the columns that the networks see beside the images, if they do
     tta:bool=True, device='auto', channels:str='auto', # As in `predict_catalog` and `channels_first`
 )->pd.DataFrame: # As `prediction_table` makes it, a row for each image
-    "Predictions for images in memory"
+    "Predictions for images in memory, which are stretched and resized as those of the training were"
     run = as_run(learner_or_run, device)
     x = channels_first(images, channels)
     if not len(x): raise GalfastError("there are no images to predict")
-    if df is not None and len(df)!=len(x): raise GalfastError(f"there are {len(x)} images and {len(df)} rows of the table beside them: there must be as many")
+    if df is not None and len(df)!=len(x):
+        raise GalfastError(f"there are {len(x)} images and {len(df)} rows of the table beside them: "
+                           "there must be as many")
     _,x,rows,status = ArraySource(x, run.reader).all()
     pred,err = _predict_rows(run, x, rows, status, tta, df=df)
-    seen = None if ids is None or not run.knows_its_galaxies else run.saw(ids) # a row number says nothing of another array
-    return prediction_table([str(o) for o in ifnone(ids, range(len(status)))], pred, err, run.spec, run.id_col, status, seen)
+    named = ids is not None # a row number says nothing of another array
+    seen = run.saw(ids) if named and run.knows_its_galaxies else None
+    names = [str(o) for o in ifnone(ids, range(len(status)))]
+    return prediction_table(names, pred, err, run.spec, run.id_col, status, seen)
 
 def as_run(
     o, # A `Learner` from `galaxy_learner`, a `GalaxyRun`, or a folder
@@ -90,12 +98,15 @@ def as_run(
     "`o` as a run, on `device`"
     if isinstance(o, (str,Path)): return load_run(o, device)
     if isinstance(o, Learner): o = GalaxyRun.from_learner(o)
-    if not isinstance(o, GalaxyRun): raise GalfastError(f"a run, a learner or a folder is needed to predict, not {type(o).__name__}")
+    if not isinstance(o, GalaxyRun):
+        raise GalfastError(f"a run, a learner or a folder is needed to predict, not {type(o).__name__}")
     return o.to(pick_device(device))
 
 # %% ../../nbs/results/00_predict.ipynb #bce3a36e
 def _predict_rows(run, x, rows, status, tta=True, bs=256, fast=None, df=None)->tuple:
-    "Predictions and one sigma, nan but for `rows`, whose images are `x`; a row that ends in a fault has it as its status, and costs no other"
+    """Predictions and one sigma, nan but for `rows`, whose images are `x`
+
+    A row that ends in a fault has it as its status, and costs no other"""
     pred,err = (np.full((len(status), run.spec.n_out), np.nan) for _ in range(2))
     def _put(at):
         i = rows[at]
@@ -164,17 +175,20 @@ def evaluate_predictions(
     id_col:str='objID',
     task:str='auto',
     n_boot:int=500, # Draws of the bootstrap
-    with_training:bool=False, # Score the galaxies too that the model learned from, whose errors look smaller than they are
+    with_training:bool=False, # Score the galaxies too that the model learned from; their errors look too small
     votes=None, # Questions that volunteers answered: what `vote_schema` takes, such as the run
 )->pd.DataFrame: # A row a target and metric: value, err (one sigma), baseline, n; what was left out is in its `attrs`
     "Metrics of predictions, with errors, over the galaxies that the model did not learn from"
     both,spec,left = join_truth(pred, catalog, target, id_col, task, votes)
     seen = both.pop('in_training').to_numpy() if 'in_training' in both else np.zeros(len(both), bool)
     guess = label_means(spec, both[seen]) if seen.any() else None
-    left |= dict(in_training=0 if with_training else int(seen.sum()), baseline='training' if seen.any() else 'these galaxies')
+    left['in_training'] = 0 if with_training else int(seen.sum())
+    left['baseline'] = 'training' if seen.any() else 'these galaxies'
     if not with_training: both = both[~seen]
-    if not len(both): raise CatalogError(f"the model learned from all {len(seen):,} galaxies that have a prediction and a label, so their errors say nothing of others: "
-                                         f"give labels of other galaxies, or {option('with_training', True)} scores these")
+    if not len(both):
+        raise CatalogError(f"the model learned from all {len(seen):,} galaxies that have a prediction and a label, "
+                           "so their errors say nothing of others: give labels of other galaxies, "
+                           f"or {option('with_training', True)} scores these")
     res = score_table(both, spec, guess, n_boot)
     res.attrs = left
     return res
@@ -188,16 +202,22 @@ def join_truth(
     if votes is None or len(listify(target)):
         target = target_columns(target, cat.columns)
         task = _task_of(pred, target) if task=='auto' else task
-    spec = target_spec(cat, target, task, votes=None if votes is None else _predicted(vote_schema(votes, cat), pred))
-    if len(spec.targets)>1 and not any(o.whole for o in spec.heads): spec = replace(spec, partial=True) # each target is scored where it is known
+    asked = None if votes is None else _predicted(vote_schema(votes, cat), pred)
+    spec = target_spec(cat, target, task, votes=asked)
+    several = len(spec.targets)>1 and not any(o.whole for o in spec.heads)
+    if several: spec = replace(spec, partial=True) # each target is scored where it is known
     preds = spec.preds
     check_columns(pred, preds, 'the table of predictions')
     pred,cat = _once(pred, preds, id_col, 'the table of predictions'),_once(cat, spec.reads, id_col, 'the catalogue')
     if 'in_training' in pred: pred['in_training'] = _is_true(pred['in_training'])
     both = pred.merge(cat[[id_col, *spec.reads]], on=id_col, how='inner', suffixes=('_of_pred',''))
-    if not len(both): raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; the catalogue has {first_few(cat[id_col], 3)}")
-    there,known = (both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])).all(axis=1),~spec.missing(both)
-    left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both), not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
+    if not len(both):
+        raise CatalogError(f"no {id_col} is in both tables: the predictions have {first_few(pred[id_col], 3)}; "
+                           f"the catalogue has {first_few(cat[id_col], 3)}")
+    finite = both[preds].notna() & ~both[preds].isin([np.inf,-np.inf])
+    there,known = finite.all(axis=1),~spec.missing(both)
+    left = dict(notes=spec.notes(cat, id_col), not_in_both=len(pred)-len(both))
+    left |= dict(not_predicted=int((~there).sum()), no_label=int((there&~known).sum()))
     if not (there&known).any(): raise CatalogError("none of the galaxies in both tables has a prediction and a label")
     return both[there&known].reset_index(drop=True),spec,left
 
@@ -209,16 +229,19 @@ def label_means(spec, df)->np.ndarray: # (outputs,)
 def score_table(
     both, # Rows with a prediction and a label, as `join_truth` gives them
     spec:TargetSpec,
-    guess=None, # What one says without a look at the image, (outputs,) or (n, outputs): means, or shares of the classes; None: `label_means` of these rows
+    guess=None, # Said without a look at the image, (outputs,) or (n, outputs); None: `label_means` of these rows
     n_boot:int=500, # Draws of the bootstrap
 )->pd.DataFrame: # As `evaluate_predictions` returns it
-    "Metrics of rows that have a prediction and a label, beside those of the guess; where there are errors the share of galaxies within one sigma, `coverage`"
+    """Metrics of rows that have a prediction and a label, beside those of the guess
+
+    Where there are errors the share of galaxies within one sigma, `coverage`, too."""
     guess = np.broadcast_to(ifnone(guess, label_means(spec, both)), (len(both), spec.n_out))
     tables = []
     for head,out,_ in spec.places:
         known = ~head.missing(both).all(1)
         rows = both[known]
-        for pair in head.pairs(rows, guess[known][:,out]): tables += [_scores(head.scores(), *pair, n_boot), _coverage(head, pair, rows)]
+        for pair in head.pairs(rows, guess[known][:,out]):
+            tables += [_scores(head.scores(), *pair, n_boot), _coverage(head, pair, rows)]
         rare = head.ranking(rows, guess[known][:,out])
         if rare: tables.append(_scores(ranking_scores, *rare, n_boot if len(rows)<20_000 else min(n_boot, 20)))
     return pd.concat(tables, ignore_index=True)
@@ -235,7 +258,7 @@ within_1sigma = .6827 # of a Gaussian
 
 # %% ../../nbs/results/00_predict.ipynb #e693587e
 def _task_of(pred, targets):
-    "What the columns of the table of predictions tell: those of probabilities are of classes, those of errors of numbers"
+    "What the columns of the table of predictions tell: probabilities are of classes, errors of numbers"
     told = {task for t in targets for task,o in head_kinds.items() if o.left_in(pred.columns, t)}
     if len(targets)>1 and any(head_kinds[o].strata for o in told): return 'mixed'
     return told.pop() if len(told)==1 else 'auto'
@@ -251,13 +274,17 @@ def _once(df, cols, id_col, name):
     "`df` with one row for each id; rows of one id that say different things are an error"
     df = df[df[id_col].notna()].drop_duplicates([id_col, *cols])
     twice = df[id_col][df[id_col].duplicated()].unique()
-    if len(twice): raise CatalogError(f"{name} says different things of {len(twice):,} galaxies that it has more than once, such as {first_few(twice, 3)}: keep one row of each")
+    if len(twice):
+        raise CatalogError(f"{name} says different things of {len(twice):,} galaxies that it has more than once, "
+                           f"such as {first_few(twice, 3)}: keep one row of each")
     return df.reset_index(drop=True)
 
 def _scores(metrics, name, p, y, guess, n_boot):
     if y.ndim==1: p,y,guess = (o[~np.isnan(y)] for o in (p, y, guess))
-    return pd.DataFrame([dict(target=name, metric=k, value=f(p, y), err=bootstrap_err(f, p, y, n_boot), baseline=f(guess, y), n=len(y))
-                         for k,f in metrics.items()])
+    def _row(k, f):
+        value = dict(value=f(p, y), err=bootstrap_err(f, p, y, n_boot), baseline=f(guess, y))
+        return dict(target=name, metric=k, **value, n=len(y))
+    return pd.DataFrame([_row(k, f) for k,f in metrics.items()])
 
 def _coverage(head, pair, both):
     "The row of `coverage`, where there are errors"

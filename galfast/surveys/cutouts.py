@@ -140,7 +140,7 @@ def _first_image(body):
             hdu = first(h for h in hdus if h.is_image and h.header.get('NAXIS', 0)>=2)
             return (None,None) if hdu is None else (hdu.header,np.asarray(hdu.data, np.float32))
     except ImageError: raise
-    except Exception as e: raise ImageError(f"a damaged FITS file ({type(e).__name__}: {str(e)[:80]})") from e
+    except Exception as e: raise ImageError(f"a damaged FITS file ({in_a_line(e, 80)})") from e
 
 def _check_parts(body):
     "Raise `ImageError` where a FITS file is none of plain images, or larger than may be read: before any is made"

@@ -38,7 +38,8 @@ def epoch_seeds(
 class SeedEpochs(Callback):
     "Make each epoch's random numbers a function of `seed` and the epoch"
     order = -100
-    def __init__(self, seed:int=0): self.seed,self.states = seed,[] # more than one while a callback predicts in the midst of a training
+    def __init__(self, seed:int=0):
+        self.seed,self.states = seed,[] # several while a callback predicts in the midst of a training
     def before_fit(self): self.states.append(_random_state())
     def before_epoch(self):
         s = epoch_seeds(self.seed, self.epoch)
@@ -83,7 +84,9 @@ class KeepBest(TrackerCallback):
         if not self.trained: return # fastai's `validate` and `get_preds` come by here, too
         super().after_epoch()
         self.wait = 0 if self.new_best else self.wait+1
-        if self.new_best: self.weights,self.best_epoch = {k: v.detach().clone() for k,v in self.model.state_dict().items()},self.epoch
+        if self.new_best:
+            self.weights = {k: v.detach().clone() for k,v in self.model.state_dict().items()}
+            self.best_epoch = self.epoch
         if self.patience and self.wait>=self.patience: raise CancelFitException()
     def after_fit(self):
         if self.trained and self.weights: self.model.load_state_dict(self.weights)
@@ -102,7 +105,7 @@ class MetricCutoff(Callback):
         self.run,self.trained = not hasattr(self, 'lr_finder') and not hasattr(self, 'gather_preds'),False
         if not self.run: return
         self.wait,names = 0,self.recorder.metric_names[1:]
-        if miss := [k for k in self.cutoffs if k not in names]: raise GalfastError(f"no metric {first_few(map(repr, miss))} in the history: it has {first_few(names, 20)}" + ("; train_metrics=True adds those of training" if any(k.startswith(('train_','valid_')) for k in miss) else ''))
+        if miss := [k for k in self.cutoffs if k not in names]: raise _no_metric(miss, names)
     def before_train(self): self.trained = True
     def after_epoch(self):
         if not self.trained: return # fastai's `validate` comes by here, too
@@ -110,6 +113,12 @@ class MetricCutoff(Callback):
         passed = all(now[k]<=v if is_error(k) else now[k]>=v for k,v in self.cutoffs.items())
         self.wait = self.wait+1 if passed else 0
         if self.wait>=self.patience: raise CancelFitException()
+
+def _no_metric(miss, names):
+    sets = any(k.startswith(('train_','valid_')) for k in miss)
+    way = '; train_metrics=True adds those of training' if sets else ''
+    which = first_few(map(repr, miss))
+    return GalfastError(f'no metric {which} in the history: it has {first_few(names, 20)}{way}')
 
 # %% ../../nbs/training/01_learner.ipynb #93bc9d36
 class StepHistory(Callback):
@@ -123,11 +132,13 @@ class StepHistory(Callback):
     def before_train(self):
         if self.epoch==0: self.rows = []
     def after_batch(self):
-        if not self.training or (self.train_iter%self.every and self.train_iter!=self.n_epoch*len(self.dls.train)): return
+        due = self.train_iter%self.every==0 or self.train_iter==self.n_epoch*len(self.dls.train)
+        if not self.training or not due: return
         self.model.eval()
         out,ys = self._outputs()
         self.model.train()
-        fs = galaxy_metrics(self.dls.spec) if self.metrics is None else [TaskMetric(f, k) for k,f in self.metrics.items()]
+        own = self.metrics is not None
+        fs = [TaskMetric(f, k) for k,f in self.metrics.items()] if own else galaxy_metrics(self.dls.spec)
         loss = dict(train_loss=float(self.recorder.smooth_loss.value)) if len(self.recorder.losses) else {}
         self.rows.append(dict(step=self.train_iter, **loss, **{m.name: m.of(out, ys) for m in fs}))
     def _outputs(self):
@@ -140,9 +151,15 @@ class StepHistory(Callback):
 class Checkpoint(Callback):
     "Write all that training needs to go on to `path` after each epoch"
     order = 80
-    def __init__(self, path, past=(), smooth=None): self.path,self.past,self.smooth,self.values = path,list(past),smooth,[] # `past`: history before this fit; `smooth`: its `smooth_state`
+    def __init__(self,
+        path, # .safetensors
+        past=(), # History before this fit
+        smooth=None, # Its `smooth_state`
+    ): self.path,self.past,self.smooth,self.values = path,list(past),smooth,[]
     def before_fit(self):
-        if self.past and self.smooth: self.recorder.smooth_loss.count,self.recorder.smooth_loss.val = self.smooth # the recorder begins anew
+        if not (self.past and self.smooth): return
+        o = self.recorder.smooth_loss # the recorder begins anew
+        o.count,o.val = self.smooth
     def after_epoch(self):
         if self.epoch<len(self.past): return # fastai passes through the epochs that are done
         self.values.append(list(map(float, self.recorder.values[-1])))
@@ -158,8 +175,10 @@ def save_checkpoint(learn, path, epoch, values=()):
     tensors = {f'model.{k}': v for k,v in learn.model.state_dict().items()}
     state = _flatten(learn.opt.state_dict(), 'opt', tensors)
     count,val = smooth_state(learn)
-    meta = json.dumps(dict(epoch=epoch, values=[[float(o) for o in v] for v in values], opt=state, smooth=[count,float(val)]))
-    with atomic_path(path) as p: p.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k,v in tensors.items()}, metadata=dict(galfast=meta)))
+    history = [[float(o) for o in v] for v in values]
+    meta = dict(epoch=epoch, values=history, opt=state, smooth=[count,float(val)])
+    plain = {k: v.detach().cpu().contiguous().clone() for k,v in tensors.items()}
+    with atomic_path(path) as p: p.write_bytes(save(plain, metadata=dict(galfast=json.dumps(meta))))
 
 def load_checkpoint(learn, path)->tuple: # Epochs done, and the history so far
     "Put `learn` where it was when `path` was written; raises `RunError` where it does not fit"
@@ -172,7 +191,7 @@ def load_checkpoint(learn, path)->tuple: # Epochs done, and the history so far
         learn.opt.load_state_dict(_unflatten(meta['opt'], tensors, learn.dls.device))
         count,val = meta.get('smooth', (0,0.))
         learn.recorder.smooth_loss.count,learn.recorder.smooth_loss.val = int(count),torch.tensor(float(val))
-    except Exception as e: raise RunError(f"{path}: not a checkpoint of this model ({type(e).__name__}: {str(e)[:200]})") from e
+    except Exception as e: raise RunError(f'{path}: not a checkpoint of this model ({in_a_line(e, 200)})') from e
     return meta['epoch'],meta['values']
 
 # %% ../../nbs/training/01_learner.ipynb #2a41d9b5
@@ -180,8 +199,9 @@ def _flatten(o, name, tensors):
     "`o` as JSON, its tensors put into `tensors`"
     if isinstance(o, Tensor): tensors[name] = o; return {'$tensor': name}
     if isinstance(o, dict): return {'$dict': [[k, _flatten(v, f'{name}.{k}', tensors)] for k,v in o.items()]}
-    if isinstance(o, (list,tuple,L)): return {'$list': [_flatten(v, f'{name}.{i}', tensors) for i,v in enumerate(o)], 'type': type(o).__name__}
-    return o
+    if not isinstance(o, (list,tuple,L)): return o
+    items = [_flatten(v, f'{name}.{i}', tensors) for i,v in enumerate(o)]
+    return {'$list': items, 'type': type(o).__name__}
 
 def _unflatten(o, tensors, device):
     if not isinstance(o, dict): return o
@@ -208,10 +228,11 @@ class GalaxyLearner(Learner):
     "A fastai `Learner` that knows what it predicts, a `TargetSpec`, as `spec`"
     @delegates(Learner.get_preds)
     def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, reorder=True, **kwargs):
-        "As fastai's, and for a single galaxy, too; where labels have weights, what is decoded has them as well: all ones"
+        "As fastai's, and for a single galaxy; where labels have weights, what is decoded has them as well: all ones"
         alone = getattr(ifnone(dl, self.dls[ds_idx]), 'n', None)==1
         res = super().get_preds(ds_idx, dl, with_input, with_decoded, reorder=reorder and not alone, **kwargs)
-        res = [o[None] if isinstance(o, Tensor) and o.ndim==0 else o for o in res] # fastai takes a number out of its list
+        # fastai takes a number out of its list
+        res = [o[None] if isinstance(o, Tensor) and o.ndim==0 else o for o in res]
         i = 3 if with_input else 2
         if with_decoded and self.spec.err: res[i] = res[i],torch.ones_like(res[i])
         return tuple(res)
@@ -226,9 +247,9 @@ class GalaxyLearner(Learner):
 @delegates(Learner.__init__)
 def galaxy_learner(
     dls, # `GalaxyDataLoaders`
-    arch='xresnet34', # A name in `galaxy_archs` or of timm, a builder such as fastai's, or a network; beside a table it sees the image
+    arch='xresnet34', # A name in `galaxy_archs` or of timm, a builder such as fastai's, or a network; it sees the image
     arch_kw:dict=None, # More for the builder
-    loss_func=None, # By default that of the head, `ScaledRMSE` for one number and `ScaledMSE` for several; `MultiLoss` for several heads
+    loss_func=None, # By default that of the head, such as `ScaledRMSE` for a number; of several `MultiLoss`
     metrics=None, # By default those of the task
     opt_func=fused_ranger,
     seed:int=None, # Of the first weights and of each epoch; None: at random
@@ -249,8 +270,9 @@ def galaxy_learner(
     own = [FastMath(ifnone(fast, math_.bf16), math_.channels_last), AugmentProgress(), LazyLoss(), FlatAnswers()]
     if compile: own.append(Compile(None if compile is True else compile))
     if seed is not None: own.append(SeedEpochs(seed))
-    learn = GalaxyLearner(dls, model, loss_func=ifnone(loss_func, spec.default_loss()), metrics=ifnone(metrics, galaxy_metrics(spec)), opt_func=opt_func,
-                          cbs=[*own, *L(cbs)], **merge(dict(splitter=arch_groups), kwargs))
+    kwargs = merge(dict(splitter=arch_groups), kwargs)
+    judged = dict(loss_func=ifnone(loss_func, spec.default_loss()), metrics=ifnone(metrics, galaxy_metrics(spec)))
+    learn = GalaxyLearner(dls, model, opt_func=opt_func, cbs=[*own, *L(cbs)], **judged, **kwargs)
     learn.spec,learn.recorder.train_metrics = spec,train_metrics
     own = is_own_arch(kw.get('image_arch', arch))
     # one of your own is asked for its name when it is saved
@@ -270,8 +292,11 @@ def galaxy_multimodal(
     **kwargs
 )->Learner:
     "A `galaxy_learner` of a network with two towers, one for the image and one for the columns beside it"
-    if getattr(dls, 'table', None) is None: raise GalfastError("galaxy_multimodal needs a table beside the images: GalaxyDataLoaders.from_catalog(..., table=['redshift', ...])")
-    return galaxy_learner(dls, arch, merge(dict(arch_kw or {}), dict(emb=emb, hidden=list(hidden), head=list(head), p=p)), **kwargs)
+    if getattr(dls, 'table', None) is None:
+        way = "GalaxyDataLoaders.from_catalog(..., table=['redshift', ...])"
+        raise GalfastError(f'galaxy_multimodal needs a table beside the images: {way}')
+    towers = dict(emb=emb, hidden=list(hidden), head=list(head), p=p)
+    return galaxy_learner(dls, arch, merge(dict(arch_kw or {}), towers), **kwargs)
 
 def n_bands(dls)->int:
     "Bands of the images of `dls`"
@@ -323,7 +348,8 @@ def _arch_for(dls, arch, kw):
     "`arch` and the arguments of its builder for `dls`; with a table, those of a network of two towers"
     b,*hw = image_shape(dls)
     mean,std = dls.spec.scale()
-    kw = merge(dict(n_in=b, n_out=dls.spec.n_out, size=hw[0]), dict(y_mean=mean, y_std=std) if mean is not None else {}, kw)
+    units = dict(y_mean=mean, y_std=std) if mean is not None else {}
+    kw = merge(dict(n_in=b, n_out=dls.spec.n_out, size=hw[0]), units, kw)
     if getattr(dls, 'table', None) is None or _sees_table(arch, kw): return arch,kw
     return 'multimodal',merge(dict(image_arch=arch, n_cont=dls.table.n_cont, cat_sizes=dls.table.cat_sizes), kw)
 
@@ -382,9 +408,15 @@ def predict_views(
     "What `model` says to each orientation of `x`"
     if bf16: x = x.to(torch.bfloat16) # once for all views
     few = 32 if x.device.type=='cpu' else len(x) # what so many need stays in a processor's cache
-    if len(x)>few: return torch.cat([predict_views(model, o, views, activation, bf16, t) for o,t in zip(x.split(few), [None]*len(x) if table is None else table.split(few))], 1)
+    if len(x)>few:
+        xs = x.split(few)
+        tables = [None]*len(xs) if table is None else table.split(few)
+        parts = [predict_views(model, o, views, activation, bf16, t) for o,t in zip(xs, tables)]
+        return torch.cat(parts, 1)
+    beside = [] if table is None else [table]
+    turned = dihedral_views(x)[:views] if views>1 else [x]
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-        res = [model(o.contiguous(memory_format=torch.channels_last), *([] if table is None else [table])) for o in (dihedral_views(x) if views>1 else [x])[:views]]
+        res = [model(o.contiguous(memory_format=torch.channels_last), *beside) for o in turned]
     return torch.stack([activation(_wide(o)) for o in res])
 
 def through(
@@ -404,7 +436,7 @@ def tta8(self:Learner,
     ds_idx:int=1, # 1: validation
     dl=None, # Another loader
     views:int=8, # 1, 2, 4 or 8 of the orientations
-)->tuple: # Predictions, after the activation of the loss, and targets: (n, outputs), or (n,) of one number a galaxy, as in `get_preds`
+)->tuple: # Predictions, after the activation of the loss, and targets, of the shapes of `get_preds`
     "Predictions averaged over the eight orientations of each image"
     pred,_,targ = mean_and_spread(self, ds_idx, dl, views)
     return flat_answers(pred, targ),targ
@@ -414,7 +446,7 @@ def mean_and_spread(
     learn:Learner,
     ds_idx:int=1, dl=None, views:int=8, # As for `tta8`
     model:nn.Module=None, # None: that of `learn`
-)->tuple: # Mean and standard deviation of the answers over the views, (n, outputs) each; targets, None where there are none
+)->tuple: # Mean and standard deviation over the views, (n, outputs) each; targets, None where there are none
     "What a learner says to the orientations of each image"
     dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False) if dl is None else dl
     act,n_inp = getattr(learn.loss_func, 'activation', noop),learn.dls.n_inp
@@ -450,7 +482,7 @@ def _label_texts(labels):
     return [', '.join(map(_text, r, fmts)) or 'none' for r in rows]
 
 def _answer_titles(labels, outs, losses=None):
-    "A title for each image, on one line where all are short; and its colour, green or red for names, which are right or wrong"
+    "A title for each image, on one line where all are short; and its colour, of names green (right) or red (wrong)"
     texts,n = _label_texts([*labels, *outs]),len(labels)
     words = [[texts[i], texts[n+i]] for i in range(n)]
     names = not any(isinstance(v, (int,float)) for o in labels for v in L(o))

@@ -130,7 +130,7 @@ def _fits(self:GalaxyRun, images):
     except (GalfastError,torch.OutOfMemoryError): raise
     except (RuntimeError,TypeError,ValueError,IndexError) as e:
         shape = ' x '.join(map(str, images.shape[1:]))
-        why = f"{type(e).__name__}: {str(e)[:200]}"
+        why = in_a_line(e, 200)
         raise RunError(f"the model of this run cannot predict {shape} pixels ({why})") from e
 
 @patch
@@ -199,8 +199,9 @@ def _said(self:GalaxyRun):
     heads = '; '.join(f"{task} of {first_few(c, 8)}" for task,c in columns.items())
     beside = f", and {first_few(self.table.columns, 6)} beside it" if self.table else ''
     judged = f"{i['n_valid']:,} galaxies, {i.get('validation', 'held back')}" if 'n_valid' in i else ''
-    return dict(run=str(self.path or ''), predicts=heads, sees=_images_said(self.reader)+beside, members=_members_said(m),
-                shares=_shares_said(m), errors=self.calibration.words if self.calibration else 'none are stated',
+    return dict(run=str(self.path or ''), predicts=heads, sees=_images_said(self.reader)+beside,
+                members=_members_said(m), shares=_shares_said(m),
+                errors=self.calibration.words if self.calibration else 'none are stated',
                 learned=f"from {i['n_train']:,} galaxies" if 'n_train' in i else '', judged=judged and f'on {judged}',
                 scores=_scores_said(i.get('metrics')), made=_made_said(i), cite='; '.join(self.citations))
 
@@ -238,7 +239,8 @@ def _made_said(info):
     took = f"{info['seconds']:,} s on {info.get('device')}" if 'seconds' in info else ''
     return ', '.join(filter(None, [version and f'galfast {version}', took]))
 
-_kinds_said = dict(rgb='colour pictures', grey='grey pictures', deep='pictures of 16 bits', fits='FITS images', array='arrays')
+_kinds_said = dict(rgb='colour pictures', grey='grey pictures', deep='pictures of 16 bits', fits='FITS images',
+                   array='arrays')
 
 def _images_said(reader):
     "How the images are read"
@@ -301,7 +303,7 @@ def load_run(
     try: run = _build_run(cfg, head, spec, table)
     except (Misfit,GalfastError) as e: raise RunError(f"{path/'config.json'}: {e}") from e
     except Exception as e:
-        why = f"{type(e).__name__}: {str(e)[:200]}"
+        why = in_a_line(e, 200)
         raise RunError(f"{path/'config.json'}: does not describe a model of this galfast ({why})") from e
     _load_weights(run.model, path/_weights, head, cfg)
     run.path = path
@@ -354,8 +356,8 @@ def _disagrees(cfg, spec, table):
     side = max(cfg['reader'].get('size') or 0, cfg['reader'].get('crop') or 0, *(kind.side(o) for kind,o in members))
     most,size = file_budget().most_mpix*1e6,first(bands)*side**2
     if size<=most: return ''
-    shape = f'{first(bands)} x {side} x {side}'
-    return f"images of {shape} pixels are larger than the {most/1e6:g} million that are read; raise most_mpix in settings.ini"
+    shape,read = f'{first(bands)} x {side} x {side}',f'the {most/1e6:g} million that are read'
+    return f'images of {shape} pixels are larger than {read}; raise most_mpix in settings.ini'
 
 def _table_disagrees(table):
     lists = dict(fill=table.cont, mean=table.cont, std=table.cont, classes=table.cat)
@@ -367,7 +369,9 @@ def _table_disagrees(table):
 
 # %% ../../nbs/training/06_run.ipynb #bc8a9833
 def _read_header(path, cfg):
-    "Name -> type and shape of the weights of the run in `path`; a `RunError` where they are not those of its `config.json`"
+    """Name -> type and shape of the weights of the run in `path`
+
+    Raises `RunError` where they are not those of its `config.json`"""
     f = _own(path, _weights)
     if not f.is_file(): raise RunError(f"{path}: holds no {_weights}, so there is nothing to predict with")
     try: head,found = weights_header(f),sha256_of(f)
@@ -375,8 +379,8 @@ def _read_header(path, cfg):
         raise RunError(f"{f}: not the weights that config.json describes ({str(e)[:250]})") from e
     files = cfg.get('files')
     if files is None or files.get(_weights)==found: return head
-    raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors belong to "
-                   "others: copy both files of a run, or train it again")
+    raise RunError(f"{f}: not the weights that were saved with this config.json, whose mean, scale and errors "
+                   "belong to others: copy both files of a run, or train it again")
 
 def _build_run(cfg, head, spec, table):
     "The run that `cfg` describes, its model not larger than the weights that are there"
@@ -391,7 +395,8 @@ def _build_run(cfg, head, spec, table):
         if o is not None and (wrong := o.disagrees(spec, model.kinds)): raise RunError(wrong)
     marks = {k: v for k,v in cfg['ids'].items() if k!='column' and v is not None}
     known = dict(info=cfg['info'], marks=marks, citations=cfg['citations'])
-    return GalaxyRun(model.eval(), ImageReader(**cfg['reader']), cfg['ids']['column'], calibration, table=table, **known)
+    reader,id_col = ImageReader(**cfg['reader']),cfg['ids']['column']
+    return GalaxyRun(model.eval(), reader, id_col, calibration, table=table, **known)
 
 # %% ../../nbs/training/06_run.ipynb #74e7705c
 def _name_in(k, cfg):
@@ -409,12 +414,12 @@ def _load_weights(model, file, head, cfg):
         there = f"{shown(k)}: {theirs.get(k, 'not there')}, where {ours.get(k, 'nothing')} is expected"
         raise RunError(f"{no} ({len(other):,} differ, such as {there})")
     try: weights = load_file(file)
-    except Exception as e: raise RunError(f"{no} ({type(e).__name__}: {str(e)[:200]})") from e
+    except Exception as e: raise RunError(f'{no} ({in_a_line(e, 200)})') from e
     if bad := [k for k,v in weights.items() if v.is_complex() or v.is_floating_point() and not v.isfinite().all()]:
-        raise RunError(f"{file}: {len(bad):,} of its weights hold NaN or infinity, such as {shown(bad[0])}: nothing can be "
-                       "predicted with them. Get the file again, or train the run again")
+        raise RunError(f"{file}: {len(bad):,} of its weights hold NaN or infinity, such as {shown(bad[0])}: "
+                       "nothing can be predicted with them. Get the file again, or train the run again")
     given = {_name_in(k, cfg): v for k,v in weights.items()}
     try:
         for i,o in enumerate(model.members):
             o.body.load_state_dict({k: given[f'members.{i}.{k}'] for k in o.body.state_dict()})
-    except Exception as e: raise RunError(f"{no} ({type(e).__name__}: {str(e)[:200]})") from e
+    except Exception as e: raise RunError(f"{no} ({in_a_line(e, 200)})") from e
