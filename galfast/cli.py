@@ -33,6 +33,7 @@ Version = Annotated[bool, typer.Option('--version', callback=_version, is_eager=
 @app.callback()
 def _options(version:Version=False): pass
 
+# %% ../nbs/90_cli.ipynb #b4e355f2
 def _command(f):
     "`f` as a command whose mistakes are told in a sentence; a parameter that is a dataclass becomes its fields"
     groups = {k: p.annotation for k,p in inspect.signature(f).parameters.items() if is_dataclass(p.annotation)}
@@ -81,6 +82,7 @@ def _told(e, out=None):
     what = type(e).__name__+(f': {why[0][:200]}' if why else '')
     return f"a fault of galfast's own, not of yours: {what}. {_keep_traceback(e, out)}{_kept(out)}",1
 
+# %% ../nbs/90_cli.ipynb #4fae3047
 def _keep_traceback(e, out):
     "Write the traceback to a file, in the run folder if there is one, and say where"
     text = f"{shlex.join(['galfast', *sys.argv[1:]])}\n\n{''.join(traceback.format_exception(e))}"
@@ -132,6 +134,7 @@ def _table(title, rows, *cols, left=(0,)):
     for r in rows: t.add_row(*(Text(printable(o)) for o in r))
     _print(t, '')
 
+# %% ../nbs/90_cli.ipynb #ed405fb9
 def _num(v):
     "A number in as many digits as are read"
     if v is None or v!=v: return 'nan'
@@ -313,6 +316,7 @@ class _ReadingOf:
         kw |= dict(native='any' if self.any_size else None)
         return {k: v for k,v in kw.items() if v is not None}
 
+# %% ../nbs/90_cli.ipynb #3218c9d1
 class _JobOf:
     "Options of what is learned from, and which galaxies are held back"
     def check(self):
@@ -499,6 +503,7 @@ def predict(
                'their errors look smaller than they are; evaluate leaves them out')
     if why.total()==n: _fail(f"no galaxy could be predicted; {_why_none(why, df, id, files)}", 1)
 
+# %% ../nbs/90_cli.ipynb #187b89ab
 def _why_none(why, df, id, files):
     "The most frequent reason; where no image was found, an id beside the name of a file"
     from galfast.base.find import one_of_each
@@ -602,6 +607,7 @@ def evaluate(
     res.attrs = {} # a Parquet file would keep them
     if out: write_table(res, out)
 
+# %% ../nbs/90_cli.ipynb #d2cdc6fc
 _left_out = dict(in_training='were learned from, and are left out',
                  not_in_both='predictions have no row in the catalogue',
                  not_predicted='have no prediction', no_label='have no label')

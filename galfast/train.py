@@ -93,6 +93,7 @@ def choose_recipe(
                            f"give a smaller one, or a larger {option('size')}")
     return r
 
+# %% ../nbs/80_train.ipynb #a4362b1c
 def _quick_recipe(n, kinds, how):
     "An answer in seconds: networks only where a kind of target gains by them"
     why = 'quick: a Gaussian process on measured features'
@@ -408,6 +409,7 @@ def check_inputs(df, spec:TargetSpec, job:TrainJob):
     if job.partial and len(spec.targets)==1:
         raise GalfastError(f"{option('partial', True)} is for several targets, and there is one: leave it out")
 
+# %% ../nbs/80_train.ipynb #48b35c09
 def check_names(spec:TargetSpec, id_col):
     """Raise where a target is called as another column of the tables that a run writes,
     or where these have names that no table can hold"""
@@ -460,6 +462,7 @@ def describe_recipe(recipe:Recipe, reader:ImageReader)->str:
     if reader.crop and reader.native!='any': res += f'; the central {reader.crop} px of {min(reader.native)}'
     return res
 
+# %% ../nbs/80_train.ipynb #8e37c4f7
 def recipe_reader(df, images, job:TrainJob, say=noop)->ImageReader:
     "How images are read: as asked, with the field that holds the galaxies where no crop is asked for"
     recipe,reader = job.recipe,guess_reader(df, images, job.id_col, say, **job.reader)
@@ -611,6 +614,7 @@ def open_run(
         for o in f.parent.glob('*.safetensors'): o.unlink()
     return False
 
+# %% ../nbs/80_train.ipynb #7c4181a5
 def _said(o):
     "What a part of a job says, without what it leaves open: options that an older version did not have"
     return {k: v for k,v in o.items() if v is not None} if isinstance(o, dict) else o

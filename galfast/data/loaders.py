@@ -42,6 +42,7 @@ def fold_ids(
     ids = np.concatenate([rng.permutation(k) for _ in range(-(-len(y)//k))])[:len(y)]
     return ids[np.argsort(order)]
 
+# %% ../../nbs/data/06_loaders.ipynb #4e7f7105
 def StratifiedSplitter(
     valid:float=.2, # Share of galaxies for validation
     test:float=0., # Share to be kept for a test at the end

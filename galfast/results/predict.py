@@ -44,6 +44,7 @@ def predict_catalog(
     chunks = predict_chunks(learner_or_run, df, images, tta, id_col, device, chunk, bs, pack, fast, heads)
     return pd.concat(chunks, ignore_index=True)
 
+# %% ../../nbs/results/00_predict.ipynb #d2ba5ac1
 def predict_chunks(
     learner_or_run, df, images, # This and what follows as in `predict_catalog`
     tta=True, id_col=None, device='auto', chunk=2048, bs=256, pack=False, fast=None, heads=None,

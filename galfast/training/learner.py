@@ -165,6 +165,7 @@ class Checkpoint(Callback):
         self.values.append(list(map(float, self.recorder.values[-1])))
         save_checkpoint(self.learn, self.path, self.epoch+1, self.past+self.values)
 
+# %% ../../nbs/training/01_learner.ipynb #1160608e
 def smooth_state(learn)->tuple: # Steps, and their sum
     "What the training loss of the history is made of, a mean over past steps"
     o = learn.recorder.smooth_loss
@@ -419,6 +420,7 @@ def predict_views(
         res = [model(o.contiguous(memory_format=torch.channels_last), *beside) for o in turned]
     return torch.stack([activation(_wide(o)) for o in res])
 
+# %% ../../nbs/training/01_learner.ipynb #ad95915b
 def through(
     f, # Function of the parts of a batch -> tensors, a row for each image
     batches, # Tuples
