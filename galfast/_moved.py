@@ -1,7 +1,5 @@
 "Modules of galfast 0.2 are found under their old names, with a warning that says where they are now"
-import sys,warnings
-from importlib import import_module
-from importlib.machinery import ModuleSpec
+import sys
 
 _floors = dict( # Floor -> its modules, 'old:new' where the name is another
     base='core files hdus unpack schema explain tables find labels deadline arrays pickles pictures labelled',
@@ -20,8 +18,10 @@ class Moved:
     "Finds `galfast.core` as `galfast.base.core`"
     def find_spec(self, name, path=None, target=None):
         package,_,old = name.rpartition('.')
-        if package=='galfast' and old in moved: return ModuleSpec(name, self)
+        if package=='galfast' and old in moved: return type(__spec__)(name, self)
     def create_module(self, spec):
+        import warnings
+        from importlib import import_module
         new = moved[spec.name.rpartition('.')[2]]
         warnings.warn(f'{spec.name} is {new} since galfast 0.3', DeprecationWarning, stacklevel=2)
         module = import_module(new)
