@@ -76,7 +76,8 @@ from .training.members import Member,ImageView,shrink
 from .training.gp import PhotometryGP
 from .training.run import GalaxyRun,save_run,load_run
 from .training.plain import PlainLearner
-from .train import choose_recipe,train_galaxies
+from .training.recipes import choose_recipe
+from .train import train_galaxies
 
 # predictions, and how good they are
 from .results.predict import predict_catalog,predict_arrays,evaluate_predictions,coverage

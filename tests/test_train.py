@@ -1,6 +1,5 @@
 "Training as a whole: what is learned from, what is judged, how honestly, and that nothing is lost"
 import json
-from pathlib import Path
 
 import numpy as np, pandas as pd
 import pytest
@@ -46,13 +45,6 @@ def test_the_guess_is_of_the_training_labels(survey, tmp_path):
     run = train.train_galaxies(mixed, images, 'morph', tmp_path/'c', valid=list(range(14, 30)), epochs=1, members=1, size=24, device='cpu')
     assert run.info['metrics']['morph']['accuracy']['baseline']==pytest.approx(1/16)
 
-def test_asked_and_not_done_is_refused():
-    c = train.choose_recipe
-    for kw,word in ((dict(quick=True, fast=False), 'fast'), (dict(members=0, epochs=3), 'epochs'), (dict(smooth=.1), 'smooth'), (dict(opt='sgd'), 'sgd'), (dict(window=64, size=64), 'window'),
-                    (dict(gp_weight=0., keep=80), 'keep'), (dict(lr=-1.), 'lr'), (dict(warmup=2.), 'warmup'), (dict(gp_weight=1.5), 'gp_weight'), (dict(arch='vgg99'), 'vgg99')):
-        with pytest.raises(GalfastError, match=word): c(400, 'regression', **kw)
-    assert c(400, 'regression', compile=False, quick=True).members==0
-
 def test_the_recipe_says_what_was_done(survey, tmp_path):
     images,df = survey
     lines = []
@@ -77,74 +69,10 @@ def test_names_and_units_are_kept(survey, tmp_path):
     assert info['names']=={'metallicity': '12 + log(O/H)'} and info['units']=={'metallicity': 'dex'}
     with pytest.raises(GalfastError, match='oxygen'): train.train_galaxies(df, images, 'metallicity', tmp_path/'s', units=dict(oxygen='dex'), **quick)
 
-def test_a_folder_is_one_training_s(survey, tmp_path):
-    images,df = survey
-    args = (df, images, 'metallicity', tmp_path/'r')
-    with train.run_lock(tmp_path/'r'), pytest.raises(GalfastError, match='another process'): train.train_galaxies(*args, **quick)
-    run = train.train_galaxies(*args, valid='split', epochs=1, members=1, size=24, device='cpu')
-    assert (run.path/'history.csv').exists()
-    with pytest.raises(GalfastError, match='overwrite=True replaces it'): train.train_galaxies(*args, **quick)
-    train.train_galaxies(*args, overwrite=True, **quick)
-    assert not (run.path/'history.csv').exists() and not (run.path/'checkpoint').exists() and load_run(run.path, 'cpu').model.kinds==['gaussian process']
-
-def test_a_figure_or_a_score_that_fails_costs_nothing(survey, tmp_path, monkeypatch):
-    images,df = survey
-    def boom(*args, **kwargs): raise RuntimeError('no ink [/red]')
-    monkeypatch.setattr(train, 'plot_predictions', boom)
-    lines = []
-    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', say=lines.append, **quick)
-    assert any('no ink [/red]' in o for o in lines) and (run.path/'examples.png').exists() and (run.path/'metrics.json').exists() and not (run.path/'predictions.png').exists()
-    monkeypatch.setattr(train, 'score_table', boom)
-    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'s', say=lines.append, **quick)
-    assert any('could not be scored (RuntimeError: no ink [/red])' in o for o in lines) and load_run(tmp_path/'s', 'cpu').info['metrics']=={}
-    assert len(pd.read_csv(run.path/'predictions.csv'))==30
-
-@pytest.mark.parametrize('fails', ['write_json', 'write_table', 'save_run'])
-def test_the_run_that_is_there_stays_whole_until_another_takes_its_place(survey, tmp_path, monkeypatch, fails):
-    "A disk that is full while the new one is written costs neither"
-    images,df = survey
-    run = train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **tiny)
-    before = {o.name: o.read_bytes() for o in run.path.iterdir()}
-    def full(path, *args): raise OSError(28, 'No space left on device')
-    was = getattr(train, fails)
-    monkeypatch.setattr(train, fails, lambda a, b: was(a, b) if 'job.json' in str(a) else full(a))
-    again = (df.assign(metallicity=df.metallicity+.1), images, 'metallicity', tmp_path/'r')
-    with pytest.raises(OSError, match='No space left'): train.train_galaxies(*again, overwrite=True, **tiny)
-    assert {o.name: o.read_bytes() for o in run.path.iterdir() if o.name!='checkpoint'}==before
-    monkeypatch.undo()
-    new = train.train_galaxies(*again, resume=True, **tiny)
-    assert json.loads((new.path/'config.json').read_text())['info']['job']['catalog_sha256']!=json.loads(before['config.json'])['info']['job']['catalog_sha256'] and set(before)=={o.name for o in new.path.iterdir()}
-
-def test_a_table_of_the_user_s_is_not_replaced(survey, tmp_path):
-    images,df = survey
-    (tmp_path/'predictions.csv').write_text('mine')
-    with pytest.raises(GalfastError, match='holds predictions.csv, which a run would replace'): train.train_galaxies(df, images, 'metallicity', tmp_path, **quick)
-    assert (tmp_path/'predictions.csv').read_text()=='mine' and [o.name for o in tmp_path.iterdir()]==['predictions.csv']
-
-@pytest.mark.parametrize('what', ['checkpoint', 'checkpoint/network0.safetensors'])
-def test_links_out_of_a_run_are_not_followed(survey, tmp_path, what):
-    images,df = survey
-    mine = tmp_path/'mine'
-    (mine/'checkpoint').mkdir(parents=True); (mine/'checkpoint/network0.safetensors').write_text('precious')
-    (tmp_path/'r'/what).parent.mkdir(parents=True)
-    (tmp_path/'r'/what).symlink_to(mine/what)
-    for kw in (dict(resume=True), dict(overwrite=True)):
-        with pytest.raises(GalfastError, match='leads out of'): train.train_galaxies(df, images, 'metallicity', tmp_path/'r', **kw, **quick)
-    assert (mine/'checkpoint/network0.safetensors').read_text()=='precious'
-
 def test_options_of_fits_are_refused_for_pictures(survey, tmp_path):
     images,df = survey
     for o in (dict(bands='gri'), dict(hdu=1), dict(pad=True)):
         with pytest.raises(GalfastError): train.train_galaxies(df, images, 'metallicity', tmp_path/'r', reader=o, **quick)
-
-def test_reasons_tell_no_path(survey, tmp_path):
-    import shutil
-    images,df = survey
-    mine = Path(shutil.copytree(images, tmp_path/'images'))
-    (mine/f'{df.objID[3]}.jpg').write_text('<html>')
-    run = train.train_galaxies(df, mine, 'metallicity', tmp_path/'r', on_error='skip', **quick)
-    text = (run.path/'skipped.csv').read_text()
-    assert 'web page' in text and str(tmp_path) not in text
 
 def test_a_run_stopped_between_two_networks_goes_on(survey, tmp_path, monkeypatch):
     images,df = survey
