@@ -1987,7 +1987,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'galfast/networks/archs.py'),
                                         'galfast.networks.archs._read_file': ( 'networks/archs.html#_read_file',
                                                                                'galfast/networks/archs.py'),
-                                        'galfast.networks.archs._said': ('networks/archs.html#_said', 'galfast/networks/archs.py'),
                                         'galfast.networks.archs._set_bands': ( 'networks/archs.html#_set_bands',
                                                                                'galfast/networks/archs.py'),
                                         'galfast.networks.archs._start': ('networks/archs.html#_start', 'galfast/networks/archs.py'),

@@ -210,7 +210,8 @@ def in_a_line(
     most:int=300, # Letters of what it says
 )->str: # 'ValueError: what was wrong'
     "The kind of an exception, and the first line of what it says"
-    return f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:most]}"
+    says = [o[:most] for o in str(e).strip().splitlines()[:1]]
+    return ': '.join([type(e).__name__, *says])
 
 # %% ../../nbs/base/00_core.ipynb #adbdd809
 def write_json(

@@ -52,7 +52,7 @@ def timm_net(
     return with_units(net, y_mean, y_std)
 
 def _timm_failed(arch, e, online):
-    why = f"({_said(e)})"
+    why = f"({in_a_line(e, 200)})"
     if not online: return GalfastError(f"timm cannot build {arch!r} like this {why}")
     return GalfastError(f"timm could not get what it needs for {arch!r} {why}. Is there a network? "
                         "If not: give the path of a file that was downloaded elsewhere as `pretrained`, "
@@ -76,8 +76,6 @@ def _timm():
 
 # arguments, timm's among them, that bring weights
 _weights = 'pretrained','checkpoint_path','pretrained_cfg','pretrained_cfg_overlay','cache_dir'
-
-def _said(e): return ': '.join([type(e).__name__, *str(e).splitlines()[:1]])[:200]
 
 def _is_hub(arch): return arch.startswith(('hf_hub:','hf-hub:'))
 
@@ -396,7 +394,7 @@ def _read_file(path):
 def _unreadable(path, e):
     with open(path, 'rb') as f: start = f.read(200).lstrip()
     code = re.search(r'GLOBAL (\S+)', str(e))
-    why = f'it holds code: {code[1]}' if code else _said(e)
+    why = f'it holds code: {code[1]}' if code else in_a_line(e, 200)
     if start[:1]==b'<': why = 'it is a web page: the download went wrong'
     more = ". Code is not run; whoever trusts the file can write its state dict as .safetensors"
     return GalfastError(f"{path}: no weights can be read from it ({why}){'' if path.suffix=='.safetensors' else more}")
@@ -642,7 +640,7 @@ def _cannot_take(net, x, e):
         bands = f"{conv.in_channels} band{'s' if conv.in_channels>1 else ''}"
         return GalfastError(f"{name} is made for {bands}, and the images have {x.shape[1]}: "
                             f"build it for {x.shape[1]}, or give the function that builds it")
-    return GalfastError(f"{name} cannot take images of {shape} pixels ({_said(e)})")
+    return GalfastError(f"{name} cannot take images of {shape} pixels ({in_a_line(e, 200)})")
 
 def _check_outputs(net, out, n_out):
     if isinstance(out, Tensor) and out.shape==(2,n_out): return
