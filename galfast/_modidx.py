@@ -623,6 +623,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'galfast.cli._RecipeOf': ('cli.html#_recipeof', 'galfast/cli.py'),
                              'galfast.cli._RecipeOf.asked': ('cli.html#_recipeof.asked', 'galfast/cli.py'),
                              'galfast.cli._alone': ('cli.html#_alone', 'galfast/cli.py'),
+                             'galfast.cli._apart': ('cli.html#_apart', 'galfast/cli.py'),
                              'galfast.cli._archs': ('cli.html#_archs', 'galfast/cli.py'),
                              'galfast.cli._as_option': ('cli.html#_as_option', 'galfast/cli.py'),
                              'galfast.cli._as_typed_in': ('cli.html#_as_typed_in', 'galfast/cli.py'),

@@ -396,18 +396,23 @@ def train(
 def _split(bands): return bands.split(',') if bands and ',' in bands else bands
 
 def _of_targets(texts, targets):
-    "`target=text` as a dict target -> text; a text alone is for the one target"
+    "`target=text` as a dict target -> text, also `a=x,b=y`; a text alone is for the one target"
     from galfast.base.core import GalfastError
     res = {}
     if texts and not targets:
         raise GalfastError(f"{texts[0]!r} is said of a target, and there are votes alone: leave it out")
-    for o in texts or ():
+    for o in _apart(texts, targets):
         t = next((t for t in sorted(targets, key=len, reverse=True) if o.startswith(f'{t}=')), None)
         if t is None and len(targets)>1:
             example = shlex.quote(f'{targets[0]}={o}')
             raise GalfastError(f"which of {', '.join(targets)} is {o!r} for? Write {example}")
         res[t or targets[0]] = o[len(t)+1:] if t else o
     return res
+
+def _apart(texts, targets):
+    "One text each of `a=x,b=y`: a comma before a target and `=` ends a text"
+    another = '|'.join(map(re.escape, targets))
+    return [o for text in texts or () for o in re.split(f',(?=(?:{another})=)', text)]
 
 def _tell_none_found(target, metrics):
     "Say so where a class that is looked for was found nowhere"

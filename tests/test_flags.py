@@ -71,6 +71,13 @@ def test_a_flag_is_in_what_a_command_means(sky, flag):
 @pytest.mark.parametrize('flag,name', [('--members','members'), ('--gp-weight','gp_weight'), ('--wd','wd'), ('--warmup','warmup')])
 def test_zero_is_said(sky, flag, name): assert config(sky, flag, 0)['recipe'][name]==0
 
+def test_texts_of_several_targets_in_one(sky):
+    "`a=x,b=y` says what two flags say; other commas are of the text"
+    both = dict(target='z,oh')
+    said = config(sky, '--err', 'z=e,oh=e', '--name', 'oh=12 + log(O/H), or so,z=redshift', **both)['job']
+    assert (said['err'], said['name'])==(dict(z='e', oh='e'), dict(z='redshift', oh='12 + log(O/H), or so'))
+    assert config(sky, '--err', 'z=e', '--err', 'oh=e', **both)['job']['err']==said['err']
+
 def test_images_are_named(sky):
     assert config(sky, images='@/other')['job']['images']!=config(sky)['job']['images']
     assert config(sky, catalog='few.csv')['job']['catalog']!=config(sky)['job']['catalog']

@@ -52,7 +52,7 @@ class TrainJob:
     on_error:str='missing' # missing: leave out galaxies without image or label; skip: unreadable ones, too; raise: none
     reader:dict=field(default_factory=dict) # For `ImageReader`: crop, bands, hdu, stretch, nan, pattern, native ...
     table:list=None # Columns that the networks see beside the image, such as a redshift
-    err:object=None # Column with one sigma of the labels, which then weigh by it; of several targets a=a_err for each
+    err:object=None # Column with one sigma of the labels, which then weigh by it; of several targets a=a_err,b=b_err
     partial:bool=None # With several targets: learn from galaxies that have some of their labels, too
     votes:str|dict|None=None # Questions that volunteers answered: a TOML file, gz2, gz_decals, gz_kaggle, auto, columns
     recipe:Recipe=None # From `choose_recipe`
