@@ -485,7 +485,7 @@ def predict(
     device:Device='auto',
     overwrite:Overwrite=False,
 ):
-    "Predict a catalogue: a row for each of its rows, in the same order. Without a catalogue a row for each image."
+    "Predict a catalogue. A row for each of its rows, in the same order; without a catalogue a row for each image."
     from galfast.base.find import folder_table
     from galfast.base.tables import read_catalog
     _check_device(device)
@@ -589,9 +589,9 @@ def evaluate(
     with_training:WithTraining=False,
     overwrite:Overwrite=False,
 ):
-    """Compare predictions with true labels: metrics with bootstrap errors.
+    """Compare predictions with true labels.
 
-    Galaxies that the model learned from are left out."""
+    Metrics with bootstrap errors, over galaxies that the model did not learn from."""
     from galfast.base.labels import check_labels,check_task,label_words
     from galfast.base.questions import vote_schema
     from galfast.base.tables import check_columns,read_catalog,write_table
@@ -641,7 +641,7 @@ def demo(
     seed:Annotated[int, typer.Option(min=0, help='Another seed, other galaxies.')]=0,
     device:Device='auto',
 ):
-    "The whole story on simulated galaxies: images, training, predictions of galaxies that were never seen."
+    "The whole story on simulated galaxies. Images, training, predictions of galaxies that were never seen."
     from galfast.base.core import check_run_folder
     from galfast.base.tables import write_table
     from galfast.results.predict import predict_catalog,evaluate_predictions
@@ -679,7 +679,7 @@ def pack(
     half:Annotated[bool, typer.Option('--half', help='FITS: half-precision numbers, half the space.')]=False,
     rebuild:Rebuild=False,
 ):
-    "Decode the images of a catalogue once, into a file that is mapped; a second time only what is new."
+    "Decode images once. They go into a file that is mapped; a second time only what is new is decoded."
     from galfast.base.core import CatalogError,check_writable,in_bytes
     from galfast.base.tables import read_catalog
     reading.check()
@@ -748,7 +748,7 @@ def cutouts(
     on_error:OnBadRow='raise',
     dry_run:Annotated[bool, typer.Option('--dry-run', help='Say what would be fetched, and fetch nothing.')]=False,
 ):
-    "Fetch a verified image of each galaxy; go on where an earlier run stopped."
+    "Fetch an image of each galaxy. Each is verified, and a run that was stopped goes on."
     from galfast.surveys.cutouts import download_cutouts,describe_cutouts
     if dry_run: return _print(describe_cutouts(catalog, out, id, rate, limit, on_error, **vars(what)))
     m = download_cutouts(catalog, out, id, rate, limit, retry_failed, on_error, _say, **vars(what))
@@ -777,7 +777,7 @@ _status = dict(ok='whole images', partial='images with a part that holds no data
 def verify(
     folder:Annotated[Path, typer.Argument(help='Folder that `galfast cutouts` wrote.')],
 ):
-    "Read all files of a folder again, and compare them with its manifest. Needs no network."
+    "Check a folder of cutouts. All its files are read again, and compared with its manifest; needs no network."
     from galfast.surveys.cutouts import verify_cutouts
     bad = verify_cutouts(folder)
     if not len(bad): return _print(f'{folder}: all files are what the manifest says')
