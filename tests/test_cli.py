@@ -1,17 +1,25 @@
 "The command as a user types it: what goes right, what goes wrong, and what happens when it is killed"
 import json,os,pickle,shutil,signal,subprocess,sys,time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np, pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from galfast.cli import app
 from galfast.sim.galaxies import sim_survey
 
 exe = Path(sys.executable).parent/'galfast'
 tiny = ['--epochs', '2', '--members', '2', '--size', '32', '--device', 'cpu']
 
-def galfast(*args, **kw): return subprocess.run([exe, *map(str, args)], capture_output=True, text=True, **kw)
+def process(*args): return subprocess.run([exe, *map(str, args)], capture_output=True, text=True)
+
+def galfast(*args):
+    "The command within this process: a new one takes seconds to load torch"
+    r = CliRunner().invoke(app, [str(o) for o in args])
+    return SimpleNamespace(returncode=r.exit_code, stdout=r.stdout, stderr=r.stderr)
 
 @pytest.fixture(scope='module')
 def survey(tmp_path_factory):
@@ -21,7 +29,7 @@ def survey(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(survey):
     d,_ = survey
-    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', d/'run', *tiny)
+    r = process('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', d/'run', *tiny)
     assert r.returncode==0, r.stderr
     return d/'run'
 
@@ -48,12 +56,12 @@ def test_a_run_can_be_moved(survey, trained, tmp_path):
     d,_ = survey
     moved = shutil.copytree(trained, tmp_path/'elsewhere'/'renamed')
     a,b = tmp_path/'a.csv',tmp_path/'b.csv'
-    for run,out in ((trained, a), (moved, b)): assert galfast('predict', run, d/'catalog.csv', '--images', d/'images', '--out', out).returncode==0
+    for run,out in ((trained, a), (moved, b)): assert process('predict', run, d/'catalog.csv', '--images', d/'images', '--out', out).returncode==0
     assert a.read_bytes()==b.read_bytes()
 
 def test_one_seed_gives_one_answer(survey, trained, tmp_path):
     d,_ = survey
-    r = galfast('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', tmp_path/'again', *tiny)
+    r = process('train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--out', tmp_path/'again', *tiny)
     assert r.returncode==0
     assert (tmp_path/'again/predictions.csv').read_bytes()==(trained/'predictions.csv').read_bytes()
 
@@ -133,12 +141,10 @@ def mistakes(d, run):
             (('train',), 'Missing argument')]
 
 def test_mistakes_are_one_sentence_and_code_2(survey, trained):
-    from typer.testing import CliRunner
-    from galfast.cli import app
     for args,msg in mistakes(survey[0], trained):
-        r = CliRunner().invoke(app, [str(o) for o in args])
-        assert r.exit_code==2 and msg in r.output and 'Traceback' not in r.output, (args, r.output)
-        assert msg=='Missing argument' or len(r.output.splitlines()[-1])<500
+        r = galfast(*args)
+        assert r.returncode==2 and msg in r.stderr and 'Traceback' not in r.stderr, (args, r.stderr)
+        assert msg=='Missing argument' or len(r.stderr.splitlines()[-1])<500
 
 def test_hostile_runs_are_refused(survey, trained, tmp_path):
     d,_ = survey
@@ -156,7 +162,7 @@ def test_killed_training_goes_on_and_ends_alike(survey, tmp_path):
     d,_ = survey
     args = ['train', d/'catalog.csv', '--images', d/'images', '--target', 'metallicity', '--size', 32, '--members', 2, '--epochs', 12, '--device', 'cpu']
     whole,cut = tmp_path/'whole',tmp_path/'cut'
-    assert galfast(*args, '--out', whole).returncode==0
+    assert process(*args, '--out', whole).returncode==0
     p = subprocess.Popen([exe, *map(str, args), '--out', cut], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     file,t = cut/'checkpoint'/'network0.safetensors',time.time()
     while not file.exists() and p.poll() is None and time.time()-t<120: time.sleep(.002)
@@ -166,7 +172,7 @@ def test_killed_training_goes_on_and_ends_alike(survey, tmp_path):
     assert r.returncode==2 and '--resume' in r.stderr
     r = galfast(*args[:-4], '--epochs', 9, '--device', 'cpu', '--out', cut, '--resume')
     assert r.returncode==2 and 'begun with other recipe' in r.stderr
-    assert galfast(*args, '--out', cut, '--resume').returncode==0
+    assert process(*args, '--out', cut, '--resume').returncode==0
     a,b = (pd.read_csv(o/'predictions.csv').metallicity_pred for o in (whole, cut))
     np.testing.assert_allclose(a, b, atol=1e-5)
     assert len(pd.read_csv(cut/'history.csv'))==24

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np,pandas as pd,pytest,torch
 from astropy.io import fits
 from PIL import Image
+from typer.testing import CliRunner
 
+from galfast.cli import app
 from galfast.data.loaders import GalaxyDataLoaders
 from galfast.images.pack import *
 from galfast.images.reader import ImageReader
@@ -121,12 +123,14 @@ def test_the_command(tmp_path):
     photos(tmp_path/'i', 6)
     (tmp_path/'i'/'3.jpg').write_bytes(b'<html>')
     pd.DataFrame(dict(objID=range(7))).to_csv(tmp_path/'c.csv', index=False)
-    def galfast(*args): return subprocess.run([Path(sys.executable).parent/'galfast', 'pack', str(tmp_path/'c.csv'), '--images', str(tmp_path/'i'), *map(str, args)], capture_output=True, text=True)
+    def galfast(*args):
+        words = ['pack', tmp_path/'c.csv', '--images', tmp_path/'i', *args]
+        return CliRunner().invoke(app, [str(o) for o in words])
     r = galfast('--out', tmp_path/'p')
-    assert r.returncode==0 and '5 of 7 galaxies are packed' in r.stdout and 'web page' in r.stdout, r.stderr
+    assert r.exit_code==0 and '5 of 7 galaxies are packed' in r.stdout and 'web page' in r.stdout, r.stderr
     r = galfast('--out', tmp_path/'p', '--size', 12)
-    assert r.returncode==2 and 'other size' in r.stderr and 'Traceback' not in r.stderr
-    assert galfast('--out', tmp_path/'p', '--size', 12, '--rebuild').returncode==0
+    assert r.exit_code==2 and 'other size' in r.stderr and 'Traceback' not in r.stderr
+    assert galfast('--out', tmp_path/'p', '--size', 12, '--rebuild').exit_code==0
 
 def test_memory_of_training_does_not_grow_with_the_images(tmp_path):
     "4,000 images of 96 px are 111 MB; what is mapped is not the process's own"
