@@ -83,6 +83,20 @@ def test_weights_under_their_own_names(tmp_path, pictures):
 def test_names_that_mean_nothing(name, says):
     with pytest.raises(GalfastError, match=says): load_encoder(name)
 
+def test_one_of_a_hub_is_fed_as_the_hub_says(monkeypatch):
+    import timm
+    net = timm.create_model('resnet10t')
+    net.pretrained_cfg = net.pretrained_cfg|dict(mean=(.1,.2,.3), std=(.4,.5,.6), license='mit')
+    monkeypatch.setattr(timm, 'create_model', lambda *args, **kw: net)
+    o = load_encoder('hf_hub:owner/name').encoder
+    assert (o.mean, o.std, o.licence, o.source)==((.1,.2,.3), (.4,.5,.6), 'mit', 'hf_hub:owner/name')
+    assert load_encoder('hf_hub:owner/name', mean=(0,0,0)).encoder.mean==(0,0,0)
+
+def test_a_band_without_any_pixel_is_shown_as_it_is():
+    x = torch.rand(2, 2, 8, 8)
+    x[:,1] = torch.nan
+    assert encoders.fit_channels(x).config['zero'][1]==0 and encoders.fit_channels(x).config['full'][1]==1
+
 def test_the_network_is_not_there(monkeypatch):
     "A name on a hub without a network ends in a sentence"
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')

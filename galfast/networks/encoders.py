@@ -83,14 +83,16 @@ def _no_encoder(name):
 def _of_timm(name, arch): return Encoder(name, arch, 'timm', **_fed_as(arch))
 
 def _fed_as(arch):
-    "How timm says that a network of this name is fed; of a name on a hub that is known when it was got"
+    "How timm says that a network of this name is fed; nothing of one on a hub, before it was got"
     import timm
-    cfg = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
-    if cfg is None: return dict(source='timm') if ':' in arch else _unknown_net(arch)
-    fixed = dict(size=cfg.input_size[-1]) if cfg.fixed_input_size else {}
-    return dict(mean=tuple(cfg.mean), std=tuple(cfg.std), source='timm', licence=cfg.license or '', **fixed)
+    if ':' in arch: return dict(source=arch)
+    if not timm.is_model(arch): raise GalfastError(f"timm has no network that is called {arch!r}")
+    return dict(source='timm', **_fed(timm.get_pretrained_cfg(arch).to_dict()))
 
-def _unknown_net(arch): raise GalfastError(f"timm has no network that is called {arch!r}")
+def _fed(cfg):
+    "What timm's description of weights says of their pictures"
+    fixed = dict(size=cfg['input_size'][-1]) if cfg.get('fixed_input_size') else {}
+    return dict(mean=tuple(cfg['mean']), std=tuple(cfg['std']), licence=cfg.get('license') or '', **fixed)
 
 # %% ../../nbs/networks/03_encoders.ipynb #5c986b30
 def encoder_file(
@@ -198,6 +200,7 @@ def _ends(band):
     "Of all pixels of a band: two sigmas below the sky, the brightest of five hundred, and one sigma of the sky"
     v = band.flatten()[::max(band.numel()//10**6, 1)].double()
     v = v[v.isfinite()]
+    if not len(v): return 0.,1.,1.
     sky = v.median().item()
     sigma = 1.4826*(v-sky).abs().median().item()
     top = v.quantile(.998).item()
@@ -242,4 +245,6 @@ def load_encoder(
 )->EncoderNet:
     "The network of an encoder with its weights, ready to be asked"
     o = find_encoder(name, **changes)
-    return EncoderNet(_bare(o), o).to(device).requires_grad_(False).eval()
+    net = _bare(o)
+    if ':' in o.arch: o = replace(o, **merge(_fed(net.pretrained_cfg), changes)) # a hub says so with the weights
+    return EncoderNet(net, o).to(device).requires_grad_(False).eval()
